@@ -1,0 +1,3 @@
+"""The outside world, one module each, imported lazily."""
+
+from __future__ import annotations

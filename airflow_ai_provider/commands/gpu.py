@@ -1,0 +1,9 @@
+"""``airflow-ai gpu``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def register(subparsers: Any) -> None:
+    """Add the command."""

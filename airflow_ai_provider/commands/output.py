@@ -1,0 +1,58 @@
+"""What every command prints, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from airflow_ai_provider.core.errors import AirflowAiError
+from airflow_ai_provider.core.gate import plain
+from airflow_ai_provider.services import store as stores
+from airflow_ai_provider.store.engine import Store
+
+DONE, REFUSED, COULD_NOT_LOOK = 0, 1, 2
+
+
+def emit(args: argparse.Namespace, document: Any, lines: Iterable[str]) -> None:
+    """Print ``document`` as JSON when asked for, else the readable ``lines``."""
+    if args.json:
+        print(json.dumps(plain(document), indent=2, ensure_ascii=False))
+    else:
+        for line in lines:
+            print(line)
+
+
+def fail(args: argparse.Namespace, error: AirflowAiError) -> int:
+    """Say on standard error what went wrong and what to do next; the exit status is 2."""
+    print(f"airflow-ai: {type(error).__name__}: {error}", file=sys.stderr)
+    if getattr(args, "json", False):
+        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+    return COULD_NOT_LOOK
+
+
+def open_store(args: argparse.Namespace, *, create: bool = False) -> Store:
+    """Return the store that the command line, the environment or Airflow names."""
+    return stores.open_store(_url(args), create=create)
+
+
+def _url(args: argparse.Namespace) -> str | None:
+    if args.store:
+        return str(args.store)
+    if os.environ.get(stores.CONNECTION_VARIABLE) or os.environ.get(stores.HANDED_VARIABLE):
+        return None
+    from airflow_ai_provider.hooks.store import AiStoreHook  # asks Airflow; costs its import
+
+    return AiStoreHook().get_url()
+
+
+def table(rows: list[tuple[Any, ...]], header: tuple[str, ...]) -> list[str]:
+    """Return ``rows`` as aligned lines under ``header``."""
+    cells = [header, *(tuple("" if c is None else str(c) for c in row) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    return [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
+    ]

@@ -1,0 +1,189 @@
+"""Every error of the package, under one root.
+
+AirflowAiError
+├── SettingsError
+├── StoreError
+│   ├── StoreNotFoundError
+│   ├── StoreNotMigratedError
+│   └── StoreUnavailableError
+├── LedgerError
+├── GateRefusedError
+│   ├── DataQualityGateError
+│   ├── ModelGateError
+│   └── PhaseGateError
+├── GpuError
+│   ├── GpuRequestError
+│   ├── GpuWaitTimeoutError
+│   └── LeaseLostError
+├── QualityError
+│   ├── SuiteError
+│   └── DataReadError
+├── PromotionError
+│   ├── CriteriaError
+│   ├── EvidenceError
+│   ├── ApprovalError
+│   ├── PromotionConflictError
+│   └── RegistryError
+│       ├── RegistryNotFoundError
+│       └── RegistryUnavailableError
+├── FeedbackError
+│   ├── FeedbackRecordError
+│   └── FeedbackSourceError
+└── LifecycleError
+    ├── ProjectFileError
+    └── MilestoneIncompleteError
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class AirflowAiError(Exception):
+    """Something this package refuses or cannot do.
+
+    ``message`` says what and where, ``remedy`` what to do next; any further keyword is a fact that
+    a program may want (``error.facts["lease_id"]``).
+    """
+
+    def __init__(self, message: str, *, remedy: str | None = None, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.message, self.remedy, self.facts))
+
+
+def _rebuild(
+    kind: type[AirflowAiError], message: str, remedy: str | None, facts: dict[str, Any]
+) -> AirflowAiError:
+    return kind(message, remedy=remedy, **facts)
+
+
+class SettingsError(AirflowAiError):
+    """A setting of ``[ai_provider]`` has a value that means nothing."""
+
+
+class StoreError(AirflowAiError):
+    """The store cannot do what was asked."""
+
+
+class StoreNotFoundError(StoreError):
+    """There is no store at this address."""
+
+
+class StoreNotMigratedError(StoreError):
+    """The store's tables are not those of this version."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store does not answer."""
+
+
+class LedgerError(AirflowAiError):
+    """The ledger of gate records refuses or does not hold together."""
+
+
+class GateRefusedError(AirflowAiError):
+    """A gate said no; ``facts["record"]`` is the id of the gate record."""
+
+
+class DataQualityGateError(GateRefusedError):
+    """The data failed its expectations; ``facts["failed"]`` lists them."""
+
+
+class ModelGateError(GateRefusedError):
+    """The candidate failed its criteria; ``facts["failed"]`` lists them."""
+
+
+class PhaseGateError(GateRefusedError):
+    """The project failed its exit criteria; ``facts["failed"]`` lists them."""
+
+
+class GpuError(AirflowAiError):
+    """The GPU-slot pool cannot do what was asked."""
+
+
+class GpuRequestError(GpuError):
+    """The request can never be met."""
+
+
+class GpuWaitTimeoutError(GpuError):
+    """The request waited longer than it may; ``facts["reason"]`` names what it waited for."""
+
+
+class LeaseLostError(GpuError):
+    """The lease is no longer ours: its fence is older than the device's."""
+
+
+class QualityError(AirflowAiError):
+    """The data gate could not look."""
+
+
+class SuiteError(QualityError):
+    """The expectation suite cannot be read or means nothing."""
+
+
+class DataReadError(QualityError):
+    """The data cannot be read."""
+
+
+class PromotionError(AirflowAiError):
+    """A model cannot be promoted."""
+
+
+class CriteriaError(PromotionError):
+    """The criteria of a model gate cannot be read or contradict each other."""
+
+
+class EvidenceError(PromotionError):
+    """The evidence is missing, of another shape, or changed since it was judged."""
+
+
+class ApprovalError(PromotionError):
+    """There is no valid approval for what is to be promoted."""
+
+
+class PromotionConflictError(PromotionError):
+    """Somebody else moved the model; ``facts["winner"]`` names who."""
+
+
+class RegistryError(PromotionError):
+    """The model registry refuses."""
+
+
+class RegistryNotFoundError(RegistryError):
+    """The registry has no such model, version or run."""
+
+
+class RegistryUnavailableError(RegistryError):
+    """The model registry does not answer."""
+
+
+class FeedbackError(AirflowAiError):
+    """Feedback cannot be taken in or judged."""
+
+
+class FeedbackRecordError(FeedbackError):
+    """A record does not fit the contract."""
+
+
+class FeedbackSourceError(FeedbackError):
+    """A source of feedback cannot be read."""
+
+
+class LifecycleError(AirflowAiError):
+    """The project's life cannot go on."""
+
+
+class ProjectFileError(LifecycleError):
+    """The project file is wrong; ``facts["errors"]`` lists line, field, message and remedy."""
+
+
+class MilestoneIncompleteError(LifecycleError):
+    """A milestone lacks deliverables; ``facts["missing"]`` lists them."""

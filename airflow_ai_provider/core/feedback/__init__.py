@@ -1,0 +1,3 @@
+"""The feedback record, live metrics and the retrain policy."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Devices, requests, the planner and the states of a lease."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The environment path, model criteria and the decision."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Reading a suite, compiling it, and the report."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Task decorators."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Extra links of operators."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What the product does, whole: core, store and adapters put together."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Our own database: SQLAlchemy Core tables and guarded statements."""
+
+from __future__ import annotations

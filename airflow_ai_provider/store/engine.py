@@ -1,0 +1,236 @@
+"""The store: one database, opened by URL, with one way to read and one way to write.
+
+SQLite serves one machine. Its writes, and so the checkpoints that a commit may run, happen under
+one file lock: SQLite's own waiting is unfair (a writer among 64 was seen to starve for seconds) and
+versions before 3.51.3 can corrupt the write-ahead log when a checkpoint meets a write. Readers
+never take the lock. PostgreSQL is for more than one machine; there the server orders the writers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.pool import StaticPool
+
+from airflow_ai_provider.core.errors import (
+    StoreError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+)
+
+MEMORY_URL = "sqlite://"
+_BUSY_TIMEOUT_MS = 30_000
+
+
+class Store:
+    """An open store.
+
+    Cheap to make, safe to share between threads and to carry over a fork: the connections belong to
+    the process that opened them.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(normal_url(url))
+        self._pid = -1
+        self._engine: sa.Engine | None = None
+        self._memory_lock = threading.RLock()
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True) -> Store:
+        """Return the store at ``url``, its tables up to date.
+
+        SQLite migrates itself; PostgreSQL does not, since several versions may share it. With
+        ``create=False`` a SQLite file that is not there is an error.
+
+        :raises StoreNotFoundError: no such file, or no such folder to make it in.
+        :raises StoreNotMigratedError: the tables are of another version.
+        :raises StoreUnavailableError: the database does not answer.
+        """
+        from airflow_ai_provider.store.migrate import check, migrate
+
+        store = cls(url)
+        path = store.path
+        if path is not None:
+            if not create and not path.exists():
+                raise StoreNotFoundError(
+                    f"There is no store at {path}.",
+                    remedy="Name another with --store, or run a DAG first: it makes the file.",
+                )
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreNotFoundError(
+                    f"The folder of the store {path} cannot be made: {error.strerror}.",
+                    remedy="Choose a folder that this user may write to.",
+                ) from error
+        if store.is_sqlite:
+            migrate(store)
+        else:
+            check(store)
+        return store
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite, which one host may use."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite store; None in memory and on a server."""
+        if not self.is_sqlite or self.url.database in (None, "", ":memory:"):
+            return None
+        return Path(str(self.url.database))
+
+    @property
+    def safe_url(self) -> str:
+        """The URL without its password, for logs and errors."""
+        return self.url.render_as_string(hide_password=True)
+
+    @property
+    def full_url(self) -> str:
+        """The URL as it opens the store, password included: never log it."""
+        return self.url.render_as_string(hide_password=False)
+
+    @property
+    def engine(self) -> sa.Engine:
+        """This process's SQLAlchemy engine."""
+        if self._engine is None or self._pid != os.getpid():
+            if self._engine is not None:
+                self._engine.dispose(close=False)  # the parent's connections stay the parent's
+            self._engine, self._pid = _make_engine(self), os.getpid()
+        return self._engine
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Yield a connection that sees one state of the store; nothing is written."""
+        with _typed_errors(self), self._only_one_in_memory(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction: committed whole at the end, or not at all."""
+        with (
+            _typed_errors(self),
+            self._only_one_in_memory(),
+            self._file_lock(),
+            self.engine.connect() as connection,
+        ):
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    def utcnow(self, connection: sa.Connection) -> datetime:
+        """Return the database's wall clock, in UTC."""
+        if self.is_sqlite:
+            return datetime.now(timezone.utc)
+        now: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        return now.astimezone(timezone.utc)
+
+    def close(self) -> None:
+        """Close this process's connections."""
+        if self._engine is not None and self._pid == os.getpid():
+            self._engine.dispose()
+        self._engine = None
+
+    @contextmanager
+    def _file_lock(self) -> Iterator[None]:
+        path = self.path
+        if path is None:
+            yield
+            return
+        descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o660)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _only_one_in_memory(self) -> Iterator[None]:
+        if self.is_sqlite and self.path is None:
+            with self._memory_lock:
+                yield
+        else:
+            yield
+
+
+def normal_url(url: str) -> str:
+    """Return ``url`` with the driver that this package uses.
+
+    :raises StoreError: the URL means nothing, or names another kind of database.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise StoreError(
+            "The store's address is no database URL.",
+            remedy="Write sqlite:////path/to/airflow_ai.db or postgresql://user@host/database.",
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    if backend == "sqlite":
+        return parsed.render_as_string(hide_password=False)
+    raise StoreError(f"A store cannot be a {backend} database.", remedy="Use SQLite or PostgreSQL.")
+
+
+def _make_engine(store: Store) -> sa.Engine:
+    options: dict[str, Any] = {}
+    if store.is_sqlite:
+        options["connect_args"] = {"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+        if store.path is None:
+            options["poolclass"] = StaticPool
+    else:
+        options["pool_pre_ping"] = True
+    try:
+        engine = sa.create_engine(store.url, **options)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"The driver for {store.safe_url} is not installed.",
+            remedy="pip install 'airflow-ai-provider[postgres]'",
+        ) from error
+    if store.is_sqlite:
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: the driver's own is deferred
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")  # loses commits only with the operating system
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+@contextmanager
+def _typed_errors(store: Store) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        raise StoreUnavailableError(
+            f"The store {store.safe_url} does not answer: {error.orig}.",
+            remedy="Check that the database is up and that this user may write to it.",
+        ) from error
+    except sa.exc.DatabaseError as error:
+        if isinstance(error, sa.exc.IntegrityError):
+            raise
+        raise StoreError(
+            f"The store {store.safe_url} refused: {error.orig}.",
+            remedy="Run `airflow-ai doctor`; a file that is no database must be moved away.",
+        ) from error

@@ -1,0 +1,138 @@
+"""The append-only ledger of gate records."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_ai_provider.core.errors import LedgerError
+from airflow_ai_provider.core.gate import (
+    GENESIS,
+    Break,
+    GateDraft,
+    GateKind,
+    GateRecord,
+    first_break,
+    seal,
+)
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.schema import gate_record, ledger_head
+
+_FIELDS = [column for column in gate_record.columns if column.name not in {"decision_key"}]
+
+
+class Ledger:
+    """Gate records, in the order in which they were decided."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def append(self, draft: GateDraft, *, key: str | None = None) -> GateRecord:
+        """Write ``draft`` as the next record and return it.
+
+        A decision's ``key`` makes the call idempotent: a record that was written under it is
+        returned as it stands, so that a retried task leaves one record.
+        """
+        with self.store.write() as connection:
+            return self.append_in(connection, draft, key=key)
+
+    def append_in(
+        self, connection: sa.Connection, draft: GateDraft, *, key: str | None = None
+    ) -> GateRecord:
+        """Do as ``append`` inside the caller's own transaction of ``Store.write``."""
+        sequence, previous = _head(connection)
+        if key is not None:
+            standing = connection.execute(
+                sa.select(*_FIELDS).where(gate_record.c.decision_key == key)
+            ).first()
+            if standing:
+                return _record(standing)
+        record = seal(
+            draft,
+            record_id=uuid.uuid4().hex,
+            created_at=self.store.utcnow(connection),
+            previous_hash=previous,
+        )
+        values = {field: getattr(record, field) for field in GateRecord.__dataclass_fields__}
+        connection.execute(
+            gate_record.insert().values(sequence=sequence + 1, decision_key=key, **values)
+        )
+        moved = connection.execute(
+            ledger_head.update()
+            .where(ledger_head.c.id == 1, ledger_head.c.sequence == sequence)
+            .values(sequence=sequence + 1, hash=record.hash)
+        )
+        if moved.rowcount != 1:
+            raise LedgerError("The ledger's head moved during a write.", remedy="Try again.")
+        return record
+
+    def get(self, record_id: str) -> GateRecord:
+        """Return the record ``record_id``.
+
+        :raises LedgerError: there is none.
+        """
+        with self.store.read() as connection:
+            row = connection.execute(
+                sa.select(*_FIELDS).where(gate_record.c.id == record_id)
+            ).first()
+        if row is None:
+            raise LedgerError(
+                f"There is no gate record {record_id}.", remedy="Run `airflow-ai ledger verify`."
+            )
+        return _record(row)
+
+    def search(
+        self,
+        *,
+        kind: GateKind | None = None,
+        subject: str | None = None,
+        subject_prefix: str | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[GateRecord]:
+        """Return records by kind and subject, oldest first unless said."""
+        statement = sa.select(*_FIELDS)
+        if kind is not None:
+            statement = statement.where(gate_record.c.kind == kind.value)
+        if subject is not None:
+            statement = statement.where(gate_record.c.subject == subject)
+        if subject_prefix is not None:
+            statement = statement.where(
+                gate_record.c.subject.startswith(subject_prefix, autoescape=True)
+            )
+        order = gate_record.c.sequence
+        statement = statement.order_by(order.desc() if newest_first else order)
+        with self.store.read() as connection:
+            return [_record(row) for row in connection.execute(statement.limit(limit))]
+
+    def verify(self) -> tuple[int, Break | None]:
+        """Return how many records there are, and the first break of the chain if there is one."""
+        with self.store.read() as connection:
+            head = connection.execute(sa.select(ledger_head.c.sequence, ledger_head.c.hash)).first()
+            rows = connection.execute(sa.select(*_FIELDS).order_by(gate_record.c.sequence)).all()
+        broken = first_break(_numbered(rows), tuple(head) if head else (0, GENESIS))
+        return len(rows), broken
+
+
+def _head(connection: sa.Connection) -> tuple[int, str]:
+    row = connection.execute(
+        sa.select(ledger_head.c.sequence, ledger_head.c.hash).with_for_update()
+    ).first()
+    if row is None:
+        connection.execute(ledger_head.insert().values(id=1, sequence=0, hash=GENESIS))
+        return 0, GENESIS
+    return int(row.sequence), str(row.hash)
+
+
+def _record(row: Any) -> GateRecord:
+    values = dict(row._mapping)
+    values.pop("sequence")
+    return GateRecord(**values)
+
+
+def _numbered(rows: Any) -> Iterator[tuple[int, GateRecord]]:
+    for row in rows:
+        yield int(row.sequence), _record(row)

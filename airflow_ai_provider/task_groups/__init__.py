@@ -1,0 +1,3 @@
+"""Reusable pieces of a project's life."""
+
+from __future__ import annotations
