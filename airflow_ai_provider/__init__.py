@@ -1,4 +1,4 @@
-"""Run AI projects on Apache Airflow 3: GPU slots, gates, promotion, feedback and the life around them."""
+"""Run AI projects on Apache Airflow 3: GPU slots, gates, promotion, feedback, the whole life."""
 
 from __future__ import annotations
 

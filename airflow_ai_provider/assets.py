@@ -2,8 +2,8 @@
 
 An asset's ``name`` equals its URI as written here. Airflow adds a slash to a URI without a path, so
 compare assets, not URI texts. An event for a subject that is known only at run time goes through an
-alias: ``outlet_events[data_alias("flights")].add(data_asset("flights", "2013-04"))`` starts the DAGs
-scheduled on that asset and those scheduled on the alias.
+alias: ``outlet_events[data_alias("flights")].add(data_asset("flights", "2013-04"))`` starts the
+DAGs scheduled on that asset and those scheduled on the alias.
 """
 
 from __future__ import annotations
