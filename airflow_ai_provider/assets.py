@@ -51,5 +51,20 @@ def phase_alias(name: str) -> AssetAlias:
     return AssetAlias(f"ai-project-gate://{name}")
 
 
+def landing_asset(name: str) -> Asset:
+    """Raw data was delivered and has not passed its gate yet: ``ai-landing://NAME``."""
+    return _asset(f"ai-landing://{name}")
+
+
+def request_asset(name: str) -> Asset:
+    """The next delivery of a data set, or the same again, is wanted: ``ai-request://NAME``."""
+    return _asset(f"ai-request://{name}")
+
+
+def predictions_asset(model: str) -> Asset:
+    """A model made predictions, which can now be compared: ``ai-predictions://MODEL``."""
+    return _asset(f"ai-predictions://{model}")
+
+
 def _asset(uri: str) -> Asset:
     return Asset(name=uri, uri=uri)

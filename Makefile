@@ -1,0 +1,33 @@
+# Each target makes its own environment in $(VENV) when there is none.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test faults lint format clean
+.DEFAULT_GOAL := test
+
+$(STAMP): pyproject.toml constraints.txt .ci/environment
+	@PYTHON="$(PYTHON)" sh .ci/environment "$(VENV)"
+	@touch "$@"
+
+demo: $(STAMP)  ## a whole life of a project on a real Airflow; DEMO_HOME=DIR keeps it
+	@$(BIN)/python -m airflow_ai_provider.demo
+
+test: $(STAMP)  ## everything that fits twelve minutes on two cores
+	@$(BIN)/python -m pytest -m "not faults"
+
+faults: $(STAMP)  ## the long fault runs
+	@$(BIN)/python -m pytest -m faults --timeout 3600
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

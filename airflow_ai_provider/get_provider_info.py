@@ -1,0 +1,149 @@
+"""What Airflow asks a provider for: plain data, nothing imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_ai_provider import __version__
+
+_NAME = "AI projects"
+_PACKAGE = "airflow_ai_provider"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description in the form of Airflow's ``provider.yaml``."""
+    return {
+        "package-name": "airflow-ai-provider",
+        "name": _NAME,
+        "description": "GPU slots, data gates, model promotion, feedback and a project's life.",
+        "state": "ready",
+        "lifecycle": "incubation",
+        "source-date-epoch": 1795219200,
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _NAME,
+                "external-doc-url": "https://airflow.apache.org/",
+                "tags": ["ai", "machine-learning"],
+            }
+        ],
+        "hooks": _modules("hooks", "store", "gpu", "quality", "promotion", "feedback", "lifecycle"),
+        "operators": _modules("operators", "gpu", "quality", "promotion", "feedback", "lifecycle"),
+        "sensors": _modules("sensors", "feedback"),
+        "triggers": _modules("triggers", "gpu", "feedback"),
+        "connection-types": _connection_types(),
+        "task-decorators": [
+            {"name": "gpu", "class-name": f"{_PACKAGE}.decorators.gpu.gpu_task"},
+        ],
+        "asset-uris": [
+            {
+                "schemes": [
+                    "ai-data",
+                    "ai-feedback",
+                    "ai-landing",
+                    "ai-predictions",
+                    "ai-project",
+                    "ai-request",
+                    "ai-retrain",
+                    "mlflow",
+                ],
+                "handler": None,
+            }
+        ],
+        "config": _config(),
+    }
+
+
+def _modules(kind: str, *names: str) -> list[dict[str, Any]]:
+    modules = [f"{_PACKAGE}.{kind}.{name}" for name in names]
+    return [{"integration-name": _NAME, "python-modules": modules}]
+
+
+def _connection_types() -> list[dict[str, Any]]:
+    return [
+        {
+            "connection-type": "ai_store",
+            "hook-class-name": f"{_PACKAGE}.hooks.store.AiStoreHook",
+            "hook-name": "AI store",
+            "ui-field-behaviour": {
+                "hidden-fields": [],
+                "relabeling": {"schema": "Database", "login": "User"},
+                "placeholders": {"host": "PostgreSQL server; leave empty with a URL below"},
+            },
+            "conn-fields": {
+                "url": {
+                    "label": "URL",
+                    "description": "A whole database URL; wins over the fields above. "
+                    "SQLite serves one machine only.",
+                    "schema": {"type": ["string", "null"], "format": "password"},
+                },
+            },
+        },
+        {
+            "connection-type": "mlflow",
+            "hook-class-name": f"{_PACKAGE}.hooks.promotion.ModelRegistryHook",
+            "hook-name": "MLflow",
+            "ui-field-behaviour": {
+                "hidden-fields": ["schema"],
+                "relabeling": {"host": "Tracking URI", "login": "User"},
+                "placeholders": {"host": "http://127.0.0.1:5000 or sqlite:////path/to/mlflow.db"},
+            },
+            "conn-fields": {
+                "registry_uri": {
+                    "label": "Registry URI",
+                    "description": "Only where the registry is not the tracking server.",
+                    "schema": {"type": ["string", "null"]},
+                },
+                "token": {
+                    "label": "Token",
+                    "description": "Bearer token, instead of user and password.",
+                    "schema": {"type": ["string", "null"], "format": "password"},
+                },
+            },
+        },
+    ]
+
+
+def _option(description: str, kind: str, default: str, example: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": kind,
+        "example": example,
+        "default": default,
+    }
+
+
+def _config() -> dict[str, Any]:
+    return {
+        "ai_provider": {
+            "description": "Settings of airflow-ai-provider.",
+            "options": {
+                "static_devices": _option(
+                    "Devices that no driver reports, as kind:number, separated by commas.",
+                    "string",
+                    "",
+                    "cpu:0,cpu:1",
+                ),
+                "lease_ttl": _option(
+                    "Seconds after which a lease that nobody renews is suspect.",
+                    "integer",
+                    "60",
+                    "30",
+                ),
+                "reserve_after": _option(
+                    "Seconds of waiting after which a request is planned around.",
+                    "integer",
+                    "600",
+                    "300",
+                ),
+                "device_host": _option(
+                    "The name under which this machine's devices are registered; "
+                    "the host name unless said.",
+                    "string",
+                    "",
+                    "gpu-box-1",
+                ),
+            },
+        }
+    }
