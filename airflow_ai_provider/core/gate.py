@@ -8,7 +8,6 @@ reordered record shows. Hashes are SHA-256 over canonical JSON (RFC 8785).
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timezone
@@ -130,7 +129,7 @@ def digest(value: Any) -> str:
 def plain(value: Any) -> Any:
     """Return ``value`` in JSON's own types, losing nothing that can be told.
 
-    NaN and infinities become their names, integers that a double cannot hold become text, times
+    NaN and infinities become their names, numbers beyond a double's exact integers text, times
     become ISO 8601 in UTC, numpy scalars their Python value.
     """
     if isinstance(value, Enum):
@@ -140,7 +139,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return value if abs(value) <= _MAX_SAFE_INTEGER else str(value)
     if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
+        return value if abs(value) <= _MAX_SAFE_INTEGER else repr(value)  # NaN goes right too
     if isinstance(value, datetime):
         return (value.astimezone(timezone.utc) if value.tzinfo else value).isoformat()
     if isinstance(value, date):

@@ -87,9 +87,10 @@ def url_of_connection_text(text: str) -> str:
             password=fields.get("password"),
             extra=_extra(fields.get("extra")),
         )
-    parts = urlsplit(text)
-    if parts.scheme.replace("-", "_") != "ai_store":
+    kind, separator, rest = text.partition("://")
+    if kind.replace("-", "_") != "ai_store":
         return text
+    parts = urlsplit(f"ai-store{separator}{rest}")  # an underscore is no part of a URI's scheme
     return url_of_fields(
         host=unquote(parts.hostname) if parts.hostname else None,
         port=parts.port,

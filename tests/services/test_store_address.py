@@ -1,0 +1,67 @@
+"""Where the store is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_ai_provider.core.errors import StoreError, StoreNotFoundError
+from airflow_ai_provider.services import store as stores
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("sqlite:////tmp/a.db", "sqlite:////tmp/a.db"),
+        ("postgresql://u:p@h/d", "postgresql://u:p@h/d"),
+        (
+            '{"conn_type": "ai_store", "host": "h", "login": "u", "password": "p@:/", '
+            '"schema": "d", "port": 5433}',
+            "postgresql+psycopg://u:p%40%3A%2F@h:5433/d",
+        ),
+        ('{"conn_type": "ai_store", "extra": {"url": "sqlite:////x.db"}}', "sqlite:////x.db"),
+        ('{"extra": "{\\"url\\": \\"sqlite:////x.db\\"}"}', "sqlite:////x.db"),
+        ("ai-store://u:p%40@h:5433/d", "postgresql+psycopg://u:p%40@h:5433/d"),
+        ("ai_store:///?url=sqlite%3A%2F%2F%2F%2Fx.db", "sqlite:////x.db"),
+    ],
+)
+def test_every_form_of_the_connection_is_understood(text: str, url: str) -> None:
+    assert stores.url_of_connection_text(text) == url
+
+
+@pytest.mark.parametrize("text", ["{", '{"conn_type": "ai_store"}', "ai-store://"])
+def test_a_form_without_meaning_is_named(text: str) -> None:
+    with pytest.raises(StoreError):
+        stores.url_of_connection_text(text)
+
+
+PART = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=20)
+
+
+@given(user=PART, password=PART, database=st.from_regex(r"[a-z_][a-z0-9_]{0,20}", fullmatch=True))
+def test_odd_characters_survive(user: str, password: str, database: str) -> None:
+    import sqlalchemy as sa
+
+    said = {"host": "h", "login": user, "password": password, "schema": database}
+    url = sa.make_url(stores.url_of_connection_text(json.dumps(said)))
+    assert (url.username, url.password, url.database) == (user, password, database)
+
+
+def test_the_order_in_which_the_store_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (stores.CONNECTION_VARIABLE, stores.HANDED_VARIABLE, "AIRFLOW_CTX_TASK_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AIRFLOW_HOME", "/srv/airflow")
+    assert stores.resolve_url() == "sqlite:////srv/airflow/airflow_ai.db"
+    stores.hand_to_process("sqlite:////handed.db")
+    assert stores.resolve_url() == "sqlite:////handed.db"
+    monkeypatch.setenv(stores.CONNECTION_VARIABLE, "sqlite:////said.db")
+    assert stores.resolve_url() == "sqlite:////said.db"
+    assert stores.resolve_url("sqlite:////mine.db") == "sqlite:////mine.db"
+    monkeypatch.delenv(stores.CONNECTION_VARIABLE)
+    monkeypatch.delenv(stores.HANDED_VARIABLE)
+    monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "train")
+    with pytest.raises(StoreNotFoundError, match="was told of no store"):
+        stores.resolve_url()
