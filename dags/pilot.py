@@ -1,41 +1,47 @@
 """Pilots side by side: gate the data, train candidates on leases, judge them, keep the best.
 
-Starts when discovery has passed. Copy this file, its project file and the training packages named
-there; write your own ``train``.
+Starts when discovery has passed. Every use case of the project file that is a pilot takes part; its
+training code is the package of its name, beside this file.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
+import use_cases
 from airflow.sdk import Param, dag, task
 
 from airflow_ai_provider.assets import data_alias, project_asset
 from airflow_ai_provider.operators.lifecycle import PhaseGateOperator
-from airflow_ai_provider.task_groups.pilot import compete, gated_data, keep_the_best
+from airflow_ai_provider.operators.promotion import (
+    ModelGateOperator,
+    ModelPromoteOperator,
+    PromotionApprovalOperator,
+)
+from airflow_ai_provider.task_groups.data import gated_data
 
 PROJECT = "flight_delays"
 
 
 @dag(
     schedule=[project_asset(PROJECT, "discovery")],
-    start_date=datetime(2013, 1, 1),
+    start_date=datetime(2013, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 1, "retry_delay": timedelta(seconds=5)},
     params={
         "project": Param(
-            "projects/flight_delays.yaml",
+            use_cases.PROJECT_FILE,
             type="string",
             title="Project file",
-            description="Path, from the folder of the DAGs.",
+            description="Absolute, or from the folder of the DAGs.",
         ),
         "candidates": Param(
             [],
             type="array",
             items={"type": "string"},
             title="Candidates",
-            description="Only these; empty means every one that the training package knows.",
+            description="Only these; empty means every one that a training package knows.",
         ),
     },
     tags=["ai", "pilot"],
@@ -43,30 +49,49 @@ PROJECT = "flight_delays"
 )
 def pilot():
     @task
-    def partitions(params: dict) -> list[dict]:
-        from project_plan import pilot_partitions
-
-        return pilot_partitions(params["project"])
+    def deliveries(params: dict) -> list[dict]:
+        return use_cases.pilot_deliveries(params["project"])
 
     @task
     def candidates(params: dict) -> list[dict]:
-        from project_plan import pilot_candidates
-
-        return pilot_candidates(params["project"], only=params["candidates"])
+        return use_cases.pilot_candidates(params["project"], only=params["candidates"])
 
     @task.gpu(gpus=1, project=PROJECT, phase="pilot", estimate=60)
     def train(use_case: str, candidate: str, gates: list[dict], params: dict) -> dict:
-        from project_plan import train_pilot
+        evidence = use_cases.package(use_case).train_pilot(candidate, gates=list(gates))
+        project = use_cases.load(params["project"])
+        return {"evidence": evidence, "criteria": list(project.use_case(use_case).criteria.pilot)}
 
-        return train_pilot(params["project"], use_case, candidate, gates)
+    @task(trigger_rule="none_failed")
+    def best(verdicts: list[dict], params: dict) -> list[dict]:
+        return use_cases.best_candidates(params["project"], list(verdicts))
 
-    gates = gated_data(partitions(), aliases=[data_alias("flights"), data_alias("digits")])
-    verdicts = compete(train.partial(gates=gates), candidates())
-    pilots = keep_the_best(verdicts, project="{{ params.project }}")
+    @task(map_index_template="{{ verdict['model_name'] }}")
+    def register(verdict: dict) -> dict:
+        return use_cases.register(verdict)
 
+    @task(trigger_rule="none_failed")
+    def results(approvals: list[dict], winners: list[dict], params: dict) -> list[dict]:
+        return use_cases.pilot_results(params["project"], list(winners), list(approvals))
+
+    gates = gated_data(deliveries(), aliases=[data_alias("flights"), data_alias("digits")])
+    trained = train.partial(gates=gates).expand_kwargs(candidates())
+    verdicts = ModelGateOperator.partial(task_id="judge", on_fail="skip").expand_kwargs(trained)
+    winners = best(verdicts.output)
+    registered = register.expand(verdict=winners)
+    in_dev = ModelPromoteOperator.partial(task_id="to_dev", environment="dev").expand_kwargs(
+        registered
+    )
+    approvals = PromotionApprovalOperator.partial(
+        task_id="approve",
+        subject="Is this the candidate that the pilot should end with?",
+        assigned_users="{{ ti.xcom_pull(task_ids='people')['sponsor'] }}",
+        response_timeout=timedelta(days=7),
+    ).expand(evidence=winners)
+    in_dev >> approvals
     PhaseGateOperator.partial(
         task_id="phase_gate", project="{{ params.project }}", phase="pilot", on_fail="skip"
-    ).expand(evidence=pilots)
+    ).expand(evidence=results(approvals.output, winners))
 
 
 pilot()

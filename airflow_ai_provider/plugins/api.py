@@ -1,0 +1,64 @@
+"""The ledger over HTTP, read-only, for whoever may see Airflow's plugins.
+
+Airflow does not guard a plugin's application, so every route asks its auth manager here, and the
+routes that FastAPI adds by itself (which would answer anybody) are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from airflow.api_fastapi.core_api.security import AccessView, requires_access_view
+from fastapi import Depends, FastAPI, HTTPException, Query
+
+from airflow_ai_provider.core.errors import AirflowAiError, LedgerError
+from airflow_ai_provider.core.gate import GateKind
+from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.store.ledger import Ledger
+
+
+def make_app() -> FastAPI:
+    """Return the application; nobody who is not logged in gets an answer from it."""
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
+    )
+    app.get("/ledger")(list_records)
+    app.get("/ledger/verify")(verify)
+    app.get("/ledger/{record_id}")(get_record)
+    return app
+
+
+def list_records(
+    kind: GateKind | None = None,
+    subject: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[dict[str, Any]]:
+    """Return gate records, newest first."""
+    found = _ledger().search(kind=kind, subject=subject, newest_first=True, limit=limit)
+    return [asdict(record) for record in found]
+
+
+def get_record(record_id: str) -> dict[str, Any]:
+    """Return one gate record."""
+    try:
+        return asdict(_ledger().get(record_id))
+    except LedgerError as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def verify() -> dict[str, Any]:
+    """Say whether the chain of gate records is whole."""
+    records, broken = _ledger().verify()
+    return {"records": records, "ok": broken is None, "first_bad": broken and asdict(broken)}
+
+
+def _ledger() -> Ledger:
+    try:
+        return Ledger(open_store(AiStoreHook().get_url(), create=False))
+    except AirflowAiError as error:
+        raise HTTPException(503, str(error)) from error

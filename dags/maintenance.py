@@ -1,0 +1,46 @@
+"""Every day: is the ledger whole, do the aliases say what it says, are leases left behind?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import use_cases
+from airflow.sdk import Param, dag, task
+
+from airflow_ai_provider.hooks.gpu import GpuPoolHook
+from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+from airflow_ai_provider.hooks.store import AiStoreHook
+
+
+@dag(
+    schedule="@daily",
+    start_date=datetime(2013, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 1, "retry_delay": timedelta(minutes=1)},
+    params={
+        "project": Param(use_cases.PROJECT_FILE, type="string", title="Project file"),
+    },
+    tags=["ai", "maintenance"],
+    doc_md=__doc__,
+)
+def maintenance():
+    @task
+    def verify_ledger() -> int:
+        return AiStoreHook().verify_ledger()
+
+    @task
+    def check_aliases(params: dict) -> list[dict]:
+        names = [use_case.name for use_case in use_cases.load(params["project"]).use_cases]
+        return [found for name in names for found in ModelRegistryHook().check_aliases(name)]
+
+    @task
+    def check_devices() -> dict:
+        return GpuPoolHook().snapshot()
+
+    verify_ledger()
+    check_aliases()
+    check_devices()
+
+
+maintenance()
