@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 import use_cases
 from airflow.sdk import Param, dag, task
 
-from airflow_ai_provider.assets import data_alias, project_asset
+from airflow_ai_provider.assets import data_alias, phase_alias, project_asset
 from airflow_ai_provider.operators.lifecycle import PhaseGateOperator
 from airflow_ai_provider.operators.promotion import (
     ModelGateOperator,
@@ -71,8 +71,8 @@ def pilot():
         return use_cases.register(verdict)
 
     @task(trigger_rule="none_failed")
-    def results(approvals: list[dict], winners: list[dict], params: dict) -> list[dict]:
-        return use_cases.pilot_results(params["project"], list(winners), list(approvals))
+    def result(winners: list[dict], params: dict) -> dict:
+        return use_cases.pilot_result(params["project"], list(winners))
 
     gates = gated_data(deliveries(), aliases=[data_alias("flights"), data_alias("digits")])
     trained = train.partial(gates=gates).expand_kwargs(candidates())
@@ -82,16 +82,24 @@ def pilot():
     in_dev = ModelPromoteOperator.partial(task_id="to_dev", environment="dev").expand_kwargs(
         registered
     )
-    approvals = PromotionApprovalOperator.partial(
+    outcome = result(winners)
+    approval = PromotionApprovalOperator(
         task_id="approve",
-        subject="Is this the candidate that the pilot should end with?",
-        assigned_users="{{ ti.xcom_pull(task_ids='people')['sponsor'] }}",
+        subject="Do these results justify production?",
+        evidence=outcome,
+        assigned_users=outcome["approvers"],
+        submitter=outcome["owner"],
         response_timeout=timedelta(days=7),
-    ).expand(evidence=winners)
-    in_dev >> approvals
-    PhaseGateOperator.partial(
-        task_id="phase_gate", project="{{ params.project }}", phase="pilot", on_fail="skip"
-    ).expand(evidence=results(approvals.output, winners))
+        fail_on_reject=False,
+    )
+    in_dev >> approval
+    PhaseGateOperator(
+        task_id="phase_gate",
+        project="{{ params.project }}",
+        phase="pilot",
+        evidence={"pilots": winners, "approval": approval.output},
+        outlets=[phase_alias(PROJECT)],
+    )
 
 
 pilot()
