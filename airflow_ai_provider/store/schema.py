@@ -80,3 +80,102 @@ ledger_head = sa.Table(
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
 )
+
+# --- GPU slots: times without a zone are seconds of the store's lease clock ----------------------
+
+host = sa.Table(
+    "host",
+    metadata,
+    sa.Column("name", sa.String(250), primary_key=True),
+    sa.Column("boot_id", sa.String(64), nullable=False),
+    sa.Column("planned_at", sa.Float),  # lease clock; when somebody here last planned the queue
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+)
+
+device = sa.Table(
+    "device",
+    metadata,
+    sa.Column("host", sa.String(250), sa.ForeignKey("host.name"), primary_key=True),
+    sa.Column("uuid", sa.String(100), primary_key=True),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("model", sa.String(250), nullable=False),
+    sa.Column("memory_mib", sa.BigInteger),
+    sa.Column("mig_profile", sa.String(50)),
+    sa.Column("pool", sa.String(250), nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),  # the fence of its newest lease
+    sa.Column("health", sa.String(20), nullable=False),
+    sa.Column("reason", sa.String(500), nullable=False),
+)
+
+gpu_request = sa.Table(
+    "gpu_request",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("holder", sa.String(250), nullable=False),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("place", sa.BigInteger, nullable=False),  # rises with age
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("host", sa.String(250)),  # where it must be served
+    sa.Column("claim_within", sa.Float, nullable=False),  # seconds
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("ti_id", sa.String(64)),
+    sa.Column("dag_id", sa.String(250)),
+    sa.Column("run_id", sa.String(250)),
+    sa.Column("task_id", sa.String(250)),
+    sa.Column("map_index", sa.Integer),
+    sa.Column("try_number", sa.Integer),
+    sa.Column("enqueued_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sa.UniqueConstraint("holder", "name", name="uq_gpu_request_holder"),
+    sa.Index("ix_gpu_request_state", "state", "place"),
+    sa.Index("ix_gpu_request_task", "dag_id", "run_id", "task_id", "map_index"),
+)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("request_id", sa.String(32), sa.ForeignKey("gpu_request.id"), nullable=False),
+    sa.Column("fence", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False, index=True),
+    sa.Column("host", sa.String(250), nullable=False),
+    sa.Column("boot_id", sa.String(64)),
+    sa.Column("holder_pid", sa.BigInteger),
+    sa.Column("holder_start", sa.BigInteger),  # clock ticks since boot: a pid may come again
+    sa.Column("holder_uid", sa.BigInteger),
+    sa.Column("expires_at", sa.Float, nullable=False),  # lease clock; granted: must be claimed by
+    sa.Column("revoked", sa.Boolean, nullable=False, default=False),  # never active again
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("ti_id", sa.String(64)),
+    sa.Column("dag_id", sa.String(250)),
+    sa.Column("run_id", sa.String(250)),
+    sa.Column("task_id", sa.String(250)),
+    sa.Column("map_index", sa.Integer),
+    sa.Column("try_number", sa.Integer),
+    sa.Column("granted_at", UtcDateTime, nullable=False),
+    sa.Column("activated_at", UtcDateTime),
+    sa.Column("released_at", UtcDateTime),
+    sa.Index("ix_lease_request_id", "request_id"),
+)
+
+lease_device = sa.Table(
+    "lease_device",
+    metadata,
+    sa.Column("lease_id", sa.String(32), sa.ForeignKey("lease.id"), primary_key=True),
+    sa.Column("host", sa.String(250), primary_key=True),
+    sa.Column("device_uuid", sa.String(100), primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("memory_mib", sa.BigInteger),  # of a share; a whole device has none
+    sa.Column("live", sa.Boolean, nullable=False),
+    sa.Index(
+        "uq_lease_device_whole",
+        "host",
+        "device_uuid",
+        unique=True,
+        sqlite_where=sa.text("live = 1 AND memory_mib IS NULL"),
+        postgresql_where=sa.text("live AND memory_mib IS NULL"),
+    ),
+    sa.Index("ix_lease_device_live", "live"),
+)

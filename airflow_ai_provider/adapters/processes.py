@@ -1,0 +1,184 @@
+"""Processes of this host, as ``/proc`` shows them (Linux)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_ai_provider.core.gpu.lease import LEASE_VARIABLE, Process
+
+_PROC = Path("/proc")
+# Python's own trackers outlive what they track and hold no device; nor does a keeper at its start
+_BYSTANDERS = (b"resource_tracker", b"semaphore_tracker", b"airflow_ai_provider.services.keeper")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One living process at one look."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    start: int
+
+
+def boot_id() -> str:
+    """Return the id of this boot of the machine."""
+    return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def identify(pid: int) -> Process | None:
+    """Return the living process ``pid``; None when there is none, or only its zombie."""
+    seen = _look(pid)
+    if seen is None:
+        return None
+    try:
+        uid = (_PROC / str(pid)).stat().st_uid
+    except FileNotFoundError:
+        return None
+    return Process(pid=pid, start=seen.start, uid=uid)
+
+
+def is_alive(process: Process) -> bool:
+    """Whether this very process still runs; a zombie runs no more."""
+    seen = _look(process.pid)
+    return seen is not None and seen.start == process.start
+
+
+def started_by(root: Process) -> set[Process]:
+    """Return what lives of the processes that ``root`` started, and of those they did."""
+    seen = survey()
+    return _processes(seen, descendants(seen, [root.pid]) if root.pid in seen else ())
+
+
+def left_running(*, mark: str, root: Process, since: int) -> set[Process]:
+    """Return what lives of the programs started with ``mark``, and of what ``root`` started.
+
+    Of the latter only what is not older than ``since``, in clock ticks since boot.
+    """
+    seen = survey()
+    found = {pid for pid, text in marks(seen) if text == mark}
+    found |= {pid for pid in descendants(seen, [root.pid]) if seen[pid].start >= since}
+    return _processes(seen, found - {root.pid})
+
+
+def ticks_now() -> int:
+    """Return the time since boot in clock ticks, as a process's start is told."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
+def left_by(*, mark: str, holder: Process | None, known: Iterable[Process]) -> set[Process]:
+    """Return every living process that belongs to a lease.
+
+    Those are: what was started with its ``mark``; the ``holder`` itself, when one is given, with
+    the process group and the session that it leads; those ``known`` to descend from it; and all
+    that these started. This process is never among them.
+    """
+    seen = survey()
+    found = {pid for pid, text in marks(seen) if text == mark}
+    found |= {p.pid for p in known if p.pid in seen and seen[p.pid].start == p.start}
+    if holder is not None:
+        alive = holder.pid in seen and seen[holder.pid].start == holder.start
+        if alive:
+            found.add(holder.pid)
+        if alive or holder.pid not in seen:  # while its group lives, no other process has its pid
+            found |= {
+                s.pid
+                for s in seen.values()
+                if holder.pid in {s.group, s.session} and s.start >= holder.start
+            }
+    found |= descendants(seen, found)
+    return _processes(seen, found - {os.getpid()})
+
+
+def survey() -> dict[int, Seen]:
+    """Return every living process by pid."""
+    found = {}
+    with os.scandir(_PROC) as entries:
+        pids = [int(entry.name) for entry in entries if entry.name.isdigit()]
+    for pid in pids:
+        seen = _look(pid)
+        if seen is not None:
+            found[pid] = seen
+    return found
+
+
+def descendants(seen: dict[int, Seen], roots: Iterable[int]) -> set[int]:
+    """Return what the processes ``roots`` started, and what those did, as far as parents tell."""
+    children: dict[int, list[int]] = {}
+    for process in seen.values():
+        children.setdefault(process.parent, []).append(process.pid)
+    found: set[int] = set()
+    frontier = list(roots)
+    while frontier:
+        for child in children.get(frontier.pop(), ()):
+            if child not in found:
+                found.add(child)
+                frontier.append(child)
+    return found
+
+
+def marks(seen: Iterable[int]) -> Iterator[tuple[int, str]]:
+    """Yield each pid that was started with a lease's mark, and the mark.
+
+    Only the environment at start is visible: a forked child shows that of the program it is.
+    """
+    prefix = f"{LEASE_VARIABLE}=".encode()
+    for pid in seen:
+        with suppress(OSError):
+            content = (_PROC / str(pid) / "environ").read_bytes()
+            if prefix not in content:
+                continue
+            for entry in content.split(b"\0"):
+                if entry.startswith(prefix):
+                    yield pid, entry[len(prefix) :].decode(errors="replace")
+
+
+def send_signal(process: Process, number: signal.Signals) -> bool:
+    """Signal this very process and no later one of its pid; False when it may not be signalled."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if is_alive(process):
+            signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _processes(seen: dict[int, Seen], pids: Iterable[int]) -> set[Process]:
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            uid = (_PROC / str(pid)).stat().st_uid
+            if not _is_bystander(pid):
+                found.add(Process(pid=pid, start=seen[pid].start, uid=uid))
+    return found
+
+
+def _is_bystander(pid: int) -> bool:
+    return any(word in (_PROC / str(pid) / "cmdline").read_bytes() for word in _BYSTANDERS)
+
+
+def _look(pid: int) -> Seen | None:
+    try:
+        content = (_PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # the name, in brackets, may itself hold brackets and spaces
+    state, parent, group, session, *rest = content.rpartition(")")[2].split()
+    if state in {"Z", "X", "x"}:
+        return None
+    return Seen(pid, int(parent), int(group), int(session), int(rest[15]))

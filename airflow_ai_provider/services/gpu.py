@@ -1,0 +1,372 @@
+"""GPU slots for any process: ask, wait, hold, release.
+
+``with gpu_lease(gpus=2) as lease:`` needs no Airflow. The devices are this process's until the
+block ends; when the process dies first, the keeper of the host ends what it left and then releases.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from airflow_ai_provider.adapters import processes
+from airflow_ai_provider.adapters.keeper import KeeperClient, KeeperPlace
+from airflow_ai_provider.core.errors import (
+    AirflowAiError,
+    GpuRequestError,
+    GpuWaitTimeoutError,
+    LeaseLostError,
+)
+from airflow_ai_provider.core.gpu.devices import cuda_visible
+from airflow_ai_provider.core.gpu.lease import (
+    LEASE_VARIABLE,
+    Host,
+    LeaseRecord,
+    Process,
+    TaskIdentity,
+    Ticket,
+    TicketView,
+)
+from airflow_ai_provider.core.gpu.planner import WaitReason
+from airflow_ai_provider.core.gpu.request import GpuRequest
+from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.services.settings import GpuSettings
+from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.gpu import Asked, GpuStore
+
+log = logging.getLogger(__name__)
+
+CLAIM_WITHIN = 90.0  # seconds that a task has to come back after its grant
+_CLAIM_WITHIN_WAITING = 15.0  # the same, for a process that polls
+_FIRST_POLL, _LAST_POLL = 0.05, 0.25
+_PLAN_IS_OLD = 5.0
+_SAY_AGAIN = 30.0
+
+
+class KeeperPort(Protocol):
+    """What the pool needs of ``adapters.keeper.KeeperClient``."""
+
+    def hold(self, lease_id: str, *, fence: int, pid: int, start: int, uid: int) -> None: ...
+
+    def drop(self, lease_id: str) -> None: ...
+
+    def left(self, lease_id: str, fence: int, processes: set[Process]) -> None: ...
+
+    def look(self) -> None: ...
+
+
+class NoKeeper:
+    """For a store in memory: its leases die with the process."""
+
+    def hold(self, lease_id: str, *, fence: int, pid: int, start: int, uid: int) -> None:
+        """Do nothing."""
+
+    def drop(self, lease_id: str) -> None:
+        """Do nothing."""
+
+    def left(self, lease_id: str, fence: int, processes: set[Process]) -> None:
+        """Do nothing."""
+
+    def look(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Devices held by this process: UUIDs, or static names.
+
+    ``env`` is what programs need that are started under it; while it is held it is also in
+    ``os.environ``. ``again`` says that this process held it already when it asked.
+    """
+
+    id: str
+    fence: int
+    host: str
+    devices: tuple[str, ...]
+    again: bool = False
+    since: int = field(default=0, repr=False)
+
+    @property
+    def mark(self) -> str:
+        """``<id>:<fence>``, which tells this lease from every other."""
+        return f"{self.id}:{self.fence}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The lease's mark, and the devices as CUDA is told of them."""
+        return {
+            LEASE_VARIABLE: self.mark,
+            "CUDA_VISIBLE_DEVICES": cuda_visible(self.devices),
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        }
+
+
+class GpuPool:
+    """The slots of a store, as this process asks for them."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: GpuSettings | None = None,
+        *,
+        keeper: KeeperPort | None = None,
+    ) -> None:
+        self.settings = settings or GpuSettings.from_environment()
+        self.here = Host(name=self.settings.host_name, boot_id=processes.boot_id())
+        self.gpu = GpuStore(store, self.here, ttl=self.settings.lease_ttl)
+        self.keeper = keeper or keeper_of(store, self.here, self.settings)
+
+    def ticket(
+        self,
+        request: GpuRequest,
+        *,
+        holder: str,
+        task: TaskIdentity | None = None,
+        claim_within: float = CLAIM_WITHIN,
+    ) -> Ticket:
+        """Return the ticket of ``holder`` for devices of this host."""
+        return Ticket(
+            holder=holder,
+            request=request,
+            host=self.here.name,
+            task=task or TaskIdentity(),
+            claim_within=claim_within,
+        )
+
+    def try_acquire(self, ticket: Ticket) -> Lease | None:
+        """Return a lease if the ticket's turn is now; else leave it in the queue.
+
+        Come back with the same ticket as often as you like: it keeps its place, and what this
+        process holds already is returned again.
+
+        :raises GpuRequestError: it can never be met; or another process holds this ticket's lease.
+        :raises LeaseLostError: a newer try of the same task took its place.
+        """
+        me = _this_process()
+        since = processes.ticks_now()
+        asked = self.gpu.ask(ticket, process=me, devices=self.settings.devices())
+        if asked.state is RequestState.REFUSED:
+            raise GpuRequestError(
+                asked.reason, remedy="Run `airflow-ai gpu status` to see what there is."
+            )
+        if asked.lease is None:
+            if asked.reason == WaitReason.DEVICES_SUSPECT.value:
+                self.keeper.look()
+            return None
+        record = asked.lease
+        if record.state is not LeaseState.ACTIVE or record.process != me:
+            return self._of_another(ticket, asked)
+        self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
+        again = (record.id, record.fence) in _held
+        _held.setdefault((record.id, record.fence), since)
+        return Lease(
+            id=record.id,
+            fence=record.fence,
+            host=record.host,
+            devices=record.devices,
+            again=again,
+            since=_held[record.id, record.fence],
+        )
+
+    def acquire(self, ticket: Ticket) -> Lease:
+        """Wait for a lease, as long as the request's ``max_wait`` says.
+
+        :raises GpuRequestError: as ``try_acquire``.
+        :raises GpuWaitTimeoutError: the wait was too long; ``facts["reason"]`` names why.
+        """
+        max_wait = ticket.request.max_wait
+        deadline = None if max_wait is None else time.monotonic() + max_wait
+        lease = self.try_acquire(ticket)
+        try:
+            while lease is None:
+                self._wait(ticket, deadline)
+                lease = self.try_acquire(ticket)
+        except BaseException:
+            with suppress(AirflowAiError):
+                self.withdraw(ticket.id, reason="the one who asked gave up")
+            raise
+        return lease
+
+    def poll(self, ticket_id: str) -> TicketView | None:
+        """Return how a ticket stands, reading only; None when nobody presented it."""
+        return self.gpu.view(ticket_id)
+
+    def nudge(self, view: TicketView) -> None:
+        """Plan the queue if nobody did for a while: who should have may be dead."""
+        if view.plan_age is None or view.plan_age > _PLAN_IS_OLD:
+            self.gpu.tick()
+            if view.reason == WaitReason.DEVICES_SUSPECT.value:
+                self.keeper.look()
+
+    def withdraw(self, ticket_id: str, *, reason: str) -> None:
+        """Take a ticket out of the queue; a lease that is held stays."""
+        self.gpu.withdraw(ticket_id, reason=reason)
+
+    def release(self, lease: Lease) -> None:
+        """Give the devices back; they are handed on once everything started under it has ended.
+
+        :raises LeaseLostError: the lease was lost meanwhile.
+        """
+        left = processes.left_running(mark=lease.mark, root=_this_process(), since=lease.since)
+        _held.pop((lease.id, lease.fence), None)
+        try:
+            if left:
+                pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
+                log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
+                self.gpu.leave(lease.id, lease.fence, reason=f"released; {pids} still ran")
+                self.keeper.left(lease.id, lease.fence, left)
+            else:
+                self.gpu.release(lease.id, lease.fence)
+        finally:
+            self.keeper.drop(lease.id)
+
+    def _wait(self, ticket: Ticket, deadline: float | None) -> None:
+        pause, said = _FIRST_POLL, (None, 0.0)  # type: tuple[float, tuple[str | None, float]]
+        while True:
+            view = self.poll(ticket.id)
+            if view is None or view.may_be_claimed:
+                return
+            now = time.monotonic()
+            if view.reason != said[0] or now - said[1] > _SAY_AGAIN:
+                log.info("Waiting for %s: %s", ticket.request.describe(), sentence(view.reason))
+                said = (view.reason, now)
+            if deadline is not None and now >= deadline:
+                raise waited_too_long(ticket.request, view.reason)
+            self.nudge(view)
+            time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - now)))
+            pause = min(pause * 1.5, _LAST_POLL)
+
+    def _of_another(self, ticket: Ticket, asked: Asked) -> None:
+        record = asked.lease
+        if record is None or record.process is None:
+            return
+        if record.host == self.here.name and not processes.is_alive(record.process):
+            self.keeper.look()  # it ends what the dead process left; then it is our turn
+            return
+        raise GpuRequestError(
+            f"The holder {ticket.holder!r} has the lease {record.id} in process "
+            f"{record.process.pid} of {record.host}.",
+            remedy="Name another holder, or wait until that process has released it.",
+            lease_id=record.id,
+        )
+
+
+@contextmanager
+def gpu_lease(
+    gpus: int | None = None,
+    gpu_memory: str | None = None,
+    mig_profile: str | None = None,
+    gpu_model: str | None = None,
+    gpu_pool: str = "default",
+    priority: int = 0,
+    team: str | None = None,
+    project: str | None = None,
+    phase: str | None = None,
+    estimate: float | None = None,
+    max_wait: float | None = None,
+    idle_limit: float | None = None,
+    store: str | None = None,
+    holder: str | None = None,
+) -> Iterator[Lease]:
+    """Hold devices while the block runs, waiting for them first; nothing given means one.
+
+    ``estimate``, ``max_wait`` and ``idle_limit`` are seconds. ``store`` is a database URL; unless
+    said it is found as ``services.store.resolve_url`` says. The same ``holder`` in the same process
+    shares one lease.
+
+    :raises GpuRequestError: the request can never be met, and why.
+    :raises GpuWaitTimeoutError: the wait was longer than ``max_wait``.
+    :raises LeaseLostError: at the end of the block: the lease was lost while it ran.
+    """
+    request = GpuRequest.of(
+        gpus=gpus, gpu_memory=gpu_memory, mig_profile=mig_profile, gpu_model=gpu_model,
+        gpu_pool=gpu_pool, priority=priority, team=team, project=project, phase=phase,
+        estimate=estimate, max_wait=max_wait, idle_limit=idle_limit,
+    )  # fmt: skip
+    pool = GpuPool(open_store(store))
+    ticket = pool.ticket(
+        request,
+        holder=holder or f"{pool.here.name}:{os.getpid()}:{uuid.uuid4().hex[:12]}",
+        claim_within=_CLAIM_WITHIN_WAITING,
+    )
+    with held(pool, pool.acquire(ticket)) as lease:
+        yield lease
+
+
+@contextmanager
+def held(pool: GpuPool, lease: Lease) -> Iterator[Lease]:
+    """Keep ``lease`` while the block runs, its ``env`` in ``os.environ``; then release it."""
+    try:
+        with _environment(lease.env):
+            yield lease
+    except BaseException:
+        if not lease.again:
+            with suppress(LeaseLostError):  # the block's own error says more
+                pool.release(lease)
+        raise
+    if not lease.again:
+        pool.release(lease)
+
+
+def keeper_of(store: Store, here: Host, settings: GpuSettings) -> KeeperPort:
+    """Return this process's way to the keeper of ``store`` on this host."""
+    if store.is_sqlite and store.path is None:
+        return NoKeeper()
+    path = store.path.resolve() if store.path else None
+    place = KeeperPlace(
+        url=f"sqlite:///{path}" if path else store.full_url,
+        host_name=here.name,
+        boot_id=here.boot_id,
+        ttl=settings.lease_ttl,
+        log_path=f"{path}.keeper.log" if path else os.devnull,
+    )
+    return _clients.setdefault(place, KeeperClient(place))
+
+
+def sentence(reason: str) -> str:
+    """Return a named wait reason as a sentence; any other text as it is."""
+    try:
+        return WaitReason(reason).sentence
+    except ValueError:
+        return reason or "It has not been planned yet."
+
+
+def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
+    """Return the error of a wait that was longer than ``max_wait``."""
+    return GpuWaitTimeoutError(
+        f"No lease for {request.describe()} within {request.max_wait:g} s. {sentence(reason)}",
+        remedy="Raise max_wait or the priority; `airflow-ai gpu status` shows who holds what.",
+        reason=reason,
+    )
+
+
+_held: dict[tuple[str, int], int] = {}  # lease id and fence -> when this process claimed it
+_clients: dict[KeeperPlace, KeeperClient] = {}
+
+
+def _this_process() -> Process:
+    me = processes.identify(os.getpid())
+    if me is None:
+        raise GpuRequestError("This process is not to be seen in /proc.", remedy="Use Linux.")
+    return me
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
