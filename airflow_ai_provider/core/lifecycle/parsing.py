@@ -1,0 +1,269 @@
+"""From the text of a project file to the project, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from airflow_ai_provider.core.errors import ProjectFileError
+from airflow_ai_provider.core.lifecycle.nodes import (
+    Document,
+    Problem,
+    Steps,
+    Unreadable,
+    dotted,
+    read,
+)
+from airflow_ai_provider.core.lifecycle.project import Project
+
+PLACES = ("home", "here")
+_PLACE = re.compile(r"\{(\w*)\}")
+
+
+def parse_project(
+    text: str, *, places: Mapping[str, str] | None = None, source: str = "the project file"
+) -> Project:
+    """Return the project that ``text`` describes.
+
+    ``places`` gives the folders that ``{home}`` and ``{here}`` stand for; without it they stay as
+    they are. ``source`` names the file in the error.
+
+    :raises ProjectFileError: it does not fit; ``facts["errors"]`` lists line, field, message and
+        remedy of every problem.
+    """
+    project, problems = examine(text, places=places)
+    if project is None:
+        first = problems[0]
+        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ProjectFileError(
+            f"{source}, line {first.line}, {first.field or 'file'}: {first.message}",
+            remedy=f"{first.remedy}{more}",
+            errors=[as_error(problem) for problem in problems],
+        )
+    return project
+
+
+def examine(
+    text: str, *, places: Mapping[str, str] | None = None
+) -> tuple[Project | None, list[Problem]]:
+    """Return the project, or None, and every problem in order of lines."""
+    try:
+        document = read(text)
+    except Unreadable as stopped:
+        return None, [stopped.problem]
+    values = _expand(document.value, places) if places else document.value
+    try:
+        project = Project.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(document, detail) for detail in error.errors(include_url=False)]
+        return None, sorted(problems, key=lambda p: p.line)
+    found = sorted(
+        (
+            Problem(line=document.line(path), field=dotted(path), message=message, remedy=remedy)
+            for path, message, remedy in _contradictions(project)
+        ),
+        key=lambda p: p.line,
+    )
+    return (None if found else project), found
+
+
+def as_error(problem: Problem) -> dict[str, Any]:
+    """Return ``problem`` as `airflow-ai project check` prints it."""
+    fields = asdict(problem)
+    del fields["trap"]
+    return fields
+
+
+def _expand(value: Any, places: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for name, folder in places.items():
+            value = value.replace(f"{{{name}}}", folder)
+        return value
+    if isinstance(value, dict):
+        return {key: _expand(inner, places) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_expand(inner, places) for inner in value)
+    return value
+
+
+def _problem(document: Document, detail: Mapping[str, Any]) -> Problem:
+    path = _without_key_mark(tuple(detail["loc"]))
+    kind, context = detail["type"], detail.get("ctx", {})
+    name = str(path[-1]) if path else ""
+    if kind == "missing":
+        return Problem(
+            line=document.line(path[:-1]),
+            field=dotted(path),
+            message=f"The field {name} is missing.",
+            remedy=f"Add it: {_description(path)}.",
+        )
+    if kind == "extra_forbidden":
+        return _unknown(document, path, _fields(_model_at(path[:-1])), "field")
+    if kind == "literal_error" and "[key]" in detail["loc"]:
+        known = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        return _unknown(document, path, known, "name")
+    message = re.sub(r"^(Input|String|Value|Tuple)\b", "The value", str(detail["msg"]))
+    return Problem(
+        line=document.line(path),
+        field=dotted(path),
+        message=f"{message}, not {_shown(detail.get('input'))}.",
+        remedy=f"Give {_description(path)}.",
+    )
+
+
+def _unknown(document: Document, path: Steps, known: list[str], what: str) -> Problem:
+    name = str(path[-1])
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    listed = ", ".join(known)
+    return Problem(
+        line=document.line(path),
+        field=dotted(path),
+        message=f"There is no {what} {name[:60]} here.",
+        remedy=f"Did you mean {near[0]}?" if near else f"Remove it; known are {listed}.",
+    )
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, (dict, tuple)):
+        return "a group of fields" if isinstance(value, dict) else "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _without_key_mark(location: tuple[Any, ...]) -> Steps:
+    return tuple(step for step in location if step != "[key]")
+
+
+def _description(path: Steps) -> str:
+    """Return what a field is for, in the words of its model."""
+    for end in range(len(path), 0, -1):
+        model, name = _model_at(path[: end - 1]), path[end - 1]
+        if model is not None and name in model.model_fields:
+            return str(model.model_fields[str(name)].description or name)
+    return "a value that fits"
+
+
+def _fields(model: type[BaseModel] | None) -> list[str]:
+    return list(model.model_fields) if model is not None else []
+
+
+def _model_at(path: Steps) -> type[BaseModel] | None:
+    """Return the model whose fields stand at ``path``."""
+    found: Any = Project
+    for step in path:
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            field = found.model_fields.get(str(step))
+            found = None if field is None else field.annotation
+        else:
+            arguments = get_args(found)
+            origin = get_origin(found)
+            found = arguments[1] if origin is dict else arguments[0] if arguments else None
+        found = _bare(found)
+        if found is None:
+            return None
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def _bare(annotation: Any) -> Any:
+    """Return an annotation without ``None`` beside it and without its constraints."""
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin in {Union, types.UnionType}:
+            annotation = next(a for a in get_args(annotation) if a is not type(None))
+        else:
+            return annotation
+
+
+def _contradictions(project: Project) -> Iterator[tuple[Steps, str, str]]:
+    """Yield what each field alone does not show."""
+    yield from _doubles(project)
+    sources = [source.name for source in project.data_sources]
+    for i, use_case in enumerate(project.use_cases):
+        if use_case.data_source not in sources:
+            yield (
+                ("use_cases", i, "data_source"),
+                f"There is no data source {use_case.data_source}.",
+                f"Name one of {', '.join(sources)}, or describe it under data_sources.",
+            )
+        if use_case.pilot and use_case.criteria is None:
+            yield (
+                ("use_cases", i),
+                f"The pilot {use_case.name} has no criteria.",
+                "Add criteria with a list pilot, agreed before anything is trained.",
+            )
+    yield from _unknown_places(project)
+    yield from _people(project)
+    yield from _plan(project)
+
+
+def _doubles(project: Project) -> Iterator[tuple[Steps, str, str]]:
+    for section in ("kpis", "data_sources", "use_cases", "milestones", "risks"):
+        seen: set[str] = set()
+        for i, part in enumerate(getattr(project, section)):
+            if part.name in seen:
+                yield (section, i, "name"), f"The name {part.name} stands twice.", "Rename one."
+            seen.add(part.name)
+
+
+def _unknown_places(project: Project) -> Iterator[tuple[Steps, str, str]]:
+    for i, source in enumerate(project.data_sources):
+        for field in ("location", "sample", "suite"):
+            for place in _PLACE.findall(getattr(source, field) or ""):
+                if place not in PLACES:
+                    yield (
+                        ("data_sources", i, field),
+                        f"Nothing is known to stand for {{{place}}}.",
+                        "Use {home} for Airflow's home or {here} for this file's folder.",
+                    )
+
+
+def _people(project: Project) -> Iterator[tuple[Steps, str, str]]:
+    for section in ("milestones", "risks"):
+        for i, part in enumerate(getattr(project, section)):
+            if project.person(part.owner) is None:
+                yield (
+                    (section, i, "owner"),
+                    f"Nobody fills the role {part.owner}.",
+                    f"Name an Airflow user under people.{part.owner}.",
+                )
+
+
+def _plan(project: Project) -> Iterator[tuple[Steps, str, str]]:
+    names = {milestone.name for milestone in project.milestones}
+    for i, milestone in enumerate(project.milestones):
+        for j, before in enumerate(milestone.after):
+            if before not in names:
+                yield (
+                    ("milestones", i, "after", j),
+                    f"There is no milestone {before}.",
+                    "Name one of this plan.",
+                )
+        estimate = milestone.estimate
+        if estimate and not estimate.best <= estimate.likely <= estimate.worst:
+            yield (
+                ("milestones", i, "estimate"),
+                "The estimate runs backwards.",
+                "Give best <= likely <= worst.",
+            )
+    after = {m.name: [b for b in m.after if b in names] for m in project.milestones}
+    while free := [name for name, before in after.items() if not before]:
+        for name in free:
+            del after[name]
+        after = {name: [b for b in before if b not in free] for name, before in after.items()}
+    if after:
+        index = next(i for i, m in enumerate(project.milestones) if m.name in after)
+        yield (
+            ("milestones", index, "after"),
+            f"These milestones wait for each other: {', '.join(after)}.",
+            "Remove one of their dependencies.",
+        )
