@@ -29,9 +29,10 @@ AirflowAiError
 ├── FeedbackError
 │   ├── FeedbackRecordError
 │   └── FeedbackSourceError
-└── LifecycleError
-    ├── ProjectFileError
-    └── MilestoneIncompleteError
+├── LifecycleError
+│   ├── ProjectFileError
+│   └── MilestoneIncompleteError
+└── DemoError
 """
 
 from __future__ import annotations
@@ -187,3 +188,7 @@ class ProjectFileError(LifecycleError):
 
 class MilestoneIncompleteError(LifecycleError):
     """A milestone lacks deliverables; ``facts["missing"]`` lists them."""
+
+
+class DemoError(AirflowAiError):
+    """The demo cannot start, or its life went wrong; says what, where and what to do next."""
