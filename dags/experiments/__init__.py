@@ -1,0 +1,3 @@
+"""What the training code of every pilot shares: one way to record a run in MLflow."""
+
+from __future__ import annotations
