@@ -28,7 +28,8 @@ AirflowAiError
 │       └── RegistryUnavailableError
 ├── FeedbackError
 │   ├── FeedbackRecordError
-│   └── FeedbackSourceError
+│   ├── FeedbackSourceError
+│   └── RetrainPolicyError
 └── LifecycleError
     ├── ProjectFileError
     └── MilestoneIncompleteError
@@ -175,6 +176,10 @@ class FeedbackRecordError(FeedbackError):
 
 class FeedbackSourceError(FeedbackError):
     """A source of feedback cannot be read."""
+
+
+class RetrainPolicyError(FeedbackError):
+    """The retrain policy, or what it is asked about, means nothing."""
 
 
 class LifecycleError(AirflowAiError):
