@@ -36,6 +36,11 @@ def feedback_asset(model: str) -> Asset:
     return _asset(f"ai-feedback://{model}")
 
 
+def feedback_alias(model: str) -> AssetAlias:
+    """The outlet of an ingest, through which ``feedback_asset`` is emitted when anything is new."""
+    return AssetAlias(f"ai-feedback-ingest://{model}")
+
+
 def retrain_asset(model: str) -> Asset:
     """Retraining was decided: ``ai-retrain://MODEL``."""
     return _asset(f"ai-retrain://{model}")

@@ -28,11 +28,19 @@ AirflowAiError
 │       └── RegistryUnavailableError
 ├── FeedbackError
 │   ├── FeedbackRecordError
+<<<<<<< HEAD
 │   └── FeedbackSourceError
 ├── LifecycleError
 │   ├── ProjectFileError
 │   └── MilestoneIncompleteError
 └── DemoError
+=======
+│   ├── FeedbackSourceError
+│   └── RetrainPolicyError
+└── LifecycleError
+    ├── ProjectFileError
+    └── MilestoneIncompleteError
+>>>>>>> feedback
 """
 
 from __future__ import annotations
@@ -176,6 +184,10 @@ class FeedbackRecordError(FeedbackError):
 
 class FeedbackSourceError(FeedbackError):
     """A source of feedback cannot be read."""
+
+
+class RetrainPolicyError(FeedbackError):
+    """The retrain policy, or what it is asked about, means nothing."""
 
 
 class LifecycleError(AirflowAiError):

@@ -170,7 +170,9 @@ def _reasons(record: GateRecord) -> str:
         for c in record.criteria
     ]
     summary = f"<summary>{escape(why(record))}</summary>"
-    return f"<details>{summary}<ul>{''.join(lines)}</ul></details>" if lines else escape(why(record))
+    return (
+        f"<details>{summary}<ul>{''.join(lines)}</ul></details>" if lines else escape(why(record))
+    )
 
 
 def _leases(facts: Facts) -> str:

@@ -126,15 +126,11 @@ class _Server:
             message: dict[str, Any] = json.loads(line)
             match message["op"]:
                 case "hold":
-                    holder = Process(
-                        pid=message["pid"], start=message["start"], uid=message["uid"]
-                    )
+                    holder = Process(pid=message["pid"], start=message["start"], uid=message["uid"])
                     self.keeper.hold(message["lease"], message["fence"], holder)
                 case "left":
                     known = {Process(pid=p, start=s, uid=u) for p, s, u in message["known"]}
-                    self.keeper.left(
-                        message["lease"], message["fence"], known, time.monotonic()
-                    )
+                    self.keeper.left(message["lease"], message["fence"], known, time.monotonic())
                 case "drop":
                     self.keeper.drop(message["lease"])
                 case "look":

@@ -140,9 +140,7 @@ class GpuStore:
                         lease.c.state.in_([LeaseState.ACTIVE.value, LeaseState.SUSPECT.value]),
                         ~lease.c.revoked,
                     )
-                    .values(
-                        state=LeaseState.ACTIVE.value, expires_at=now + self.ttl, reason=""
-                    )
+                    .values(state=LeaseState.ACTIVE.value, expires_at=now + self.ttl, reason="")
                 )
                 if moved.rowcount:
                     renewed.add(lease_id)

@@ -26,9 +26,7 @@ def register(
     """
     known = connection.execute(sa.select(host.c.boot_id).where(host.c.name == here.name)).first()
     if known is None:
-        connection.execute(
-            host.insert().values(name=here.name, boot_id=here.boot_id, seen_at=wall)
-        )
+        connection.execute(host.insert().values(name=here.name, boot_id=here.boot_id, seen_at=wall))
     elif known.boot_id != here.boot_id:
         _restarted(connection, here, wall)
     if devices is not None:

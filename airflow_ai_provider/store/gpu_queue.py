@@ -33,9 +33,7 @@ def step(connection: sa.Connection, *, now: float, wall: datetime, host_name: st
         for request_id, reason in decided.waiting.items():
             _explain(connection, request_id, reason.value)
         for request_id, why in decided.refused.items():
-            close_request(
-                connection, request_id, RequestState.REFUSED, wall=wall, reason=why
-            )
+            close_request(connection, request_id, RequestState.REFUSED, wall=wall, reason=why)
     connection.execute(
         host.update().where(host.c.name == host_name).values(planned_at=now, seen_at=wall)
     )
@@ -135,9 +133,7 @@ def _lapse_unclaimed(connection: sa.Connection, *, now: float, wall: datetime) -
         )
 
 
-def _grant(
-    connection: sa.Connection, grant: planner.Grant, *, now: float, wall: datetime
-) -> None:
+def _grant(connection: sa.Connection, grant: planner.Grant, *, now: float, wall: datetime) -> None:
     request = connection.execute(
         gpu_request.update()
         .where(
@@ -153,9 +149,7 @@ def _grant(
         sa.select(sa.func.max(device.c.epoch)).where(device.c.host == on_host, these)
     ).scalar_one()
     fence = int(newest) + 1
-    connection.execute(
-        device.update().where(device.c.host == on_host, these).values(epoch=fence)
-    )
+    connection.execute(device.update().where(device.c.host == on_host, these).values(epoch=fence))
     lease_id = uuid.uuid4().hex
     boot_id = sa.select(host.c.boot_id).where(host.c.name == on_host).scalar_subquery()
     connection.execute(

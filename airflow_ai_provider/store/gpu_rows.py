@@ -64,7 +64,10 @@ def read_holdings(connection: sa.Connection) -> list[Holding]:
     """Return what live leases hold of each device."""
     rows = connection.execute(
         sa.select(
-            lease_device.c.host, lease_device.c.device_uuid, lease_device.c.memory_mib, lease.c.state
+            lease_device.c.host,
+            lease_device.c.device_uuid,
+            lease_device.c.memory_mib,
+            lease.c.state,
         )
         .join(lease, lease.c.id == lease_device.c.lease_id)
         .where(lease_device.c.live)

@@ -78,9 +78,7 @@ class Plan:
     refused: dict[str, str]
 
 
-def plan(
-    devices: Sequence[Device], holdings: Iterable[Holding], queue: Iterable[Queued]
-) -> Plan:
+def plan(devices: Sequence[Device], holdings: Iterable[Holding], queue: Iterable[Queued]) -> Plan:
     """Decide about every request of ``queue``, best first."""
     room = _Room(devices, holdings)
     grants: list[Grant] = []
@@ -138,7 +136,9 @@ class _Room:
         free = [
             d
             for d in self.devices
-            if d.health is Health.HEALTHY and self._may_use(queued, d) and self._has_room(request, d)
+            if d.health is Health.HEALTHY
+            and self._may_use(queued, d)
+            and self._has_room(request, d)
         ]
         hosts = {h: ds for h, ds in _by_host(free).items() if len(ds) >= request.wanted}
         if not hosts:

@@ -32,9 +32,7 @@ MOVES: dict[LeaseState, frozenset[LeaseState]] = {
     LeaseState.GRANTED: frozenset({LeaseState.ACTIVE, LeaseState.RELEASED}),
     LeaseState.ACTIVE: frozenset({LeaseState.SUSPECT, LeaseState.RELEASED}),
     # a keeper that comes late and finds the holder alive makes a suspect lease active again
-    LeaseState.SUSPECT: frozenset(
-        {LeaseState.ACTIVE, LeaseState.QUARANTINED, LeaseState.RELEASED}
-    ),
+    LeaseState.SUSPECT: frozenset({LeaseState.ACTIVE, LeaseState.QUARANTINED, LeaseState.RELEASED}),
     LeaseState.QUARANTINED: frozenset({LeaseState.RELEASED}),
     LeaseState.RELEASED: frozenset(),
 }

@@ -253,9 +253,7 @@ def own_data_results(project: Project, model_name: str, findings: Findings) -> C
     )
 
 
-def admitted_pilots(
-    by_pilot: Mapping[str, Sequence[Criterion]], good: Sequence[str]
-) -> Criterion:
+def admitted_pilots(by_pilot: Mapping[str, Sequence[Criterion]], good: Sequence[str]) -> Criterion:
     """At least one pilot may go on."""
     refused = {
         name: [c.name for c in found if not c.verdict.lets_pass]
@@ -353,9 +351,7 @@ def _words(text: str) -> int:
     return len(re.findall(r"\w+", text))
 
 
-def _criterion(
-    name: str, *, limit: Any, observed: Any, good: bool, yes: str, no: str
-) -> Criterion:
+def _criterion(name: str, *, limit: Any, observed: Any, good: bool, yes: str, no: str) -> Criterion:
     return Criterion(
         name=name,
         limit=limit,

@@ -1,0 +1,140 @@
+"""Feedback in files: JSON Lines, read line by line, and Parquet, read in pieces through DuckDB.
+
+What cannot be read as a record is handed on with its place and the problem: the caller
+quarantines it. Only a file that is not there, or not whole in a format that shows it, is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from airflow_ai_provider.core.errors import FeedbackSourceError
+from airflow_ai_provider.core.gate import plain
+
+MAX_LINE = 64 * 2**20
+_PIECE = 10_000
+_PARQUET_MAGIC = b"PAR1"
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+class SourceRecord(NamedTuple):
+    """A record as the source has it: where, the raw form, what it says, or why it says nothing."""
+
+    place: str
+    raw: Any
+    document: Any
+    problem: str | None = None
+
+
+def local_path(path: str) -> Path:
+    """Return the file that ``path`` (a path or a ``file://`` URL) names.
+
+    :raises FeedbackSourceError: it names another kind of place.
+    """
+    parts = urlsplit(str(path))
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    if "://" in str(path):
+        raise FeedbackSourceError(
+            f"Feedback cannot be read from {parts.scheme}:// yet.", remedy="Name a local file."
+        )
+    return Path(path).expanduser()
+
+
+def read_records(path: str) -> Iterator[SourceRecord]:
+    """Yield every record of the file at ``path``.
+
+    :raises FeedbackSourceError: the file is not there, may not be read or is not whole.
+    """
+    file = local_path(path)
+    try:
+        with file.open("rb") as stream:
+            if file.suffix in {".parquet", ".pq"} or stream.peek(4)[:4] == _PARQUET_MAGIC:
+                yield from _parquet(file)
+            else:
+                yield from _json_lines(stream)
+    except OSError as error:
+        raise FeedbackSourceError(
+            f"Feedback cannot be read from {file}: {error.strerror or error}.",
+            remedy="Check the path and its permissions.",
+            path=str(file),
+        ) from error
+
+
+def raw_text(raw: Any) -> str:
+    """Return a raw record as text that any database can keep."""
+    if isinstance(raw, bytes):
+        return raw.decode("utf-8", errors="backslashreplace").replace("\x00", "\\x00")
+    try:
+        return json.dumps(plain(raw), ensure_ascii=True)
+    except (RecursionError, ValueError):
+        return repr(type(raw))
+
+
+def _json_lines(stream: BinaryIO) -> Iterator[SourceRecord]:
+    number = 0
+    while line := stream.readline(MAX_LINE):
+        number += 1
+        place = f"line {number}"
+        if number == 1:
+            line = line.removeprefix(_UTF8_MARK)
+        if len(line) == MAX_LINE and not line.endswith(b"\n"):
+            yield SourceRecord(
+                place, line[:1000], None, f"the line is longer than {MAX_LINE} bytes"
+            )
+            while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+                pass
+            continue
+        line = line.strip()
+        if line:
+            yield _line(place, line)
+
+
+def _line(place: str, line: bytes) -> SourceRecord:
+    try:
+        return SourceRecord(place, line, json.loads(line.decode("utf-8")))
+    except UnicodeDecodeError as error:
+        problem = f"it is no UTF-8 text: byte {error.start} cannot be read"
+    except json.JSONDecodeError as error:
+        problem = f"it is no JSON: {error.msg} at character {error.pos + 1}"
+    except RecursionError:
+        problem = "it is nested too deeply"
+    except ValueError as error:  # an integer of more digits than Python reads
+        problem = f"it is no JSON that can be read: {error}"
+    return SourceRecord(place, line, None, problem)
+
+
+def _parquet(file: Path) -> Iterator[SourceRecord]:
+    import duckdb
+
+    number = 0
+    try:
+        with duckdb.connect() as connection:
+            source = "'" + str(file).replace("'", "''") + "'"
+            source = f"read_parquet({source}, hive_partitioning=false)"
+            described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608
+            names = [column[0] for column in described]
+            selected = ", ".join(_column(column[0], column[1]) for column in described)
+            result = connection.execute(f"SELECT {selected} FROM {source}")  # noqa: S608 - quoted
+            while rows := result.fetchmany(_PIECE):
+                for row in rows:
+                    number += 1
+                    document = dict(zip(names, row, strict=True))
+                    yield SourceRecord(f"row {number}", document, document)
+    except duckdb.Error as error:
+        raise FeedbackSourceError(
+            f"{file} is no whole Parquet file: {str(error).splitlines()[0]}",
+            remedy="Deliver the file again; nothing of it was taken.",
+            path=str(file),
+        ) from error
+
+
+def _column(name: str, kind: Any) -> str:
+    quoted = '"' + name.replace('"', '""') + '"'
+    if str(kind) == "TIMESTAMP WITH TIME ZONE":  # as a Python value it would need pytz
+        return f"strftime(make_timestamp(epoch_us({quoted})), '%Y-%m-%dT%H:%M:%S.%fZ') AS {quoted}"
+    return quoted

@@ -1,0 +1,273 @@
+"""The prediction log: Parquet files, one per model, version and partition, joined to feedback.
+
+DuckDB reads and writes them; it is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from airflow_ai_provider.adapters.feedback_files import local_path
+from airflow_ai_provider.core.errors import FeedbackSourceError
+from airflow_ai_provider.core.feedback.metrics import SliceMetrics
+
+COLUMNS = ("prediction_id", "model_name", "model_version", "score", "predicted_at", "partition")
+_NEEDED = ("prediction_id", "score", "day")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinedVersion:
+    """One version's predictions that have an outcome: arrays of equal length, and slices."""
+
+    version: str
+    predictions: int
+    labels: Any
+    scores: Any
+    groups: Any
+    slices: tuple[SliceMetrics, ...]
+
+
+def write(
+    root: str,
+    rows: Any,
+    *,
+    model_name: str,
+    version: str,
+    partition: str,
+    predicted_at: datetime,
+) -> Path:
+    """Write the predictions of one version for one partition; an earlier file is replaced.
+
+    ``rows`` is a dict of columns, a pandas DataFrame or the path of a Parquet file with
+    ``prediction_id`` (unique), ``score`` (a finite number), ``day`` and whatever columns slices are
+    cut by.
+
+    :raises FeedbackSourceError: a column is missing or holds what it may not.
+    """
+    import duckdb
+
+    file = local_path(root) / _safe(model_name) / _safe(version) / f"{_safe(partition)}.parquet"
+    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    with duckdb.connect() as connection:
+        columns = _load(connection, rows)
+        _check(connection, columns)
+        constants = {
+            "model_name": _text(model_name),
+            "model_version": _text(version),
+            "partition": _text(partition),
+        }
+        if "predicted_at" not in columns:
+            constants["predicted_at"] = f"TIMESTAMPTZ {_text(predicted_at.isoformat())}"
+        kept = [_name(c) for c in columns if c not in {*constants, "prediction_id"}]
+        added = [f"{value} AS {_name(column)}" for column, value in constants.items()]
+        key = "CAST(prediction_id AS VARCHAR) AS prediction_id"
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            connection.execute(
+                f"COPY (SELECT {', '.join([key, *added, *kept])} FROM rows)"  # noqa: S608 - quoted
+                f" TO {_text(str(temporary))} (FORMAT parquet)"
+            )
+            os.replace(temporary, file)  # noqa: PTH105 - the atomic one
+        except OSError as error:
+            raise FeedbackSourceError(
+                f"The predictions cannot be written to {file}: {error.strerror or error}."
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+    return file
+
+
+def join(
+    predictions: str,
+    outcomes: Iterable[Sequence[tuple[Any, ...]]],
+    *,
+    model_name: str,
+    partition: str,
+    group: str | None,
+    slices: Sequence[str] = (),
+) -> list[JoinedVersion]:
+    """Return, per version, the predictions of a partition with what became of them.
+
+    ``outcomes`` are pieces of (prediction_id, label, is_outcome, observed_at, sequence). Of several
+    for one prediction an outcome goes before an opinion, then the newest. Labels other than 0 and 1
+    are no outcome here.
+
+    :raises FeedbackSourceError: there is no such file, or a column is missing.
+    """
+    import duckdb
+
+    try:
+        with duckdb.connect() as connection:
+            _load_outcomes(connection, outcomes)
+            _join(connection, predictions, model_name, partition, group, slices)
+            versions = connection.execute(
+                "SELECT version, count(*) FROM joined GROUP BY version ORDER BY version"
+            ).fetchall()
+            return [
+                _version(connection, version, count, group, slices) for version, count in versions
+            ]
+    except duckdb.Error as error:
+        raise FeedbackSourceError(
+            f"The predictions {predictions} cannot be read: {str(error).splitlines()[0]}",
+            remedy="Name the Parquet files (or their folder) that the scoring task wrote.",
+        ) from error
+
+
+def _load_outcomes(connection: Any, pieces: Iterable[Sequence[tuple[Any, ...]]]) -> None:
+    import numpy as np
+
+    connection.execute(
+        "CREATE TABLE outcome (prediction_id VARCHAR, label DOUBLE, is_outcome BOOLEAN,"
+        " observed_at VARCHAR, sequence BIGINT)"
+    )
+    kinds = (object, float, bool, object, np.int64)
+    names = ("prediction_id", "label", "is_outcome", "observed_at", "sequence")
+    for piece in pieces:
+        if not piece:
+            continue
+        columns = zip(*piece, strict=True)
+        arrays = {
+            name: np.array(column, dtype=kind)
+            for name, kind, column in zip(names, kinds, columns, strict=True)
+        }
+        connection.register("piece", arrays)
+        connection.execute("INSERT INTO outcome SELECT * FROM piece")
+        connection.unregister("piece")
+
+
+def _join(
+    connection: Any,
+    predictions: str,
+    model_name: str,
+    partition: str,
+    group: str | None,
+    slices: Sequence[str],
+) -> None:
+    path = local_path(predictions)
+    pattern = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
+    source = f"read_parquet({_text(pattern)}, union_by_name=true, hive_partitioning=false)"
+    connection.execute(f"CREATE VIEW log AS SELECT * FROM {source}")  # noqa: S608 - quoted
+    columns = _columns(connection, "log")
+    wanted = [*COLUMNS, *([group] if group else []), *slices]
+    missing = [name for name in wanted if name not in columns]
+    if missing:
+        raise FeedbackSourceError(
+            f"The predictions {predictions} have no column {', '.join(missing)}.",
+            remedy=f"They have {', '.join(columns)}.",
+        )
+    extra = "".join(f", {_name(name)}" for name in dict.fromkeys(wanted[len(COLUMNS) :]))
+    connection.execute(
+        f"""
+        CREATE TABLE joined AS
+        WITH predicted AS (
+            SELECT CAST(prediction_id AS VARCHAR) AS prediction_id,
+                   CAST(model_version AS VARCHAR) AS version,
+                   CAST(score AS DOUBLE) AS score{extra}
+            FROM log
+            WHERE model_name = $model AND CAST("partition" AS VARCHAR) = $partition
+              AND score IS NOT NULL
+            QUALIFY row_number() OVER (
+                PARTITION BY prediction_id, model_version ORDER BY predicted_at DESC) = 1
+        ), labelled AS (
+            SELECT prediction_id, label FROM outcome WHERE label IN (0, 1)
+            QUALIFY row_number() OVER (PARTITION BY prediction_id
+                ORDER BY is_outcome DESC, observed_at DESC, sequence DESC) = 1
+        )
+        SELECT * FROM predicted LEFT JOIN labelled USING (prediction_id)
+        """,  # noqa: S608 - column names, quoted
+        {"model": model_name, "partition": partition},
+    )
+
+
+def _version(
+    connection: Any, version: str, count: int, group: str | None, slices: Sequence[str]
+) -> JoinedVersion:
+    of_group = f"CAST({_name(group)} AS VARCHAR)" if group else "NULL"
+    found = connection.execute(
+        f"SELECT label, score, {of_group} AS part FROM joined"  # noqa: S608 - names, quoted
+        " WHERE version = ? AND label IS NOT NULL ORDER BY part, prediction_id",
+        [version],
+    ).fetchnumpy()
+    cut: list[SliceMetrics] = []
+    for column in slices:
+        rows = connection.execute(
+            f"SELECT CAST({_name(column)} AS VARCHAR), count(*), avg(label), avg(score)"  # noqa: S608
+            " FROM joined WHERE version = ? AND label IS NOT NULL"
+            " GROUP BY 1 ORDER BY 2 DESC, 1",
+            [version],
+        ).fetchall()
+        cut.extend(
+            SliceMetrics(
+                slice=f"{column}={value}",
+                n=n,
+                observed=observed,
+                predicted=predicted,
+                gap=observed - predicted,
+            )
+            for value, n, observed, predicted in rows
+        )
+    return JoinedVersion(
+        version=version,
+        predictions=count,
+        labels=found["label"],
+        scores=found["score"],
+        groups=found["part"] if group else None,
+        slices=tuple(cut),
+    )
+
+
+def _load(connection: Any, rows: Any) -> list[str]:
+    if isinstance(rows, (str, Path)):
+        source = f"read_parquet({_text(str(local_path(str(rows))))})"
+        connection.execute(f"CREATE VIEW rows AS SELECT * FROM {source}")  # noqa: S608 - quoted
+        return _columns(connection, "rows")
+    if isinstance(rows, dict):
+        import numpy as np
+
+        rows = {name: np.asarray(list(column)) for name, column in rows.items()}
+        rows = {n: c.astype(object) if c.dtype.kind == "U" else c for n, c in rows.items()}
+    connection.register("rows", rows)
+    return _columns(connection, "rows")
+
+
+def _columns(connection: Any, table: str) -> list[str]:
+    return [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+
+
+def _check(connection: Any, columns: Sequence[str]) -> None:
+    missing = [name for name in _NEEDED if name not in columns]
+    if missing:
+        raise FeedbackSourceError(
+            f"The predictions have no column {', '.join(missing)}.",
+            remedy=f"Give prediction_id, score and day; there are {', '.join(columns)}.",
+        )
+    rows, ids, scores, days = connection.execute(
+        "SELECT count(*), count(DISTINCT prediction_id),"
+        " count(*) FILTER (WHERE isfinite(CAST(score AS DOUBLE))), count(day) FROM rows"
+    ).fetchone()
+    for name, good in (("prediction_id", ids), ("score", scores), ("day", days)):
+        if good != rows:
+            what = "missing or repeated" if name == "prediction_id" else "missing or not finite"
+            raise FeedbackSourceError(
+                f"{name} is {what} in {rows - good} of {rows} predictions.",
+                remedy="Correct the scoring code; nothing was written.",
+            )
+
+
+def _safe(part: str) -> str:
+    return quote(str(part), safe="=@+ ,").replace("..", "%2E%2E")
+
+
+def _name(column: str | None) -> str:
+    return '"' + str(column).replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
