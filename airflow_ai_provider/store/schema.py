@@ -178,6 +178,9 @@ lease_device = sa.Table(
         postgresql_where=sa.text("live AND memory_mib IS NULL"),
     ),
     sa.Index("ix_lease_device_live", "live"),
+)
+
+
 # --- feedback: every revision is kept; the effective one is told by a query, never by a flag ----
 
 _BigKey = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite's own row id
