@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 
 import use_cases
 from airflow.sdk import Param, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_ai_provider.assets import landing_asset, request_asset
 
@@ -45,6 +46,8 @@ def demo_feed():
             last=params["last"],
             broken=params["broken"],
         )
+        if not delivered:
+            raise AirflowSkipException("There is nothing new to deliver.")
         outlet_events[landing_asset(DATASET)].extra = {"partitions": delivered}
         return delivered
 
