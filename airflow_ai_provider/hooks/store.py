@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_ai_provider.core.errors import AirflowAiError
 from airflow_ai_provider.core.gate import GateDraft, Origin, digest
-from airflow_ai_provider.services.store import default_url, hand_to_process, url_of_fields
-from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_ai_provider.store.engine import Store
+    from airflow_ai_provider.store.ledger import Ledger
 
 
 class AiStoreHook(BaseHook):
@@ -43,8 +46,23 @@ class AiStoreHook(BaseHook):
         try:
             connection = self.get_connection(self.store_conn_id)
         except AirflowNotFoundException:
+            connection = None
+        return self._url_of(connection)
+
+    async def aget_url(self) -> str:
+        """Do as ``get_url`` inside a trigger, where the event loop must not wait."""
+        try:
+            connection = await self.aget_connection(self.store_conn_id)
+        except AirflowNotFoundException:
+            connection = None
+        return self._url_of(connection)
+
+    def _url_of(self, connection: Connection | None) -> str:
+        from airflow_ai_provider.services.store import default_url, url_of_fields
+
+        if connection is None:
             if self.store_conn_id != self.default_conn_name:
-                raise
+                raise AirflowNotFoundException(f"There is no connection {self.store_conn_id!r}.")
             return default_url()
         return url_of_fields(
             host=connection.host,
@@ -57,6 +75,9 @@ class AiStoreHook(BaseHook):
 
     def get_conn(self) -> Store:
         """Return the open store, and let this process's own code use it too."""
+        from airflow_ai_provider.services.store import hand_to_process
+        from airflow_ai_provider.store.engine import Store
+
         if self._store is None:
             url = self.get_url()
             self._store = Store.open(url)
@@ -66,6 +87,8 @@ class AiStoreHook(BaseHook):
     @property
     def ledger(self) -> Ledger:
         """The ledger of gate records in this store."""
+        from airflow_ai_provider.store.ledger import Ledger
+
         return Ledger(self.get_conn())
 
     def test_connection(self) -> tuple[bool, str]:

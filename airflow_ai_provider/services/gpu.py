@@ -327,7 +327,9 @@ def keeper_of(store: Store, here: Host, settings: GpuSettings) -> KeeperPort:
         ttl=settings.lease_ttl,
         log_path=f"{path}.keeper.log" if path else os.devnull,
     )
-    return _clients.setdefault(place, KeeperClient(place))
+    if place not in _clients:
+        _clients[place] = KeeperClient(place)
+    return _clients[place]
 
 
 def sentence(reason: str) -> str:
