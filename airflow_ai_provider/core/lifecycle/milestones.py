@@ -178,7 +178,6 @@ def _pilots(project: Project) -> str | None:
     )
 
 
-
 MILESTONES: tuple[Milestone, ...] = (
     Milestone(
         name="kick_off",
