@@ -252,3 +252,42 @@ feedback_metric = sa.Table(
     sa.Column("n", sa.BigInteger, nullable=False),
     sa.Column("computed_at", UtcDateTime, nullable=False),
 )
+
+
+# --- lifecycle: projects and what their milestones left behind ---------------------------------
+
+project = sa.Table(
+    "project",
+    metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("title", sa.String(500)),
+    sa.Column("owner", sa.String(250), nullable=False),
+    sa.Column("path", sa.String(1000), nullable=False),  # of the project file, as last read
+    sa.Column("digest", sa.String(64), nullable=False),  # of its content
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("phase", sa.String(20), nullable=False),  # the phase that it is in
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+)
+
+deliverable = sa.Table(
+    "deliverable",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # the highest of a deliverable holds
+    sa.Column(
+        "project",
+        sa.String(100),
+        sa.ForeignKey("project.name", name="fk_deliverable_project"),
+        nullable=False,
+    ),
+    sa.Column("milestone", sa.String(50), nullable=False),
+    sa.Column("name", sa.String(50), nullable=False),
+    sa.Column("kind", sa.String(1), nullable=False),  # m measured, p answered by a person
+    sa.Column("value", sa.JSON, nullable=False),
+    sa.Column("by", sa.String(250), nullable=False),
+    sa.Column("record", sa.String(32), nullable=False),  # the milestone's gate record
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint(
+        "project", "milestone", "name", "kind", "record", name="uq_deliverable_project"
+    ),
+)

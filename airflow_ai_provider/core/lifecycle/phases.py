@@ -156,7 +156,7 @@ def minimum_resources(project: Project) -> Criterion:
     unknown = [
         phase
         for phase in BUDGETED
-        if phase not in project.budget or project.budget[phase].people_days <= 0  # type: ignore[index]
+        if phase not in project.budget or project.budget[phase].people_days <= 0
     ]
     return _criterion(
         "minimum_resources",
@@ -175,13 +175,13 @@ def right_people_first(project: Project) -> Criterion:
     shares: dict[str, float] = {}
     for person in project.people.values():
         shares[person.user] = shares.get(person.user, 0.0) + (person.share or 0.0)
-    over = sorted(user for user, share in shares.items() if share > 1.0 + 1e-9)
+    over = [role for role, person in project.people.items() if shares[person.user] > 1.0 + 1e-9]
     if unfilled:
         remedy = f"Name people for {' and '.join(unfilled)} before any specialist."
     elif unknown:
         remedy = f"Give the share of working time of {', '.join(unknown)} under people."
     else:
-        remedy = f"Take work from {', '.join(over)}: their shares add up to more than all day."
+        remedy = f"Take work from who fills {', '.join(over)}: the shares exceed all day."
     return _criterion(
         "right_people_first",
         limit="data and ML engineering staffed; at most 100 % of anybody's time",
@@ -233,7 +233,7 @@ def model_gate(model_name: str, findings: Findings) -> Criterion:
         observed=verdict,
         good=verdict in {Verdict.PASS.value, Verdict.WARN.value, Verdict.OVERRIDE.value},
         yes=f"A candidate of {model_name} met its criteria.",
-        no=f"Let a candidate of {model_name} pass its model gate, and hand over that gate's result.",
+        no=f"Let a candidate of {model_name} pass its model gate, and hand over its result.",
     )
 
 
@@ -261,7 +261,7 @@ def admitted_pilots(by_pilot: Mapping[str, Sequence[Criterion]], good: Sequence[
         if name not in good
     }
     reasons = "; ".join(f"{name} fails {', '.join(why)}" for name, why in refused.items())
-    criterion = _criterion(
+    return _criterion(
         "admitted_pilots",
         limit="at least 1 pilot that meets every criterion",
         observed={"admitted": list(good), "refused": refused},
@@ -269,7 +269,6 @@ def admitted_pilots(by_pilot: Mapping[str, Sequence[Criterion]], good: Sequence[
         yes=f"{', '.join(good)} may go on{f'; {reasons}' if reasons else ''}.",
         no=f"No pilot may go on: {reasons or 'there is none'}.",
     )
-    return criterion
 
 
 def approval(project: Project, findings: Findings) -> Criterion:
@@ -278,11 +277,12 @@ def approval(project: Project, findings: Findings) -> Criterion:
     who = findings.approved_by
     return _criterion(
         "approval",
-        limit=f"approved by {sponsor or 'a sponsor'}, who is not the submitter",
-        observed=who,
+        limit="approved by the sponsor, who is not the submitter",
+        observed=None if who is None else "the sponsor" if who == sponsor else "somebody else",
         good=who is not None and who == sponsor and who != project.owner,
-        yes=f"{who} approved the result.",
-        no="Let the sponsor approve the pilots' result, and hand over that approval.",
+        yes="The sponsor approved the result.",
+        no="Let the sponsor, who must not be the project's owner, approve the pilots' result, "
+        "and hand over that approval.",
     )
 
 
@@ -291,10 +291,10 @@ def operations_owner(project: Project) -> Criterion:
     who = project.person("operations")
     return _criterion(
         "operations_owner",
-        limit="a person under people.operations",
-        observed=who,
+        limit="1 person under people.operations",
+        observed=0 if who is None else 1,
         good=who is not None,
-        yes=f"{who} answers for operations.",
+        yes="Somebody answers for operations.",
         no="Name under people.operations who runs the model once it is live.",
     )
 

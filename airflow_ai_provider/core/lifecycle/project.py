@@ -52,15 +52,15 @@ class Kpi(Part):
         Field(description="what it measures: accuracy, or what the business gets from it")
     )
     target: Line = Field(description="the value that means success, with its unit and date")
-    baseline: Line | None = Field(None, description="the value today, if it is known")
-    source: Line | None = Field(None, description="where the figure comes from")
+    baseline: Line | None = Field(default=None, description="the value today, if it is known")
+    source: Line | None = Field(default=None, description="where the figure comes from")
 
 
 class Person(Part):
     """Who fills a role: an Airflow user and, when it is known, the share of their time."""
 
     user: Name = Field(description="the person's user name in Airflow")
-    share: Share | None = Field(None, description="the share of their working time, 0 to 1")
+    share: Share | None = Field(default=None, description="the share of their working time, 0 to 1")
 
     @model_validator(mode="before")
     @classmethod
@@ -80,34 +80,42 @@ class DataSource(Part):
 
     name: Name = Field(description="a short name; gates and models refer to it")
     own: bool = Field(description="true for the organisation's own data, false for public data")
-    structured: bool = Field(True, description="true for tables, false for text, images or sound")
+    structured: bool = Field(
+        default=True, description="true for tables, false for text, images or sound"
+    )
     owner: Line = Field(description="who answers for this data")
     location: Line | None = Field(
-        None, description="path or URL; {home} is Airflow's home, {here} this file's folder"
+        default=None, description="path or URL; {home} is Airflow's home, {here} this file's folder"
     )
-    sample: Line | None = Field(None, description="where a sample is to be kept")
-    suite: Line | None = Field(None, description="the expectations that a delivery must meet")
-    partitions: Line | None = Field(None, description="what one delivery holds, such as a month")
+    sample: Line | None = Field(default=None, description="where a sample is to be kept")
+    suite: Line | None = Field(
+        default=None, description="the expectations that a delivery must meet"
+    )
+    partitions: Line | None = Field(
+        default=None, description="what one delivery holds, such as a month"
+    )
     sensitivity: Literal["public", "internal", "confidential", "personal"] = Field(
         description="public, internal, confidential or personal"
     )
-    meaning: Text | None = Field(None, description="what a row is and where it comes from")
+    meaning: Text | None = Field(default=None, description="what a row is and where it comes from")
 
 
 class Tool(Part):
     """A Python distribution that the use cases need."""
 
     name: Name = Field(description="the distribution's name")
-    version: Line | None = Field(None, description="the versions that do, such as >=1.5")
-    used_for: Line | None = Field(None, description="what needs it")
+    version: Line | None = Field(default=None, description="the versions that do, such as >=1.5")
+    used_for: Line | None = Field(default=None, description="what needs it")
 
 
 class Technology(Part):
     """What the AI workloads run on today, and what the use cases need."""
 
-    infrastructure: Text | None = Field(None, description="what AI workloads run on today")
-    tools: tuple[Tool, ...] = Field((), description="the tools that the use cases need")
-    gpus: Annotated[int, Field(ge=0)] = Field(0, description="devices needed at the same time")
+    infrastructure: Text | None = Field(default=None, description="what AI workloads run on today")
+    tools: tuple[Tool, ...] = Field(default=(), description="the tools that the use cases need")
+    gpus: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="devices needed at the same time"
+    )
 
 
 class GateCriteria(Part):
@@ -117,7 +125,7 @@ class GateCriteria(Part):
         min_length=1, description="what a candidate must meet to leave the pilot"
     )
     production: tuple[dict[str, Any], ...] = Field(
-        (), description="what a candidate must meet to enter production"
+        default=(), description="what a candidate must meet to enter production"
     )
 
 
@@ -125,7 +133,7 @@ class FeedbackPlan(Part):
     """Where the truth about a prediction comes from."""
 
     source: Line = Field(description="what tells afterwards whether a prediction was right")
-    location: Line | None = Field(None, description="path or URL of the deliveries")
+    location: Line | None = Field(default=None, description="path or URL of the deliveries")
 
 
 class UseCase(Part):
@@ -136,40 +144,42 @@ class UseCase(Part):
     value: Score = Field(description="what it is worth, 1 (little) to 5 (much)")
     feasibility: Score = Field(description="how likely it can be built, 1 to 5")
     data_source: Name = Field(description="the data source that it learns from")
-    pilot: bool = Field(False, description="true when it is tried in the pilot phase")
-    metric: Name | None = Field(None, description="the metric it is judged by first")
-    baseline: Line | None = Field(None, description="what it has to beat")
-    criteria: GateCriteria | None = Field(None, description="the criteria of its model gates")
-    feedback: FeedbackPlan | None = Field(None, description="where the truth comes from")
+    pilot: bool = Field(default=False, description="true when it is tried in the pilot phase")
+    metric: Name | None = Field(default=None, description="the metric it is judged by first")
+    baseline: Line | None = Field(default=None, description="what it has to beat")
+    criteria: GateCriteria | None = Field(
+        default=None, description="the criteria of its model gates"
+    )
+    feedback: FeedbackPlan | None = Field(default=None, description="where the truth comes from")
 
 
 class Skills(Part):
     """What the team must know, what it knows, and how the difference is closed."""
 
-    needed: tuple[Line, ...] = Field((), description="skills that the use cases need")
-    held: tuple[Line, ...] = Field((), description="skills of the people there")
-    training: Text | None = Field(None, description="what is trained")
-    hiring: Text | None = Field(None, description="who is hired, inside and outside")
+    needed: tuple[Line, ...] = Field(default=(), description="skills that the use cases need")
+    held: tuple[Line, ...] = Field(default=(), description="skills of the people there")
+    training: Text | None = Field(default=None, description="what is trained")
+    hiring: Text | None = Field(default=None, description="who is hired, inside and outside")
 
 
 class Governance(Part):
     """How data is handled today."""
 
     collection: Text | None = Field(
-        None, description="how data is collected, distributed and validated"
+        default=None, description="how data is collected, distributed and validated"
     )
     protection: Text | None = Field(
-        None, description="how data is stored, analysed, processed and protected"
+        default=None, description="how data is stored, analysed, processed and protected"
     )
-    policies: Text | None = Field(None, description="which rules data is under")
+    policies: Text | None = Field(default=None, description="which rules data is under")
 
 
 class Strategy(Part):
     """How the organisation takes the product up."""
 
-    adoption: Text | None = Field(None, description="how people come to use it")
-    platform: Text | None = Field(None, description="what the platform is made of")
-    growth: Text | None = Field(None, description="launch, product and growth")
+    adoption: Text | None = Field(default=None, description="how people come to use it")
+    platform: Text | None = Field(default=None, description="what the platform is made of")
+    growth: Text | None = Field(default=None, description="launch, product and growth")
 
 
 class Estimate(Part):
@@ -188,9 +198,11 @@ class Milestone(Part):
         description="the phase that it belongs to"
     )
     owner: Role = Field(description="the role that answers for it")
-    after: tuple[Name, ...] = Field((), description="the milestones that come before it")
-    deliverables: tuple[Line, ...] = Field((), description="what it leaves behind")
-    estimate: Estimate | None = Field(None, description="best, likely and worst working days")
+    after: tuple[Name, ...] = Field(default=(), description="the milestones that come before it")
+    deliverables: tuple[Line, ...] = Field(default=(), description="what it leaves behind")
+    estimate: Estimate | None = Field(
+        default=None, description="best, likely and worst working days"
+    )
 
 
 class Budget(Part):
@@ -198,9 +210,11 @@ class Budget(Part):
 
     people_days: Amount = Field(description="working days of people, at least")
     gpu_hours: Amount = Field(description="hours of one device, at least; 0 when none is needed")
-    storage_gib: Amount | None = Field(None, description="storage in GiB, at least")
-    money: Line | None = Field(None, description="money outside of working time, with currency")
-    surplus: Share | None = Field(None, description="what may be added, as a share of it")
+    storage_gib: Amount | None = Field(default=None, description="storage in GiB, at least")
+    money: Line | None = Field(
+        default=None, description="money outside of working time, with currency"
+    )
+    surplus: Share | None = Field(default=None, description="what may be added, as a share of it")
 
 
 class Risk(Part):
@@ -226,7 +240,7 @@ class Project(Part):
     """One AI project."""
 
     name: Name = Field(description="the project's short name; assets and records carry it")
-    title: Line | None = Field(None, description="the project's name for people")
+    title: Line | None = Field(default=None, description="the project's name for people")
     owner: Name = Field(description="the Airflow user who submits models for approval")
     business_need: Text = Field(description="the problem of the business, without AI words")
     expected_value: Text = Field(description="what a solution is worth, and how sure that is")
@@ -235,24 +249,28 @@ class Project(Part):
         min_length=2, description="at least two KPIs, one of them not accuracy"
     )
     people: dict[Role, Person] = Field(description="roles and the Airflow users who fill them")
-    core_working_group: tuple[Line, ...] = Field((), description="who works on it every week")
-    stakeholders: tuple[Stakeholder, ...] = Field((), description="who was interviewed")
-    applications: tuple[Line, ...] = Field((), description="line-of-business applications today")
+    core_working_group: tuple[Line, ...] = Field(
+        default=(), description="who works on it every week"
+    )
+    stakeholders: tuple[Stakeholder, ...] = Field(default=(), description="who was interviewed")
+    applications: tuple[Line, ...] = Field(
+        default=(), description="line-of-business applications today"
+    )
     data_sources: tuple[DataSource, ...] = Field(min_length=1, description="where data comes from")
-    governance: Governance = Field(Governance(), description="how data is handled today")
-    technology: Technology = Field(Technology(), description="tools and devices needed")
+    governance: Governance = Field(default=Governance(), description="how data is handled today")
+    technology: Technology = Field(default=Technology(), description="tools and devices needed")
     use_cases: tuple[UseCase, ...] = Field(min_length=1, description="what AI is to be used for")
-    panels: tuple[Line, ...] = Field((), description="who discussed the use cases")
-    skills: Skills = Field(Skills(), description="skills needed and held")
-    strategy: Strategy = Field(Strategy(), description="adoption, platform and growth")
-    milestones: tuple[Milestone, ...] = Field((), description="the plan")
+    panels: tuple[Line, ...] = Field(default=(), description="who discussed the use cases")
+    skills: Skills = Field(default=Skills(), description="skills needed and held")
+    strategy: Strategy = Field(default=Strategy(), description="adoption, platform and growth")
+    milestones: tuple[Milestone, ...] = Field(default=(), description="the plan")
     budget: dict[Literal["discovery", "pilot", "production", "maintenance"], Budget] = Field(
         default_factory=dict, description="resources per phase"
     )
-    risks: tuple[Risk, ...] = Field((), description="what may go wrong")
-    retrain: RetrainPolicy | None = Field(None, description="when a model is trained again")
+    risks: tuple[Risk, ...] = Field(default=(), description="what may go wrong")
+    retrain: RetrainPolicy | None = Field(default=None, description="when a model is trained again")
     live_model_limit: Annotated[int, Field(ge=1)] = Field(
-        1, description="models in production until their feedback keeps up"
+        default=1, description="models in production until their feedback keeps up"
     )
 
     def person(self, role: str) -> str | None:

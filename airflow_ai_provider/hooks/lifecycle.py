@@ -1,0 +1,121 @@
+"""Projects from an Airflow task: their file, their milestones, their phases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+if TYPE_CHECKING:
+    from airflow_ai_provider.core.lifecycle.project import Project
+    from airflow_ai_provider.services.lifecycle import (
+        Caller,
+        Lifecycle,
+        MilestoneResult,
+        PhaseResult,
+        ProjectFile,
+    )
+
+
+class ProjectHook(BaseHook):
+    """Read project files and decide on milestones and phases.
+
+    :param store_conn_id: the connection of the store.
+    """
+
+    def __init__(self, store_conn_id: str = "ai_store_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.store_conn_id = store_conn_id
+        self._lifecycle: Lifecycle | None = None
+
+    def get_conn(self) -> Lifecycle:
+        """Return the lives of the projects in the store."""
+        from airflow_ai_provider.hooks.store import AiStoreHook
+        from airflow_ai_provider.services.lifecycle import Lifecycle
+
+        if self._lifecycle is None:
+            self._lifecycle = Lifecycle(AiStoreHook(self.store_conn_id).get_conn())
+        return self._lifecycle
+
+    def read(self, path: str, context: Any = None) -> ProjectFile:
+        """Return the project file at ``path``; a relative one stands beside the DAG's file.
+
+        :raises ProjectFileError: there is none, or it does not fit.
+        """
+        from airflow_ai_provider.services.lifecycle import read_project_file
+
+        folder = dag_folder(context) if context is not None else None
+        return read_project_file((folder or Path()) / path)
+
+    def load(self, path: str, context: Any = None) -> Project:
+        """Return the project of the file at ``path``."""
+        return self.read(path, context).project
+
+    def measure(self, path: str, milestone: str, context: Any = None) -> dict[str, Any]:
+        """Return what a machine finds out for ``milestone``, by deliverable."""
+        from airflow.sdk.configuration import conf
+
+        from airflow_ai_provider.services.discovery import measure
+
+        return measure(
+            self.read(path, context).project,
+            milestone,
+            static_devices=conf.get("ai_provider", "static_devices", fallback="") or "",
+            store=self.get_conn().store.url.get_backend_name(),
+        )
+
+    def complete_milestone(
+        self,
+        context: Any,
+        path: str,
+        milestone: str,
+        *,
+        measured: Mapping[str, Any] | None = None,
+        answers: Mapping[str, Any] | None = None,
+    ) -> MilestoneResult:
+        """Complete ``milestone`` with ``answers`` as the form operator returned them.
+
+        :raises MilestoneIncompleteError: a deliverable is not there.
+        """
+        form = dict(answers or {})
+        user = form.get("responded_by_user") or {}
+        return self.get_conn().complete_milestone(
+            self.read(path, context),
+            milestone,
+            measured=measured,
+            answers=form.get("answers", form.get("params_input", form)),
+            answered_by=user.get("id") if isinstance(user, Mapping) else None,
+            caller=_caller(context),
+        )
+
+    def judge_phase(
+        self, context: Any, path: str, phase: str, evidence: Mapping[str, Any] | None = None
+    ) -> PhaseResult:
+        """Decide whether the project may leave ``phase``."""
+        return self.get_conn().judge_phase(
+            self.read(path, context),
+            phase,
+            evidence=evidence,
+            code_folder=dag_folder(context),
+            caller=_caller(context),
+        )
+
+
+def dag_folder(context: Any) -> Path | None:
+    """Return the folder of the DAG's file; None when the context tells of none."""
+    location = getattr(context.get("dag"), "fileloc", None)
+    return Path(os.fspath(location)).parent if location else None
+
+
+def _caller(context: Any) -> Caller:
+    from airflow_ai_provider.hooks.store import decision_key, origin_of
+    from airflow_ai_provider.services.lifecycle import Caller
+
+    return Caller(
+        decided_by=type(context["ti"].task).__name__,
+        origin=origin_of(context),
+        key=lambda draft: decision_key(context, draft),
+    )

@@ -1,0 +1,155 @@
+"""What a machine finds out for the milestones of discovery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_ai_provider.adapters import inventory
+from airflow_ai_provider.adapters.profile import Profile, profile, write_sample
+from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.lifecycle.milestones import milestone
+from airflow_ai_provider.core.lifecycle.project import DataSource, Project
+from airflow_ai_provider.services.project_file import places
+
+_PLATFORM = ("airflow-ai-provider", "apache-airflow", "mlflow", "duckdb", "sqlalchemy")
+
+
+def measure(
+    project: Project, name: str, *, static_devices: str = "", store: str = "sqlite"
+) -> dict[str, Any]:
+    """Return what a machine finds out for milestone ``name``, by deliverable.
+
+    A value whose ``problems`` is not empty says why its deliverable is not there.
+    ``static_devices`` is the setting of that name; ``store`` the kind of our database.
+    """
+    definition = milestone(name)
+    measurers: dict[str, Callable[[], dict[str, Any]]] = {
+        "data_landscape": lambda: data_landscape(project),
+        "process_and_technology": lambda: technology(project, static_devices),
+        "business_use_cases": lambda: {"priorities": priorities(project)},
+        "ai_strategy": lambda: {"platform_architecture": platform(store)},
+    }
+    return measurers[definition.name]() if definition.measured else {}
+
+
+def data_landscape(project: Project) -> dict[str, Any]:
+    """Profile every data source that can be reached, and fetch a sample of each."""
+    needed = {use_case.data_source for use_case in project.pilots}
+    formats, quality, types, samples, problems = [], [], [], [], []
+    for source in project.data_sources:
+        try:
+            found = _profile(source)
+            sample = write_sample(str(source.location), _sample_place(project, source))
+        except DataReadError as error:
+            quality.append({"name": source.name, "reachable": False, "reason": error.message})
+            if source.name in needed:
+                problems.append(str(error))
+            continue
+        formats.append(_format(source, found))
+        quality.append(_quality(source, found))
+        types.append({"name": source.name, "columns": {c.name: c.type for c in found.columns}})
+        samples.append(
+            {"name": source.name, "path": sample.path, "rows": sample.rows, "digest": sample.digest}
+        )
+    return {
+        "sources_and_formats": {"sources": formats, "problems": problems},
+        "availability_and_quality": {"sources": quality, "problems": problems},
+        "types_and_structure": {"sources": types, "problems": problems},
+        "curated_data_sets": {"samples": samples, "problems": problems},
+    }
+
+
+def technology(project: Project, static_devices: str) -> dict[str, Any]:
+    """Take stock of tools and devices, and say what the use cases lack."""
+    tools = [_tool(tool.name, tool.version) for tool in project.technology.tools]
+    static, driver = inventory.static_devices(static_devices), inventory.driver_devices()
+    needed, found = project.technology.gpus, len(static) + len(driver)
+    gaps = [tool["name"] for tool in tools if not tool["met"]]
+    gaps += ["devices"] if found < needed else []
+    return {
+        "ai_infrastructure": {
+            **inventory.machine(),
+            "airflow": inventory.version_of("apache-airflow"),
+            "gpus": driver,
+            "static_devices": static,
+        },
+        "gap_analysis": {
+            "tools": tools,
+            "devices": {"needed": needed, "found": found, "met": found >= needed},
+            "gaps": gaps,
+        },
+    }
+
+
+def priorities(project: Project) -> dict[str, Any]:
+    """Order the use cases by value times feasibility."""
+    return {
+        "use_cases": [
+            {
+                "name": use_case.name,
+                "value": use_case.value,
+                "feasibility": use_case.feasibility,
+                "score": use_case.value * use_case.feasibility,
+                "pilot": use_case.pilot,
+            }
+            for use_case in project.prioritised
+        ]
+    }
+
+
+def platform(store: str) -> dict[str, Any]:
+    """Name the elements that the platform is made of."""
+    return {
+        "elements": {name: inventory.version_of(name) for name in _PLATFORM},
+        "store": store,
+    }
+
+
+def _profile(source: DataSource) -> Profile:
+    if not source.location:
+        raise DataReadError(
+            f"The data source {source.name} has no location.",
+            remedy="Give data_sources.location.",
+        )
+    return profile(source.location)
+
+
+def _sample_place(project: Project, source: DataSource) -> str:
+    if source.sample:
+        return source.sample
+    home = Path(places(Path())["home"])
+    return str(home / "data" / "samples" / project.name / f"{source.name}.parquet")
+
+
+def _format(source: DataSource, found: Profile) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "format": found.format,
+        "structured": source.structured,
+        "own": source.own,
+        "files": found.files,
+        "bytes": found.bytes,
+    }
+
+
+def _quality(source: DataSource, found: Profile) -> dict[str, Any]:
+    absent: Mapping[str, float] = {
+        column.name: round(100 * column.nulls / found.rows, 2)
+        for column in found.columns
+        if found.rows and column.nulls
+    }
+    return {
+        "name": source.name,
+        "reachable": True,
+        "rows": found.rows,
+        "columns": len(found.columns),
+        "absent_percent": absent,
+    }
+
+
+def _tool(name: str, wanted: str | None) -> dict[str, Any]:
+    found = inventory.version_of(name)
+    met = found is not None and (wanted is None or inventory.fits(found, wanted) is True)
+    return {"name": name, "needed": wanted, "found": found, "met": met}

@@ -1,0 +1,169 @@
+"""What is true of a project outside its file, as the phase gates ask for it.
+
+Results that a task hands over count only as far as the ledger knows their records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_ai_provider.core.errors import LedgerError, LifecycleError
+from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict
+from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
+from airflow_ai_provider.core.lifecycle.phases import Findings, PilotResult
+from airflow_ai_provider.core.lifecycle.project import Project
+from airflow_ai_provider.services.project_file import ProjectFile
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.lifecycle import Projects
+
+
+class Finder:
+    """Looks into a store for what a phase gate needs to know."""
+
+    def __init__(self, store: Store) -> None:
+        self.projects = Projects(store)
+        self.ledger = Ledger(store)
+
+    def milestones_done(self, name: str) -> dict[str, str]:
+        """Return the milestones of project ``name`` whose deliverables are there, with records."""
+        there: dict[tuple[str, str, str], Any] = {}
+        records: dict[str, str] = {}
+        for row in self.projects.deliverables(name):
+            there[row.milestone, row.name, row.kind] = row.value
+            records[row.milestone] = row.record
+        done = {}
+        for definition in MILESTONES:
+            wanted = {(definition.name, d.name, "m") for d in definition.measured}
+            wanted |= {(definition.name, d.name, "p") for d in definition.asked}
+            values = {key[1]: there[key] for key in wanted & there.keys() if key[2] == "m"}
+            if wanted <= there.keys() and not vanished(values):
+                done[definition.name] = records[definition.name]
+        return done
+
+    def live_models(self, project: Project) -> list[str]:
+        """Return the project's models that the ledger says went to production."""
+        return [
+            use_case.name
+            for use_case in project.use_cases
+            if any(
+                record.evidence.get("environment") == "production"
+                and Verdict(record.verdict).lets_pass
+                for record in self.ledger.search(
+                    kind=GateKind.PROMOTION, subject_prefix=f"mlflow://{use_case.name}/"
+                )
+            )
+        ]
+
+    def find(
+        self,
+        file: ProjectFile,
+        phase: str,
+        evidence: Mapping[str, Any],
+        code_folder: Path | None,
+    ) -> tuple[Findings, dict[str, Any]]:
+        if phase == "discovery":
+            done = self.milestones_done(file.project.name)
+            return Findings(milestones_done=frozenset(done)), {"milestones": done, "pilots": {}}
+        if phase == "pilot":
+            return self._find_pilots(file, evidence, code_folder)
+        models = _names(evidence, "models")
+        live = sorted({*self.live_models(file.project), *models})
+        feedback = _mapping(evidence, "feedback")
+        return Findings(live_models=live, feedback=feedback), {
+            "models": live,
+            "feedback": feedback,
+            "pilots": {},
+        }
+
+    def _find_pilots(
+        self, file: ProjectFile, evidence: Mapping[str, Any], code_folder: Path | None
+    ) -> tuple[Findings, dict[str, Any]]:
+        from airflow_ai_provider.adapters.repository import model_files
+
+        results = [self._pilot(result) for result in _results(evidence)]
+        approval = _mapping(evidence, "approval") or {}
+        record = self._known(approval.get("record"), GateKind.APPROVAL)
+        approved = record is not None and Verdict(record.verdict) is Verdict.PASS
+        findings = Findings(
+            pilots={result.model_name: result for result in results},
+            approved_by=record.decided_by if record and approved else None,
+            models_in_repository=model_files(code_folder or file.path.parent),
+        )
+        return findings, {
+            "pilots": {result.model_name: result.gate for result in results},
+            "approval": record.id if record else None,
+        }
+
+    def _pilot(self, result: Mapping[str, Any]) -> PilotResult:
+        name = str(result.get("model_name"))
+        record = self._known(result.get("record"), GateKind.MODEL)
+        if record is not None and not record.subject.startswith(f"mlflow://{name}/"):
+            record = None
+        inner = result.get("evidence")
+        data = inner.get("data") if isinstance(inner, Mapping) else None
+        own = data.get("own") if isinstance(data, Mapping) else None
+        version = result.get("version")
+        return PilotResult(
+            model_name=name,
+            gate=record.id if record else None,
+            verdict=record.verdict if record else None,
+            version=None if version is None else str(version),
+            own_data=own if isinstance(own, bool) else None,
+            data=str(data.get("name")) if isinstance(data, Mapping) else None,
+        )
+
+    def _known(self, record_id: Any, kind: GateKind) -> GateRecord | None:
+        if not isinstance(record_id, str):
+            return None
+        try:
+            record = self.ledger.get(record_id)
+        except LedgerError:
+            return None  # evidence that names no record proves nothing
+        return record if record.kind == kind.value else None
+
+
+def vanished(measured: Mapping[str, Any]) -> list[str]:
+    """Return the deliverables that name a file which is not there."""
+    return [
+        name
+        for name, value in measured.items()
+        if isinstance(value, Mapping)
+        and any(not Path(sample["path"]).is_file() for sample in value.get("samples", ()))
+    ]
+
+
+def _results(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the model gates' results; those of skipped tasks are not there."""
+    found = evidence.get("pilots") or ()
+    results = list(found.values()) if isinstance(found, Mapping) else found
+    if isinstance(results, (str, bytes)) or not hasattr(results, "__iter__"):
+        raise _shape("pilots", "a list of the model gates' results")
+    results = [result for result in results if result is not None]
+    if not all(isinstance(result, Mapping) for result in results):
+        raise _shape("pilots", "a list of the model gates' results")
+    return results
+
+
+def _mapping(evidence: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    value = evidence.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise _shape(name, "an object")
+    return dict(value)
+
+
+def _names(evidence: Mapping[str, Any], name: str) -> list[str]:
+    value = evidence.get(name) or ()
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise _shape(name, "a list of names")
+    return [str(item) for item in value]
+
+
+def _shape(name: str, wanted: str) -> LifecycleError:
+    return LifecycleError(
+        f"The evidence {name} of the phase gate has another shape.", remedy=f"Hand over {wanted}."
+    )

@@ -1,0 +1,317 @@
+"""A project's life: read its file, complete its milestones, let it into its next phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_ai_provider.core.errors import (
+    LifecycleError,
+    MilestoneIncompleteError,
+    PhaseGateError,
+)
+from airflow_ai_provider.core.gate import (
+    Criterion,
+    GateDraft,
+    GateKind,
+    GateRecord,
+    Origin,
+    Verdict,
+    digest,
+    plain,
+    worst,
+)
+from airflow_ai_provider.core.lifecycle.milestones import (
+    Delivered,
+    Milestone,
+    assess,
+    milestone,
+)
+from airflow_ai_provider.core.lifecycle.phases import PhaseDecision, decide
+from airflow_ai_provider.core.lifecycle.project import PHASES
+from airflow_ai_provider.services.findings import Finder, vanished
+from airflow_ai_provider.services.project_file import (
+    ProjectFile,
+    load_project,
+    read_project_file,
+)
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.lifecycle import NewDeliverable, Projects
+
+__all__ = [
+    "Caller",
+    "Lifecycle",
+    "MilestoneResult",
+    "PhaseResult",
+    "ProjectFile",
+    "load_project",
+    "read_project_file",
+]
+
+GATED_PHASES = ("discovery", "pilot", "production")
+
+
+def no_key(_draft: GateDraft) -> None:
+    """Return no key: every decision is one of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who decides: the name for the record, the task instance, and the key of this decision.
+
+    ``key`` makes a decision idempotent: it returns the ledger's key for a draft, or None.
+    """
+
+    decided_by: str = "airflow-ai"
+    origin: Origin = field(default_factory=Origin)
+    key: Callable[[GateDraft], str | None] = no_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class MilestoneResult:
+    """A milestone that is done, with its gate record."""
+
+    project: str
+    milestone: str
+    delivered: Delivered
+    answered_by: str | None
+    record: GateRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseResult:
+    """What a phase gate decided, with its gate records."""
+
+    project: str
+    phase: str
+    decision: PhaseDecision
+    record: GateRecord
+    pilot_records: Mapping[str, GateRecord] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the project may go on."""
+        return self.decision.verdict.lets_pass
+
+    def report(self) -> dict[str, Any]:
+        """Return the result in the form that goes to the next task."""
+        refused = {
+            name: [c.name for c in criteria if not c.verdict.lets_pass]
+            for name, criteria in self.decision.by_pilot.items()
+            if name not in self.decision.admitted
+        }
+        return {
+            "project": self.project,
+            "phase": self.phase,
+            "verdict": self.decision.verdict.value,
+            "passed": self.passed,
+            "admitted": list(self.decision.admitted),
+            "refused": refused,
+            "criteria": [plain(asdict(c)) for c in self.decision.criteria],
+            "record": self.record.id,
+            "pilot_records": {name: r.id for name, r in self.pilot_records.items()},
+        }
+
+    def error(self) -> PhaseGateError:
+        """Return the refusal as an error."""
+        failed = self.decision.failed
+        return PhaseGateError(
+            f"{self.project} may not leave {self.phase}: it fails "
+            f"{', '.join(c.name for c in failed)}.",
+            remedy=" ".join(c.sentence for c in failed),
+            record=self.record.id,
+            failed=[c.name for c in failed],
+        )
+
+
+class Lifecycle:
+    """The lives of the projects in one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.projects = Projects(store)
+        self.ledger = Ledger(store)
+
+    def complete_milestone(
+        self,
+        file: ProjectFile,
+        name: str,
+        *,
+        measured: Mapping[str, Any] | None = None,
+        answers: Mapping[str, Any] | None = None,
+        answered_by: str | None = None,
+        caller: Caller | None = None,
+    ) -> MilestoneResult:
+        """Keep what milestone ``name`` left behind, with a gate record.
+
+        ``measured`` and ``answers`` are by deliverable; ``answered_by`` is the Airflow user.
+
+        :raises MilestoneIncompleteError: a deliverable is not there. The refusal is in the ledger;
+            nothing else changed.
+        """
+        caller = caller or Caller()
+        definition = milestone(name)
+        delivered = assess(definition, file.project, measured=measured, answers=answers)
+        gone = vanished(delivered.measured)
+        criteria = _milestone_criteria(definition, delivered, gone)
+        draft = GateDraft(
+            kind=GateKind.PHASE,
+            subject=f"project://{file.project.name}/discovery/{name}",
+            verdict=worst(c.verdict for c in criteria),
+            criteria=criteria,
+            evidence={
+                "project_file": file.digest,
+                "measured": {k: digest(v) for k, v in delivered.measured.items()},
+                "answered": {k: digest(v) for k, v in delivered.answered.items()},
+            },
+            decided_by=answered_by or caller.decided_by,
+            origin=caller.origin,
+        )
+        self._note(file)
+        good = draft.verdict.lets_pass
+        record = self.projects.decide(
+            file.project.name,
+            draft,
+            key=caller.key(draft),
+            milestone=name,
+            deliverables=_rows(delivered, answered_by, caller) if good else (),
+        )
+        if not good:
+            failed = [c for c in criteria if not c.verdict.lets_pass]
+            raise MilestoneIncompleteError(
+                f"The milestone {name} of {file.project.name} is not done.",
+                remedy=" ".join(c.sentence for c in failed),
+                missing=[c.name for c in failed],
+                record=record.id,
+            )
+        return MilestoneResult(
+            project=file.project.name,
+            milestone=name,
+            delivered=delivered,
+            answered_by=answered_by,
+            record=record,
+        )
+
+    def judge_phase(
+        self,
+        file: ProjectFile,
+        phase: str,
+        *,
+        evidence: Mapping[str, Any] | None = None,
+        code_folder: Path | None = None,
+        caller: Caller | None = None,
+    ) -> PhaseResult:
+        """Decide whether the project may leave ``phase``, with a gate record.
+
+        ``evidence`` holds, for the pilot phase, ``pilots`` (the results of the model gates) and
+        ``approval`` (the sponsor's); for production, ``models`` (those about to go live) and
+        ``feedback`` (records stored by model).
+
+        :raises LifecycleError: the phase has no gate, or the evidence has another shape.
+        """
+        if phase not in GATED_PHASES:
+            raise LifecycleError(
+                f"The phase {phase} has no exit criteria.",
+                remedy=f"Name one of {', '.join(GATED_PHASES)}.",
+            )
+        caller = caller or Caller()
+        project = file.project
+        findings, references = Finder(self.store).find(file, phase, evidence or {}, code_folder)
+        decision = decide(project, phase, findings)
+        self._note(file)
+        subject = f"project://{project.name}/{phase}"
+        references = {"project_file": file.digest, **references}
+        pilot_records = {
+            name: self._record(
+                f"{subject}/{name}",
+                criteria,
+                {"pilots": {name: references["pilots"].get(name)}},
+                caller,
+            )
+            for name, criteria in decision.by_pilot.items()
+        }
+        draft = GateDraft(
+            kind=GateKind.PHASE,
+            subject=subject,
+            verdict=decision.verdict,
+            criteria=decision.criteria,
+            evidence={**references, "admitted": list(decision.admitted)},
+            decided_by=caller.decided_by,
+            origin=caller.origin,
+        )
+        move = (phase, PHASES[PHASES.index(phase) + 1]) if decision.verdict.lets_pass else None
+        if phase == "production":
+            move = None  # live, and it stays so: maintenance begins when somebody hands it over
+        record = self.projects.decide(project.name, draft, key=caller.key(draft), move=move)
+        return PhaseResult(
+            project=project.name,
+            phase=phase,
+            decision=decision,
+            record=record,
+            pilot_records=pilot_records,
+        )
+
+    def _record(
+        self,
+        subject: str,
+        criteria: Sequence[Criterion],
+        evidence: Mapping[str, Any],
+        caller: Caller,
+    ) -> GateRecord:
+        draft = GateDraft(
+            kind=GateKind.PHASE,
+            subject=subject,
+            verdict=worst(c.verdict for c in criteria),
+            criteria=tuple(criteria),
+            evidence=evidence,
+            decided_by=caller.decided_by,
+            origin=caller.origin,
+        )
+        return self.ledger.append(draft, key=caller.key(draft))
+
+    def _note(self, file: ProjectFile) -> None:
+        project = file.project
+        self.projects.note(
+            name=project.name,
+            title=project.title,
+            owner=project.owner,
+            path=str(file.path),
+            digest=file.digest,
+            plan=project.model_dump(mode="json"),
+        )
+
+
+def _milestone_criteria(
+    definition: Milestone, delivered: Delivered, vanished: Sequence[str]
+) -> tuple[Criterion, ...]:
+    missing = {m.deliverable: m.reason for m in delivered.missing}
+    criteria = []
+    for deliverable in definition.deliverables:
+        reason = missing.get(deliverable.name)
+        if reason is None and deliverable.name in vanished:
+            reason = "the file that it names is not there"
+        criteria.append(
+            Criterion(
+                name=deliverable.name,
+                limit="delivered",
+                observed="delivered" if reason is None else "missing",
+                verdict=Verdict.PASS if reason is None else Verdict.FAIL,
+                sentence=f"{deliverable.title}: {'delivered' if reason is None else reason}.",
+            )
+        )
+    return tuple(criteria)
+
+
+def _rows(delivered: Delivered, answered_by: str | None, caller: Caller) -> list[NewDeliverable]:
+    measured = [
+        NewDeliverable(name=name, kind="m", value=value, by=caller.decided_by)
+        for name, value in delivered.measured.items()
+    ]
+    answered = [
+        NewDeliverable(name=name, kind="p", value=value, by=answered_by or caller.decided_by)
+        for name, value in delivered.answered.items()
+    ]
+    return measured + answered

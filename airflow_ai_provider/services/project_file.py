@@ -1,0 +1,69 @@
+"""Read a project file from disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_ai_provider.core.errors import ProjectFileError
+from airflow_ai_provider.core.lifecycle.nodes import MAX_CHARACTERS
+from airflow_ai_provider.core.lifecycle.parsing import parse_project
+from airflow_ai_provider.core.lifecycle.project import Project
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectFile:
+    """A project as its file says it, where that file is, and the digest of its text."""
+
+    project: Project
+    path: Path
+    digest: str
+
+
+def load_project(path: str | os.PathLike[str]) -> Project:
+    """Return the project that the file at ``path`` describes.
+
+    ``{home}`` in it becomes Airflow's home, ``{here}`` the file's folder.
+
+    :raises ProjectFileError: there is no such file, or it does not fit; ``facts["errors"]`` lists
+        line, field, message and remedy of every problem.
+    """
+    return read_project_file(path).project
+
+
+def read_project_file(path: str | os.PathLike[str]) -> ProjectFile:
+    """Do as ``load_project``; also say where it was read and what its text was."""
+    found = Path(path)
+    text = read_text(found)
+    project = parse_project(text, places=places(found), source=str(found))
+    return ProjectFile(
+        project=project,
+        path=found.absolute(),
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def places(path: Path) -> dict[str, str]:
+    """Return the folders that a project file may name as ``{home}`` and ``{here}``."""
+    home = Path(os.environ.get("AIRFLOW_HOME") or "~/airflow").expanduser().absolute()
+    return {"home": str(home), "here": str(path.absolute().parent)}
+
+
+def read_text(path: Path) -> str:
+    """Return the text of the project file at ``path``.
+
+    :raises ProjectFileError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(4 * MAX_CHARACTERS + 1)
+        return content.decode()
+    except OSError as error:
+        reason = f"There is no project file {path}: {error.strerror}."
+        remedy = "Name an existing file, or copy the template flight_delays.yaml."
+    except UnicodeDecodeError:
+        reason, remedy = f"The project file {path} is no UTF-8 text.", "Save it as UTF-8."
+    errors = [{"line": 1, "field": "", "message": reason, "remedy": remedy}]
+    raise ProjectFileError(reason, remedy=remedy, errors=errors)
