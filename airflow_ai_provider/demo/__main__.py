@@ -23,6 +23,8 @@ from airflow_ai_provider.demo.ledger import Gates
 from airflow_ai_provider.demo.life import Life
 from airflow_ai_provider.demo.people import People
 from airflow_ai_provider.demo.processes import Interrupts, Processes, free_ports, require_free
+from airflow_ai_provider.demo.reading import read_facts
+from airflow_ai_provider.demo.report import write_report
 from airflow_ai_provider.demo.rest import AirflowRest
 from airflow_ai_provider.demo.table import addresses, gate_table
 
@@ -60,17 +62,19 @@ def _live(home: Home, processes: Processes, interrupts: Interrupts, *, temporary
     servers = Servers(home, processes, interrupts, environment(home, os.environ), say)
     gates = Gates(home.store)
     servers.start(clients["ml"])
+    people = People(clients)
     life = Life(
         rest=clients["ml"],
-        people=People(clients),
+        people=people,
         servers=servers,
         gates=gates,
         interrupts=interrupts,
         say=say,
         is_over=is_over,
     )
-    life.run()
+    runs = life.run()
     say("the life is over")
+    write_report(read_facts(gates, runs, people.answers), home.report)
     print("", *gate_table(gates.records()), "", *addresses(home, temporary=temporary), sep="\n")
     if sys.stdin.isatty() and sys.stdout.isatty():
         _stay(servers, interrupts)

@@ -102,9 +102,9 @@ def write_passwords(home: Home) -> dict[str, str]:
 
 
 def find_dags() -> Path:
-    """Return the DAGs that the demo runs: the checkout's own, else those that came installed."""
+    """Return the DAGs that the demo runs: those that came installed, in a checkout its own."""
     package = Path(airflow_ai_provider.__file__).resolve().parent
-    for folder in (package.parent / "dags", package / "templates"):
+    for folder in (package / "templates", package.parent / "dags"):
         if folder.is_dir():
             return folder
     raise DemoError(

@@ -129,7 +129,7 @@ def tenures(records: Iterable[GateRecord]) -> list[Tenure]:
                 version=version,
                 since=since,
                 until=None,
-                why=" ".join(str(c["sentence"]) for c in record.criteria),
+                why=str(record.evidence.get("why") or record.decided_by),
             )
         )
     return found

@@ -24,11 +24,12 @@ _LOG_LINES = 80
 class Limits:
     """How long the life may take, in seconds.
 
-    ``settled`` without a live run is the end, or a stall; ``patience`` without any change of state
-    is told; ``overall`` ends the demo.
+    ``settled`` without a live run is the end when the state says so, ``stalled`` without one is an
+    error; ``patience`` without news is told; ``overall`` ends the demo.
     """
 
     settled: float = 8.0
+    stalled: float = 45.0
     patience: float = 45.0
     overall: float = 900.0
 
@@ -152,12 +153,13 @@ class Life:
             self._results.add(task["id"])
 
     def _settled(self, runs: list[dict[str, Any]]) -> bool:
-        if time.monotonic() - self._seen.live_at < self._limits.settled:
+        quiet = time.monotonic() - self._seen.live_at
+        if quiet < self._limits.settled:
             return False
         missing = self._is_over(self._gates, runs)
-        if missing is not None:
+        if missing is not None and quiet > self._limits.stalled:
             raise self._stalled(f"Nothing runs any more, but {missing}", runs)
-        return True
+        return missing is None
 
     def _stalled(self, what: str, runs: list[dict[str, Any]]) -> DemoError:
         lines = [f"  {r['dag_id']} {r['dag_run_id']}: {r['state']}" for r in runs]

@@ -169,10 +169,10 @@ def _reasons(record: GateRecord) -> str:
         f"{escape(_short(c['observed']))}</small></li>"
         for c in record.criteria
     ]
-    summary = f"<summary>{escape(why(record))}</summary>"
-    return (
-        f"<details>{summary}<ul>{''.join(lines)}</ul></details>" if lines else escape(why(record))
-    )
+    summary = escape(why(record))
+    if not lines:
+        return summary
+    return f"<details><summary>{summary}</summary><ul>{''.join(lines)}</ul></details>"
 
 
 def _leases(facts: Facts) -> str:
