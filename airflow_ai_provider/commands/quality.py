@@ -1,9 +1,93 @@
-"""``airflow-ai quality``."""
+"""``airflow-ai quality``: run a data gate in a terminal."""
 
 from __future__ import annotations
 
-from typing import Any
+import argparse
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from airflow_ai_provider.commands.output import DONE, REFUSED, emit, table
+from airflow_ai_provider.core.errors import SuiteError
+
+if TYPE_CHECKING:
+    from airflow_ai_provider.services.quality import QualityResult
 
 
 def register(subparsers: Any) -> None:
     """Add the command."""
+    quality = subparsers.add_parser("quality", help="data gates")
+    commands = quality.add_subparsers(metavar="ACTION", required=True)
+    check = commands.add_parser("check", help="check data against an expectation suite")
+    check.add_argument("data", metavar="DATA", help="a file, a glob or a folder")
+    check.add_argument("suite", metavar="SUITE", help="Great Expectations' suite as JSON")
+    check.add_argument(
+        "--engine",
+        choices=("auto", "compiled", "great_expectations"),
+        default="auto",
+        help="who measures (default: what can be compiled, and Great Expectations for the rest)",
+    )
+    check.add_argument(
+        "--fail-on",
+        choices=("critical", "warning", "info"),
+        default="critical",
+        help="the severity from which a failed expectation refuses (default: critical)",
+    )
+    check.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a value for the suite's $PARAMETER; JSON, or else text",
+    )
+    check.add_argument("--quarantine", metavar="PATH", help="where failing rows go, as Parquet")
+    check.set_defaults(run=run_check)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Check; refused when the gate fails."""
+    from airflow_ai_provider.services.quality import check
+
+    result = check(
+        args.data,
+        args.suite,
+        engine=args.engine,
+        fail_on=args.fail_on,
+        suite_parameters=dict(_parameter(text) for text in args.parameter),
+        quarantine_path=args.quarantine,
+    )
+    emit(args, result.report.as_gx(), _lines(result))
+    return DONE if result.success else REFUSED
+
+
+def _parameter(written: str) -> tuple[str, Any]:
+    name, separator, value = written.partition("=")
+    if not (name and separator):
+        raise SuiteError(f"--parameter {written!r} is not NAME=VALUE.", remedy="Write it so.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _lines(result: QualityResult) -> Iterator[str]:
+    report = result.report
+    yield f"{result.data.path}: {result.data.rows} rows, sha256 {result.data.digest[:12]}"
+    yield f"suite {report.suite.name}: {result.verdict.value}"
+    yield ""
+    yield from table(
+        [
+            (
+                "met" if r.success else "FAILED",
+                r.expectation.severity.value,
+                r.expectation.label,
+                r.sentence(),
+                r.engine if not r.reason else f"{r.engine}: {r.reason}",
+            )
+            for r in report.results
+        ],
+        ("", "severity", "expectation", "seen", "engine"),
+    )
+    if result.quarantine:
+        yield ""
+        yield f"{result.quarantine.rows} failing rows are in {result.quarantine.path}"

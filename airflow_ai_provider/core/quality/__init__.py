@@ -1,3 +1,3 @@
-"""Reading a suite, compiling it, and the report."""
+"""The data gate's decisions: reading a suite, compiling it, judging what was measured."""
 
 from __future__ import annotations

@@ -1,0 +1,272 @@
+"""Data in files, read by DuckDB: Parquet, CSV, JSON and JSON Lines."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.quality.check import RELATION
+from airflow_ai_provider.core.quality.sql import Column, text
+
+DEFAULT_MEMORY = "2GiB"
+_BLOCK = 1 << 20
+
+# What pandas' read_csv takes for missing.
+_MISSING = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+_FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFiles:
+    """The files that a path or a glob means, and their fingerprint.
+
+    ``digest`` is the SHA-256 of the one file's bytes; of several, of their names and digests.
+    """
+
+    path: str
+    files: tuple[Path, ...]
+    format: str
+    size: int
+    digest: str
+    stamps: tuple[tuple[int, int], ...]
+
+    def need_unchanged(self) -> None:
+        """Make sure that what was read is what was fingerprinted.
+
+        :raises DataReadError: a file changed meanwhile.
+        """
+        for file, stamp in zip(self.files, self.stamps, strict=True):
+            if not file.exists() or _stamp(file) != stamp:
+                raise _unreadable(str(file), "it changed while it was read", "Run the gate again.")
+
+
+def find_files(path: str | os.PathLike[str]) -> DataFiles:
+    """Return the files that ``path`` means: a file, a glob, or a folder of one format.
+
+    :raises DataReadError: there is none, its format is unknown, or it may not be read.
+    """
+    shown = os.fspath(path)
+    files = _matching(shown)
+    if not files:
+        raise _unreadable(shown, "there is no such file", "Check the path, and whether it arrived.")
+    formats = {_format(file) for file in files}
+    if len(formats) > 1:
+        raise _unreadable(shown, "it holds files of several formats", "Name files of one format.")
+    stamps = tuple(_stamp(file) for file in files)
+    return DataFiles(
+        path=shown,
+        files=files,
+        format=formats.pop(),
+        size=sum(size for size, _ in stamps),
+        digest=_digest(files),
+        stamps=stamps,
+    )
+
+
+def _matching(path: str) -> tuple[Path, ...]:
+    if Path(path).is_dir():
+        found = (p for p in Path(path).rglob("*") if p.is_file() and not p.name.startswith((".", "_")))
+    elif Path(path).exists():
+        found = iter([Path(path)])
+    else:
+        found = (Path(p) for p in glob.glob(path, recursive=True) if Path(p).is_file())  # noqa: PTH207
+    return tuple(sorted(found))
+
+
+def _format(file: Path) -> str:
+    suffixes = [s.lower() for s in file.suffixes]
+    if suffixes and suffixes[-1] in {".gz", ".zst"}:
+        suffixes.pop()
+    known = _FORMATS.get(suffixes[-1] if suffixes else "")
+    if known is None:
+        raise _unreadable(
+            str(file), "its format is unknown", f"Use one of {', '.join(sorted(_FORMATS))}."
+        )
+    return known
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _digest(files: Sequence[Path]) -> str:
+    each = []
+    for file in files:
+        running = hashlib.sha256()
+        try:
+            with file.open("rb") as stream:
+                while block := stream.read(_BLOCK):
+                    running.update(block)
+        except OSError as error:
+            raise _unreadable(str(file), error.strerror or str(error), "Check it.") from error
+        each.append((file.name, running.hexdigest()))
+    if len(each) == 1:
+        return each[0][1]
+    return hashlib.sha256("\n".join(f"{d}  {n}" for n, d in each).encode()).hexdigest()
+
+
+class DuckDBData:
+    """One open data set: the view ``data`` over its files, NaN read as missing."""
+
+    def __init__(self, connection: Any, files: DataFiles, columns: tuple[Column, ...]) -> None:
+        self._connection = connection
+        self.files = files
+        self.columns = columns
+
+    def row(self, statement: str) -> tuple[Any, ...]:
+        """Return the only row of ``statement``."""
+        return tuple(self.rows(statement)[0])
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return the rows of ``statement``.
+
+        :raises DataReadError: the files cannot be read to their end.
+        """
+        with _reading(self.files):
+            return [tuple(row) for row in self._connection.execute(statement).fetchall()]
+
+    def frame(self) -> Any:
+        """Return the whole data as a pandas frame, in the order of the files."""
+        with _reading(self.files):
+            return self._connection.execute(f"SELECT * FROM {RELATION}").df()  # noqa: S608
+
+    def add_numbers(self, name: str, numbers: Sequence[int]) -> None:
+        """Make the table ``name`` of row ``numbers``, to join failing rows with."""
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (number BIGINT)")
+        if numbers:
+            self._connection.execute(
+                f"INSERT INTO {name} SELECT unnest(?::BIGINT[])",  # noqa: S608
+                [list(numbers)],
+            )
+
+    def write_parquet(self, statement: str, target: Path) -> int:
+        """Write the rows of ``statement`` as Parquet; return how many.
+
+        They go to a temporary name beside ``target``, which is replaced only when all are written.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, written = tempfile.mkstemp(
+            prefix=f".{target.name}.", suffix=".partial", dir=target.parent
+        )
+        os.close(handle)
+        try:
+            with _reading(self.files):
+                count = self._connection.execute(
+                    f"COPY ({statement}) TO {text(written)} (FORMAT parquet, COMPRESSION zstd)"
+                ).fetchone()[0]
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(written).chmod(0o666 & ~umask)  # mkstemp's 0600 would hide it from other users
+            Path(written).replace(target)
+        finally:
+            Path(written).unlink(missing_ok=True)
+        return int(count)
+
+
+@contextmanager
+def open_data(
+    path: str | os.PathLike[str], *, memory_limit: str = DEFAULT_MEMORY
+) -> Iterator[DuckDBData]:
+    """Open the data at ``path`` (a file, a glob or a folder) in bounded memory.
+
+    What does not fit spills into a temporary folder that goes away with the connection.
+
+    :raises DataReadError: it is absent, cut short or malformed; the message names the file.
+    """
+    import duckdb
+
+    files = find_files(path)
+    with tempfile.TemporaryDirectory(prefix="airflow-ai-") as spill:
+        connection = duckdb.connect(
+            ":memory:", config={"memory_limit": memory_limit, "temp_directory": spill}
+        )
+        try:
+            with _reading(files):
+                columns = _make_view(connection, files)
+            yield DuckDBData(connection, files, columns)
+        finally:
+            connection.close()
+
+
+def _make_view(connection: Any, files: DataFiles) -> tuple[Column, ...]:
+    source = _scan(files)
+    described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608
+    columns = tuple(Column(name=str(row[0]), type=str(row[1])) for row in described)
+    listed = ", ".join(column.as_seen for column in columns)
+    connection.execute(f"CREATE TEMP VIEW {RELATION} AS SELECT {listed} FROM {source}")  # noqa: S608
+    return columns
+
+
+def _scan(files: DataFiles) -> str:
+    listed = "[" + ", ".join(text(str(file)) for file in files.files) + "]"
+    if files.format == "parquet":
+        return f"read_parquet({listed}, union_by_name = true)"
+    if files.format == "json":
+        lines = any(".json" not in file.suffixes for file in files.files)
+        shape = "newline_delimited" if lines else "auto"
+        return (
+            f"read_json({listed}, format = '{shape}', sample_size = -1, union_by_name = true)"
+        )
+    missing = ", ".join(text(value) for value in _MISSING)
+    separator = "\t" if all(".tsv" in file.suffixes for file in files.files) else ","
+    return (
+        f"read_csv({listed}, delim = {text(separator)}, header = true, quote = '\"', "
+        f"escape = '\"', skip = 0, comment = '', sample_size = -1, strict_mode = true, "
+        f"null_padding = false, nullstr = [{missing}], union_by_name = true, "
+        f"auto_type_candidates = ['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR'])"
+    )
+
+
+@contextmanager
+def _reading(files: DataFiles) -> Iterator[None]:
+    """Turn DuckDB's complaint about the data into ours, which names the file."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise _unreadable(
+            files.path, f"it does not fit the memory limit: {_first_line(error)}", "Raise the limit."
+        ) from error
+    except (
+        duckdb.IOException,
+        duckdb.InvalidInputException,
+        duckdb.ConversionException,
+        duckdb.SerializationException,
+        duckdb.BinderException,
+        duckdb.OperationalError,
+        duckdb.DataError,
+    ) as error:
+        raise _unreadable(
+            files.path,
+            f"it is damaged, cut short or malformed: {_first_line(error)}",
+            "Ask for a new delivery.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
+def _unreadable(path: str, why: str, remedy: str) -> DataReadError:
+    return DataReadError(f"Cannot read {path}: {why}.", remedy=remedy, path=path)

@@ -1,0 +1,145 @@
+"""One compiled expectation: what it reads, how it is judged, which rows fail it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from airflow_ai_provider.core.errors import SuiteError
+from airflow_ai_provider.core.quality.sql import EXACT_INTEGERS, Column, Family
+from airflow_ai_provider.core.quality.suite import Expectation, Suite
+
+RELATION = "data"  # the view that every statement reads
+SHOWN = 20  # Great Expectations' partial_unexpected_count
+
+Facts = Mapping[str, Any]  # an aggregate's SQL text -> its value
+
+
+class NotCompiledError(Exception):
+    """The expectation has no compiled form with the same meaning; the message says why."""
+
+
+class Sample(str, Enum):
+    """How a failing row is shown."""
+
+    VALUE = "value"
+    PAIR = "pair"
+    RECORD = "record"
+    NULLS = "nulls"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an expectation says of the data.
+
+    ``unsure`` is the reason why the measured figures cannot decide as Great Expectations would;
+    then its own engine must.
+    """
+
+    success: bool = False
+    result: Mapping[str, Any] | None = None
+    unsure: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A compiled expectation.
+
+    ``reads`` are aggregates over the relation, ``failing`` a predicate that is true of each row
+    that fails it (None when the expectation is about no row in particular).
+    """
+
+    expectation: Expectation
+    reads: tuple[str, ...]
+    judge: Callable[[Facts], Outcome]
+    failing: str | None = None
+    shown: tuple[Column, ...] = ()
+    sample: Sample = Sample.NONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """The columns of the data that a suite is compiled against."""
+
+    suite: Suite
+    columns: Sequence[Column]
+
+    def column(self, expectation: Expectation, name: str) -> Column:
+        """Return the column ``name``.
+
+        :raises SuiteError: the data has no such column.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise self.missing(expectation, name)
+
+    def missing(self, expectation: Expectation, name: str) -> SuiteError:
+        """Return the error that the data has no column ``name``."""
+        known = ", ".join(c.name for c in self.columns[:40])
+        return self.suite.error(
+            expectation,
+            f"looks at the column {name!r}, which the data does not have",
+            f"The data has {known}.",
+        )
+
+
+def need(column: Column, *families: Family) -> None:
+    """Refuse a column of another kind.
+
+    :raises NotCompiledError: it is of none of ``families``.
+    """
+    if column.family not in families:
+        raise NotCompiledError(
+            f"column {column.name} is {column.type}, which pandas compares in its own way"
+        )
+
+
+def exact(columns: Sequence[Column]) -> tuple[str, ...]:
+    """Return the reads that tell whether ``columns`` hold integers that a float cannot."""
+    return tuple(f"{f}({c.sql})" for c in columns if c.wide for f in ("min", "max"))
+
+
+def inexact(facts: Facts, columns: Sequence[Column]) -> str | None:
+    """Return the reason when a value is beyond what pandas' floats hold exactly."""
+    for column in columns:
+        if not column.wide:
+            continue
+        for edge in ("min", "max"):
+            value = facts[f"{edge}({column.sql})"]
+            if value is not None and abs(value) > EXACT_INTEGERS:
+                return f"column {column.name} holds integers beyond 2^53"
+    return None
+
+
+def mostly_met(considered: int, unexpected: int, mostly: float) -> bool:
+    """Return whether enough rows met it, in Great Expectations' own arithmetic."""
+    if considered == 0:
+        return True
+    return (float(considered) - float(unexpected)) / float(considered) >= mostly
+
+
+def map_result(
+    *, total: int, considered: int | None, unexpected: int
+) -> dict[str, Any]:
+    """Return the figures of a row-level expectation, as Great Expectations names them.
+
+    ``considered`` is the number of rows that count (not missing); None where missing rows count.
+    """
+    result: dict[str, Any] = {"element_count": total, "unexpected_count": unexpected}
+    of_total = unexpected / total * 100 if total else None
+    if considered is None:
+        return {**result, "unexpected_percent": of_total}
+    missing = total - considered
+    of_considered = unexpected / considered * 100 if considered else None
+    return {
+        **result,
+        "unexpected_percent": of_considered,
+        "missing_count": missing,
+        "missing_percent": missing / total * 100 if total else None,
+        "unexpected_percent_total": of_total,
+        "unexpected_percent_nonmissing": of_considered,
+    }

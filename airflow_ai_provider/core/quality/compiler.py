@@ -1,0 +1,122 @@
+"""From a suite to one SQL statement, and what must go to Great Expectations instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from airflow_ai_provider.core.quality.aggregates import COLUMN_LEVEL
+from airflow_ai_provider.core.quality.catalogue import CATALOGUE
+from airflow_ai_provider.core.quality.check import (
+    RELATION,
+    SHOWN,
+    Check,
+    NotCompiledError,
+    Sample,
+    Schema,
+)
+from airflow_ai_provider.core.quality.rows import ROW_LEVEL
+from airflow_ai_provider.core.quality.sql import Column, text
+from airflow_ai_provider.core.quality.suite import Expectation, Suite
+from airflow_ai_provider.core.quality.tables import TABLE_LEVEL
+
+COMPILED = {**TABLE_LEVEL, **COLUMN_LEVEL, **ROW_LEVEL}
+FAILED_COLUMN = "failed_expectations"  # what a quarantined row failed
+ROW_NUMBER = "airflow_ai_row"  # a row's place, from 0, where a predicate needs it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """An expectation that goes to Great Expectations, and why."""
+
+    expectation: Expectation
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A compiled suite: its checks, and what is left over."""
+
+    checks: tuple[Check, ...]
+    leftovers: tuple[Leftover, ...]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The aggregates to read, each once; the number of rows is always the first."""
+        return tuple(dict.fromkeys(["count(*)", *(r for c in self.checks for r in c.reads)]))
+
+    @property
+    def statement(self) -> str:
+        """The one statement whose single row holds the values of ``reads``, in their order."""
+        return f"SELECT {', '.join(self.reads)} FROM {RELATION}"
+
+
+def compile_suite(suite: Suite, columns: Sequence[Column]) -> Plan:
+    """Return ``suite`` compiled against data with ``columns``.
+
+    :raises SuiteError: an expectation looks at a column that is not there.
+    """
+    schema = Schema(suite=suite, columns=columns)
+    checks: list[Check] = []
+    leftovers: list[Leftover] = []
+    for expectation in suite.expectations:
+        _need_columns(expectation, schema)
+        try:
+            checks.append(_compile(expectation, schema))
+        except NotCompiledError as reason:
+            leftovers.append(Leftover(expectation=expectation, reason=str(reason)))
+    return Plan(checks=tuple(checks), leftovers=tuple(leftovers))
+
+
+def all_left_over(suite: Suite, columns: Sequence[Column]) -> Plan:
+    """Return the plan that leaves the whole suite to Great Expectations, as the caller asked."""
+    schema = Schema(suite=suite, columns=columns)
+    for expectation in suite.expectations:
+        _need_columns(expectation, schema)
+    return Plan(
+        checks=(),
+        leftovers=tuple(Leftover(expectation=e, reason="asked for") for e in suite.expectations),
+    )
+
+
+def _need_columns(expectation: Expectation, schema: Schema) -> None:
+    if expectation.type != "expect_column_to_exist":
+        for name in expectation.columns:
+            schema.column(expectation, name)
+
+
+def _compile(expectation: Expectation, schema: Schema) -> Check:
+    handler = COMPILED.get(expectation.type)
+    if handler is None:
+        known = expectation.type in CATALOGUE
+        raise NotCompiledError("it has no compiled form" if known else "it is a custom expectation")
+    if expectation.kwargs.get("row_condition") is not None:
+        raise NotCompiledError("row_condition is not compiled")
+    return handler(expectation, schema)
+
+
+def sample_statement(check: Check) -> str | None:
+    """Return the statement that shows some rows that fail ``check``, or None."""
+    if check.failing is None or check.sample in {Sample.NONE, Sample.NULLS}:
+        return None
+    shown = ", ".join(column.sql for column in check.shown)
+    return f"SELECT {shown} FROM {RELATION} WHERE {check.failing} LIMIT {SHOWN}"
+
+
+def flagged_statement(failing: Mapping[str, str]) -> str:
+    """Return the statement that adds ``failed_expectations`` to every row.
+
+    ``failing`` maps an expectation's label to its predicate. The column is a list of labels, empty
+    for a row that failed none.
+    """
+    listed = " || ".join(
+        ["[]::VARCHAR[]"]
+        + [
+            f"CASE WHEN {predicate} THEN [{text(label)}] ELSE [] END"
+            for label, predicate in failing.items()
+        ]
+    )
+    if ROW_NUMBER not in listed:
+        return f"SELECT *, {listed} AS {FAILED_COLUMN} FROM {RELATION}"
+    numbered = f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {RELATION}) AS {RELATION}"
+    return f"SELECT * EXCLUDE ({ROW_NUMBER}), {listed} AS {FAILED_COLUMN} FROM {numbered}"

@@ -1,0 +1,138 @@
+"""The data gate behind Airflow's paths and connections."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from airflow.sdk import BaseHook
+
+from airflow_ai_provider.core.errors import AirflowAiError, DataReadError
+
+if TYPE_CHECKING:
+    from airflow_ai_provider.core.gate import GateDraft, GateRecord
+    from airflow_ai_provider.services.quality import QualityResult
+
+
+class DataQualityHook(BaseHook):
+    """Check data against an expectation suite, and keep the gate records.
+
+    :param store_conn_id: the connection to the store, of type ``ai_store``.
+    """
+
+    conn_name_attr = "store_conn_id"
+    default_conn_name = "ai_store_default"
+
+    def __init__(self, store_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.store_conn_id = store_conn_id
+
+    def check(
+        self,
+        data: str,
+        suite: str | Mapping[str, Any],
+        *,
+        quarantine_path: str | None = None,
+        good_rows_path: str | None = None,
+        **arguments: Any,
+    ) -> QualityResult:
+        """Look at ``data`` through ``suite``; arguments as in ``services.quality.check``.
+
+        ``data`` and ``suite`` are local paths or any address that Airflow's ``ObjectStoragePath``
+        reads (its connection as in ``s3://conn_id@bucket/key``); a remote file is fetched into a
+        temporary folder for the time of the look.
+
+        :raises DataReadError: the data is absent, cut short or malformed.
+        :raises SuiteError: the suite means nothing, or could not be evaluated.
+        """
+        from airflow_ai_provider.services.quality import check
+
+        with (
+            self.local(data) as data_path,
+            self.local_suite(suite) as read_suite,
+        ):
+            return check(
+                data_path,
+                read_suite,
+                shown_as=data,
+                quarantine_path=self._writable(quarantine_path),
+                good_rows_path=self._writable(good_rows_path),
+                **arguments,
+            )
+
+    def record(self, draft: GateDraft, *, context: Any) -> GateRecord:
+        """Write the gate record of this task instance's decision, once over its retries."""
+        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key
+
+        ledger = AiStoreHook(self.store_conn_id).ledger
+        return ledger.append(draft, key=decision_key(context, draft))
+
+    @contextmanager
+    def local(self, address: str) -> Iterator[str]:
+        """Give the local path of what is at ``address``, fetching it when it is elsewhere."""
+        here = local_path(address)
+        if here is not None:
+            yield here
+            return
+        with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder:
+            yield str(self._fetch(address, Path(folder)))
+
+    @contextmanager
+    def local_suite(self, suite: str | Mapping[str, Any]) -> Iterator[str | Mapping[str, Any]]:
+        """Give a suite that is a mapping as it is, else its local path."""
+        if isinstance(suite, str):
+            with self.local(suite) as path:
+                yield path
+        else:
+            yield suite
+
+    def _fetch(self, address: str, folder: Path) -> Path:
+        from airflow.sdk import ObjectStoragePath
+
+        try:
+            source = ObjectStoragePath(address)
+            target = folder / source.name
+            with source.open("rb") as remote, target.open("wb") as near:
+                while block := remote.read(1 << 20):
+                    near.write(block)
+        except AirflowAiError:
+            raise
+        except FileNotFoundError as error:
+            raise DataReadError(
+                f"Cannot read {address}: there is no such file.",
+                remedy="Check the path, and whether it arrived.",
+                path=address,
+            ) from error
+        except (ValueError, ImportError) as error:
+            raise DataReadError(
+                f"Cannot read {address}: {error}.",
+                remedy="Install the provider of this kind of storage, or use a local path.",
+                path=address,
+            ) from error
+        return target
+
+    def _writable(self, address: str | None) -> str | None:
+        if not address:
+            return None
+        here = local_path(address)
+        if here is None:
+            raise DataReadError(
+                f"Cannot write rows to {address}: only local paths can be written so far.",
+                remedy="Give a local path, on storage that your workers share.",
+                path=address,
+            )
+        return here
+
+
+def local_path(address: str) -> str | None:
+    """Return the local path that ``address`` means; None when it is elsewhere."""
+    if "://" not in address:
+        return address
+    parts = urlsplit(address)
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
+        return unquote(parts.path)
+    return None

@@ -1,0 +1,209 @@
+"""The data gate as an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.branch import BranchMixIn
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from airflow_ai_provider.assets import data_alias, data_asset
+from airflow_ai_provider.core.errors import GateRefusedError, QualityError
+from airflow_ai_provider.core.gate import Verdict
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_ai_provider.services.quality import QualityResult
+
+ON_FAIL = ("fail", "skip", "branch", "warn")
+
+
+class DataQualityGateOperator(BaseOperator, BranchMixIn):
+    """Let data pass only when it meets its expectations, and record the decision.
+
+    The suite is Great Expectations' own JSON. It is compiled to one DuckDB statement; what has no
+    compiled form with the same meaning goes to Great Expectations on the same data. The report is
+    pushed and the gate record written before anything is raised.
+
+    Returns ``{"success", "verdict", "dataset", "partition", "data": {"path", "size", "digest",
+    "rows"}, "suite", "engine", "evaluated", "failed": [{"type", "column", "severity",
+    "unexpected_count", "unexpected_percent", "observed_value"}], "quarantine": {"path", "rows"} or
+    None, "record"}``, under 8 KiB. ``success`` is whether no expectation of ``fail_on`` or worse
+    failed; ``verdict`` is what the gate record says.
+
+    When the gate lets pass, an event on ``data_asset(dataset, partition)`` with the report as extra
+    goes through ``data_alias(dataset)``. The alias is added to the outlets where ``dataset`` is a
+    plain string; where it is templated or mapped, add it yourself.
+
+    :param data: path or address of Parquet, CSV or JSON (Lines): a file, a glob or a folder.
+    :param suite: path or address of the suite's JSON, or the same as a dict.
+    :param dataset: the data set's name; the gate record's subject is ``ai-data://DATASET/PARTITION``.
+    :param partition: which part of the data set this is.
+    :param suite_parameters: values for the suite's ``{"$PARAMETER": "name"}``.
+    :param engine: ``auto``, ``compiled`` or ``great_expectations``.
+    :param fail_on: the severity from which a failed expectation refuses the data.
+    :param on_fail: ``fail`` the task without retry, ``skip`` what is downstream, ``branch`` to
+        ``branch_task_ids`` (which are skipped when the data passes), or ``warn`` and go on.
+    :param quarantine_path: where the failing rows go, as Parquet with ``failed_expectations``.
+    :param good_rows_path: where the other rows go.
+    """
+
+    template_fields: Sequence[str] = (
+        "data",
+        "suite",
+        "dataset",
+        "partition",
+        "suite_parameters",
+        "engine",
+        "fail_on",
+        "branch_task_ids",
+        "quarantine_path",
+        "good_rows_path",
+        "project",
+    )
+    template_fields_renderers = {"suite": "json", "suite_parameters": "json"}
+    ui_color = "#d5e8d4"
+    inherits_from_skipmixin = True
+
+    def __init__(
+        self,
+        *,
+        data: str,
+        suite: str | Mapping[str, Any],
+        dataset: str | None = None,
+        partition: str | None = None,
+        suite_parameters: Mapping[str, Any] | None = None,
+        engine: str = "auto",
+        fail_on: str = "critical",
+        on_fail: str = "fail",
+        branch_task_ids: str | Iterable[str] | None = None,
+        quarantine_path: str | None = None,
+        good_rows_path: str | None = None,
+        project: str | None = None,
+        store_conn_id: str = "ai_store_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data = data
+        self.suite = suite
+        self.dataset = dataset
+        self.partition = partition
+        self.suite_parameters = suite_parameters
+        self.engine = engine
+        self.fail_on = fail_on
+        self.on_fail = on_fail
+        self.branch_task_ids = branch_task_ids
+        self.quarantine_path = quarantine_path
+        self.good_rows_path = good_rows_path
+        self.project = project
+        self.store_conn_id = store_conn_id
+        if isinstance(dataset, str) and "{{" not in dataset:
+            alias = data_alias(dataset)
+            if alias not in self.outlets:
+                self.outlets = [*self.outlets, alias]
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Look, record, decide."""
+        from airflow_ai_provider.hooks.quality import DataQualityHook
+
+        self._need_way_out()
+        hook = DataQualityHook(self.store_conn_id)
+        try:
+            result = hook.check(
+                self.data,
+                self.suite,
+                engine=self.engine,
+                fail_on=self.fail_on,
+                suite_parameters=self.suite_parameters,
+                quarantine_path=self.quarantine_path,
+                good_rows_path=self.good_rows_path,
+                dataset=self.dataset,
+                partition=self.partition,
+                project=self.project,
+            )
+        except QualityError as error:  # neither suite nor file gets better by trying again
+            raise AirflowFailException(str(error)) from error
+        verdict = self._verdict(result)
+        report = self._record(result, verdict, hook, context)
+        self._say(result, report)
+        if verdict.lets_pass:
+            self._announce(report, context)
+            self._follow(context, refused=False)
+            return report
+        context["ti"].xcom_push(key="return_value", value=report)
+        return self._refuse(result, report, context)
+
+    def _need_way_out(self) -> None:
+        if self.on_fail not in ON_FAIL:
+            raise AirflowFailException(
+                f"on_fail={self.on_fail!r} means nothing. Use one of {', '.join(ON_FAIL)}."
+            )
+        if self.on_fail == "branch" and not self.branch_task_ids:
+            raise AirflowFailException("on_fail='branch' needs branch_task_ids.")
+
+    def _verdict(self, result: QualityResult) -> Verdict:
+        if self.on_fail == "warn" and result.verdict is Verdict.FAIL:
+            return Verdict.WARN
+        return result.verdict
+
+    def _record(
+        self, result: QualityResult, verdict: Verdict, hook: Any, context: Context
+    ) -> dict[str, Any]:
+        from dataclasses import replace
+
+        from airflow_ai_provider.hooks.store import origin_of
+
+        draft = replace(result.draft(verdict=verdict), origin=origin_of(context))
+        record = hook.record(draft, context=context)
+        return {**result.compact(), "verdict": verdict.value, "record": record.id}
+
+    def _say(self, result: QualityResult, report: Mapping[str, Any]) -> None:
+        self.log.info(
+            "%s: %s by suite %s, %s of %s expectations met on %s rows (%s engine); record %s",
+            result.subject,
+            report["verdict"],
+            report["suite"],
+            report["evaluated"] - len(result.report.failed),
+            report["evaluated"],
+            report["data"]["rows"],
+            report["engine"],
+            report["record"],
+        )
+        for one in result.report.failed:
+            severity = one.expectation.severity.value
+            self.log.warning("%s %s: %s", severity, one.expectation.label, one.sentence())
+        if report["quarantine"]:
+            self.log.warning("Quarantined %(rows)s rows in %(path)s", report["quarantine"])
+
+    def _announce(self, report: Mapping[str, Any], context: Context) -> None:
+        if not self.dataset:
+            return
+        alias = data_alias(self.dataset)
+        if alias in self.outlets:
+            asset = data_asset(self.dataset, self.partition or "all")
+            context["outlet_events"][alias].add(asset, extra=dict(report))
+
+    def _refuse(
+        self, result: QualityResult, report: dict[str, Any], context: Context
+    ) -> dict[str, Any]:
+        error: GateRefusedError = result.error(record=report["record"])
+        if self.on_fail == "skip":
+            raise AirflowSkipException(str(error)) from error
+        if self.on_fail == "branch":
+            self.log.warning("%s", error)
+            self._follow(context, refused=True)
+            return report
+        raise AirflowFailException(str(error)) from error
+
+    def _follow(self, context: Context, *, refused: bool) -> None:
+        """Skip the way not taken; only when branching."""
+        if self.on_fail != "branch" or not self.branch_task_ids:
+            return
+        named = set(self._expand_task_group_roots(context["ti"], self.branch_task_ids))
+        others = self.downstream_task_ids - named
+        self.skip_all_except(context["ti"], named if refused else others)
+
+

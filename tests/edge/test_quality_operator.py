@@ -1,0 +1,202 @@
+"""The data gate's operator, with a context made by hand and a real store."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+)
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+from airflow_ai_provider.assets import data_alias, data_asset
+from airflow_ai_provider.core.gate import GateKind
+from airflow_ai_provider.operators.quality import DataQualityGateOperator
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.ledger import Ledger
+
+SUITE = {
+    "name": "orders",
+    "expectations": [
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "id"}},
+        {
+            "type": "expect_column_values_to_be_between",
+            "kwargs": {"column": "amount", "min_value": 0},
+            "severity": "warning",
+        },
+    ],
+}
+
+
+class Events:
+    def __init__(self) -> None:
+        self.added: list[tuple[Any, dict[str, Any]]] = []
+
+    def add(self, asset: Any, extra: dict[str, Any]) -> None:
+        self.added.append((asset, extra))
+
+
+class TaskInstance(SimpleNamespace):
+    def xcom_push(self, key: str, value: Any) -> None:
+        json.dumps(value)
+        self.pushed[key] = value
+
+
+def context_of(operator: Any, try_number: int = 1) -> dict[str, Any]:
+    ti = TaskInstance(
+        dag_id="d",
+        run_id="r",
+        task_id=operator.task_id,
+        map_index=-1,
+        try_number=try_number,
+        pushed={},
+        task=operator,
+    )
+    return {"ti": ti, "outlet_events": defaultdict(Events)}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(
+        {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
+    ))
+    return Ledger(Store.open(url))
+
+
+def write(path: Path, values: str) -> str:
+    duckdb.sql(f"COPY (SELECT * FROM (VALUES {values}) t(id, amount)) TO '{path}'")
+    return str(path)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    return write(tmp_path / "good.parquet", "(1, 2.0), (2, 3.0)")
+
+
+@pytest.fixture
+def poor(tmp_path: Path) -> str:
+    return write(tmp_path / "poor.parquet", "(1, 2.0), (2, -3.0)")
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> str:
+    return write(tmp_path / "bad.parquet", "(1, 2.0), (NULL, -3.0)")
+
+
+def gate(**arguments: Any) -> DataQualityGateOperator:
+    return DataQualityGateOperator(
+        **{"task_id": "gate", "suite": SUITE, "dataset": "orders", "partition": "1"} | arguments
+    )
+
+
+def test_good_data_pass_with_a_record_and_an_event(ledger: Ledger, good: str) -> None:
+    operator = gate(data=good)
+    context = context_of(operator)
+
+    report = operator.execute(context)
+
+    assert report["success"]
+    assert report["verdict"] == "pass"
+    assert report["data"]["rows"] == 2
+    record = ledger.get(report["record"])
+    assert (record.kind, record.subject) == ("data", "ai-data://orders/1")
+    assert record.evidence["data"]["digest"] == report["data"]["digest"]
+    assert (record.dag_id, record.task_id) == ("d", "gate")
+    [(asset, extra)] = context["outlet_events"][data_alias("orders")].added
+    assert asset == data_asset("orders", "1")
+    assert extra == report
+
+
+def test_bad_data_fail_without_retry_after_report_and_record(
+    ledger: Ledger, bad: str, tmp_path: Path
+) -> None:
+    operator = gate(data=bad, quarantine_path=str(tmp_path / "q" / "bad.parquet"))
+    context = context_of(operator)
+
+    with pytest.raises(AirflowFailException, match=r"expect_column_values_to_not_be_null\(id\)"):
+        operator.execute(context)
+
+    report = context["ti"].pushed["return_value"]
+    assert not report["success"]
+    assert [f["severity"] for f in report["failed"]] == ["critical", "warning"]
+    assert report["quarantine"]["rows"] == 1
+    assert ledger.get(report["record"]).verdict == "fail"
+    assert not context["outlet_events"]
+
+
+def test_a_retry_leaves_one_record(ledger: Ledger, bad: str) -> None:
+    for attempt in (1, 2):
+        with pytest.raises(AirflowFailException):
+            gate(data=bad).execute(context_of(gate(data=bad), attempt))
+    assert len(ledger.search(kind=GateKind.DATA)) == 1
+
+
+def test_a_mere_warning_lets_pass(ledger: Ledger, poor: str) -> None:
+    report = gate(data=poor).execute(context_of(gate(data=poor)))
+    assert (report["success"], report["verdict"]) == (True, "warn")
+
+
+def test_fail_on_warning_refuses_it(ledger: Ledger, poor: str) -> None:
+    operator = gate(data=poor, fail_on="warning")
+    with pytest.raises(AirflowFailException):
+        operator.execute(context_of(operator))
+
+
+def test_on_fail_skip_skips(ledger: Ledger, bad: str) -> None:
+    operator = gate(data=bad, on_fail="skip")
+    context = context_of(operator)
+    with pytest.raises(AirflowSkipException):
+        operator.execute(context)
+    assert context["ti"].pushed["return_value"]["verdict"] == "fail"
+
+
+def test_on_fail_warn_goes_on_and_says_so(ledger: Ledger, bad: str) -> None:
+    operator = gate(data=bad, on_fail="warn")
+    context = context_of(operator)
+    report = operator.execute(context)
+    assert (report["success"], report["verdict"]) == (False, "warn")
+    assert ledger.get(report["record"]).verdict == "warn"
+    assert context["outlet_events"][data_alias("orders")].added
+
+
+@pytest.mark.parametrize(("which", "skipped"), [("bad", ["train"]), ("good", ["ask_again"])])
+def test_on_fail_branch_takes_the_way_that_was_named(
+    ledger: Ledger, which: str, skipped: list[str], request: pytest.FixtureRequest
+) -> None:
+    with DAG("d"):
+        operator = gate(
+            data=request.getfixturevalue(which), on_fail="branch", branch_task_ids=["ask_again"]
+        )
+        operator >> [EmptyOperator(task_id="train"), EmptyOperator(task_id="ask_again")]
+    context = context_of(operator)
+    with pytest.raises(DownstreamTasksSkipped) as raised:
+        operator.execute(context)
+    assert raised.value.tasks == skipped
+
+
+def test_absent_data_fail_and_leave_no_record(ledger: Ledger, tmp_path: Path) -> None:
+    operator = gate(data=str(tmp_path / "absent.parquet"))
+    with pytest.raises(AirflowFailException, match="no such file"):
+        operator.execute(context_of(operator))
+    assert ledger.search() == []
+
+
+def test_the_alias_is_an_outlet_only_of_a_named_data_set() -> None:
+    assert gate(data="x").outlets == [data_alias("orders")]
+    assert gate(data="x", dataset="{{ params.name }}").outlets == []
+
+
+def test_every_argument_is_stored_as_given() -> None:
+    given = {"data": "{{ d }}", "suite": SUITE, "engine": "{{ e }}", "suite_parameters": {"a": 1}}
+    operator = gate(**given)
+    assert {name: getattr(operator, name) for name in given} == given
