@@ -17,6 +17,7 @@ from airflow_ai_provider.adapters import feedback_files, prediction_log
 from airflow_ai_provider.adapters.spool import Spool
 from airflow_ai_provider.core.errors import FeedbackRecordError, RetrainPolicyError
 from airflow_ai_provider.core.feedback.metrics import VersionMetrics, measure
+from airflow_ai_provider.core.feedback.parse import parse, read_mapping
 from airflow_ai_provider.core.feedback.policy import (
     Champion,
     RetrainDecision,
@@ -24,7 +25,6 @@ from airflow_ai_provider.core.feedback.policy import (
     decide,
     read_date,
 )
-from airflow_ai_provider.core.feedback.record import parse, read_mapping
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Origin, Verdict
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import BatchCounts, FeedbackStore, row_of
