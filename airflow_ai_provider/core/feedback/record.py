@@ -85,11 +85,9 @@ class FeedbackRecord:
     @property
     def label_json(self) -> str | None:
         """The label as canonical JSON (``"late"``, ``true``, ``1``), None when there is none."""
-        if self.label is None:
-            return None
-        return (
-            _encode(self.label) if isinstance(self.label, str) else canonical(self.label).decode()
-        )
+        if self.label is None or isinstance(self.label, str):
+            return None if self.label is None else _encode(self.label)
+        return canonical(self.label).decode()
 
     @property
     def label_number(self) -> float | None:
