@@ -49,10 +49,13 @@ class Spool:
         self._flush()
         self._file.seek(0)
         for _ in range(self._pieces):
-            yield marshal.load(self._file)  # noqa: S302 - our own, in an unlinked file
+            size = int.from_bytes(self._file.read(8), "big")
+            yield marshal.loads(self._file.read(size))  # noqa: S302 - our own, in an unlinked file
 
     def _flush(self) -> None:
         if self._rows:
-            marshal.dump(self._rows, self._file)
+            data = marshal.dumps(self._rows)  # marshal.load from a file reads byte by byte
+            self._file.write(len(data).to_bytes(8, "big"))
+            self._file.write(data)
             self._rows, self._weight = [], 0
             self._pieces += 1

@@ -17,6 +17,7 @@ from airflow_ai_provider.adapters import feedback_files, prediction_log
 from airflow_ai_provider.adapters.spool import Spool
 from airflow_ai_provider.core.errors import FeedbackRecordError, RetrainPolicyError
 from airflow_ai_provider.core.feedback.metrics import VersionMetrics, measure
+from airflow_ai_provider.core.feedback.parse import parse, read_mapping
 from airflow_ai_provider.core.feedback.policy import (
     Champion,
     RetrainDecision,
@@ -24,16 +25,15 @@ from airflow_ai_provider.core.feedback.policy import (
     decide,
     read_date,
 )
-from airflow_ai_provider.core.feedback.record import parse, read_mapping
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Origin, Verdict
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import BatchCounts, FeedbackStore, row_of
+from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
 _CLOCK_SKEW = timedelta(days=1)  # what the clock of a source may be ahead of ours
-_FIGURES = ("coverage", "observed", "predicted", "gap", "roc_auc", "log_loss")
 
 
 class FeedbackService:
@@ -42,6 +42,7 @@ class FeedbackService:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.records = FeedbackStore(store)
+        self.series = MetricSeries(store)
 
     def ingest(
         self,
@@ -135,8 +136,8 @@ class FeedbackService:
         ]
         if not measured:
             log.warning("%s has no predictions for %s in %s", model_name, partition, predictions)
-        for found in measured:
-            self.records.write_metrics(_points(model_name, partition, found))
+        key = {"model_name": model_name, "partition": partition}
+        self.series.write([{**key, **point} for found in measured for point in found.points()])
         return measured
 
     def decide(
@@ -280,25 +281,3 @@ def _figures_of(
         if str(found["version"]) == champion.version:
             return {name: value for name, value in found.items() if name != "slices"}
     return None
-
-
-def _points(model_name: str, partition: str, found: VersionMetrics) -> list[dict[str, Any]]:
-    point = {
-        "model_name": model_name,
-        "model_version": found.version,
-        "partition": partition,
-        "slice": "",
-        "low": None,
-        "high": None,
-        "n": found.n,
-    }
-    points = [{**point, "metric": name, "value": getattr(found, name)} for name in _FIGURES]
-    for entry in points:
-        if entry["metric"] == "gap":
-            entry.update(low=found.gap_low, high=found.gap_high)
-    for cut in found.slices:
-        points.extend(
-            {**point, "slice": cut.slice, "n": cut.n, "metric": name, "value": getattr(cut, name)}
-            for name in ("observed", "predicted", "gap")
-        )
-    return points

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.feedback.record import FeedbackRecord, moment_text
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.feedback_series import dialect_insert
 from airflow_ai_provider.store.schema import (
     feedback,
     feedback_batch,
-    feedback_metric,
     feedback_quarantine,
 )
 
@@ -200,40 +200,6 @@ class FeedbackStore:
         with self.store.read() as connection:
             return [dict(row._mapping) for row in connection.execute(statement.limit(limit))]
 
-    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write points of the series; a point that is there is replaced."""
-        if not rows:
-            return
-        with self.store.write() as connection:
-            now = self.store.utcnow(connection)
-            statement = _dialect_insert(connection, feedback_metric)
-            figures = {
-                n: statement.excluded[n] for n in ("value", "low", "high", "n", "computed_at")
-            }
-            keys = [column.name for column in feedback_metric.primary_key]
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=keys, set_=figures),
-                [{**row, "computed_at": now} for row in rows],
-            )
-
-    def series(
-        self, model_name: str, *, metric: str | None = None, slice_: str | None = ""
-    ) -> list[dict[str, Any]]:
-        """Return the series of a model by partition; ``slice_=None`` means every slice."""
-        statement = sa.select(feedback_metric).where(feedback_metric.c.model_name == model_name)
-        if metric is not None:
-            statement = statement.where(feedback_metric.c.metric == metric)
-        if slice_ is not None:
-            statement = statement.where(feedback_metric.c.slice == slice_)
-        statement = statement.order_by(
-            feedback_metric.c.partition,
-            feedback_metric.c.model_version,
-            feedback_metric.c.slice,
-            feedback_metric.c.metric,
-        )
-        with self.store.read() as connection:
-            return [dict(row._mapping) for row in connection.execute(statement)]
-
 
 def _open_batch(
     connection: sa.Connection, store: Store, sources: Sequence[str], run_key: str | None
@@ -266,7 +232,7 @@ def _insert(
     """Insert what is not there yet; return how many rows were offered."""
     # Handed to the driver as it stands: per-row type processing would cost more than the insert.
     names = (*columns, "batch_id")
-    statement = _dialect_insert(connection, table).on_conflict_do_nothing()
+    statement = dialect_insert(connection, table).on_conflict_do_nothing()
     compiled = statement.compile(dialect=connection.dialect, column_keys=list(names))
     text, offered = str(compiled), 0
     for piece in pieces:
@@ -282,16 +248,6 @@ def _insert(
             rows = [dict(zip(names, row, strict=True)) for row in rows]
         connection.exec_driver_sql(text, rows)
     return offered
-
-
-def _dialect_insert(connection: sa.Connection, table: sa.Table) -> Any:
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        return postgresql_insert(table)
-    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-    return sqlite_insert(table)
 
 
 def _news(connection: sa.Connection, before: int) -> dict[str, int]:

@@ -7,12 +7,13 @@ figure is computed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 CONFIDENCE = 0.95
 REPLICATES = 1000
+SERIES = ("coverage", "observed", "predicted", "gap", "roc_auc", "log_loss")
 _SMALLEST = 1e-15  # keeps the log loss of a certain and wrong prediction finite
 
 
@@ -54,6 +55,17 @@ class VersionMetrics:
         figures = asdict(self)
         figures["slices"] = [_rounded(asdict(found)) for found in self.slices]
         return _rounded(figures)
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Yield the figures as points of a series: one per slice and metric."""
+        whole = {"model_version": self.version, "slice": "", "n": self.n, "low": None, "high": None}
+        for name in SERIES:
+            point = {**whole, "metric": name, "value": getattr(self, name)}
+            yield {**point, "low": self.gap_low, "high": self.gap_high} if name == "gap" else point
+        for cut in self.slices:
+            part = {**whole, "slice": cut.slice, "n": cut.n}
+            for name in ("observed", "predicted", "gap"):
+                yield {**part, "metric": name, "value": getattr(cut, name)}
 
 
 def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
