@@ -84,7 +84,9 @@ def find_files(path: str | os.PathLike[str]) -> DataFiles:
 
 def _matching(path: str) -> tuple[Path, ...]:
     if Path(path).is_dir():
-        found = (p for p in Path(path).rglob("*") if p.is_file() and not p.name.startswith((".", "_")))
+        found = (
+            p for p in Path(path).rglob("*") if p.is_file() and not p.name.startswith((".", "_"))
+        )
     elif Path(path).exists():
         found = iter([Path(path)])
     else:
@@ -224,9 +226,7 @@ def _scan(files: DataFiles) -> str:
     if files.format == "json":
         lines = any(".json" not in file.suffixes for file in files.files)
         shape = "newline_delimited" if lines else "auto"
-        return (
-            f"read_json({listed}, format = '{shape}', sample_size = -1, union_by_name = true)"
-        )
+        return f"read_json({listed}, format = '{shape}', sample_size = -1, union_by_name = true)"
     missing = ", ".join(text(value) for value in _MISSING)
     separator = "\t" if all(".tsv" in file.suffixes for file in files.files) else ","
     return (
@@ -246,7 +246,9 @@ def _reading(files: DataFiles) -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise _unreadable(
-            files.path, f"it does not fit the memory limit: {_first_line(error)}", "Raise the limit."
+            files.path,
+            f"it does not fit the memory limit: {_first_line(error)}",
+            "Raise the limit.",
         ) from error
     except (
         duckdb.IOException,

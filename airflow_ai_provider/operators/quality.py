@@ -205,5 +205,3 @@ class DataQualityGateOperator(BaseOperator, BranchMixIn):
         named = set(self._expand_task_group_roots(context["ti"], self.branch_task_ids))
         others = self.downstream_task_ids - named
         self.skip_all_except(context["ti"], named if refused else others)
-
-

@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.core.errors import DataQualityGateError, DataReadError, QualityError, SuiteError
+from airflow_ai_provider.core.errors import (
+    DataQualityGateError,
+    DataReadError,
+    QualityError,
+    SuiteError,
+)
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict, plain
 from airflow_ai_provider.core.quality.check import SHOWN, Check, Outcome, Sample
 from airflow_ai_provider.core.quality.compiler import (
@@ -83,8 +88,10 @@ class QualityResult:
     def subject(self) -> str:
         """The URI of what was judged: the data set's partition, or the file."""
         if self.dataset:
-            return f"ai-data://{self.dataset}/{self.partition}" if self.partition else (
-                f"ai-data://{self.dataset}"
+            return (
+                f"ai-data://{self.dataset}/{self.partition}"
+                if self.partition
+                else (f"ai-data://{self.dataset}")
             )
         path = self.data.path
         return path if "://" in path else Path(path).absolute().as_uri()

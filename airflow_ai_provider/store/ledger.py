@@ -84,6 +84,14 @@ class Ledger:
             )
         return _record(row)
 
+    def find(self, key: str) -> GateRecord | None:
+        """Return the record that was written under a decision's ``key``; None when none was."""
+        with self.store.read() as connection:
+            row = connection.execute(
+                sa.select(*_FIELDS).where(gate_record.c.decision_key == key)
+            ).first()
+        return _record(row) if row else None
+
     def search(
         self,
         *,

@@ -291,3 +291,17 @@ deliverable = sa.Table(
         "project", "milestone", "name", "kind", "record", name="uq_deliverable_project"
     ),
 )
+
+
+# --- promotion: one guarded row per model, so that two promoters cannot both move ---------------
+
+promotion_state = sa.Table(
+    "promotion_state",
+    metadata,
+    sa.Column("model_name", sa.String(250), primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),  # counts finished moves
+    sa.Column("claim_key", sa.String(250)),  # the decision whose move is in progress
+    sa.Column("claimed_by", sa.String(250)),
+    sa.Column("claimed_at", UtcDateTime),
+    sa.Column("move", sa.JSON),  # what that decision will do and write
+)

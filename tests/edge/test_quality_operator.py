@@ -67,9 +67,10 @@ def context_of(operator: Any, try_number: int = 1) -> dict[str, Any]:
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(
-        {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
-    ))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_AI_STORE_DEFAULT",
+        json.dumps({"conn_type": "ai_store", "extra": json.dumps({"url": url})}),
+    )
     return Ledger(Store.open(url))
 
 

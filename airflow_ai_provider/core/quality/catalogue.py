@@ -46,9 +46,7 @@ def _pair(*required: str, optional: tuple[str, ...] = ()) -> Signature:
 
 
 def _multicolumn(*required: str) -> Signature:
-    return Signature(
-        required=("column_list", *required), optional=(*_COLUMN_MAP, "ignore_row_if")
-    )
+    return Signature(required=("column_list", *required), optional=(*_COLUMN_MAP, "ignore_row_if"))
 
 
 CATALOGUE: dict[str, Signature] = {

@@ -122,9 +122,7 @@ def mostly_met(considered: int, unexpected: int, mostly: float) -> bool:
     return (float(considered) - float(unexpected)) / float(considered) >= mostly
 
 
-def map_result(
-    *, total: int, considered: int | None, unexpected: int
-) -> dict[str, Any]:
+def map_result(*, total: int, considered: int | None, unexpected: int) -> dict[str, Any]:
     """Return the figures of a row-level expectation, as Great Expectations names them.
 
     ``considered`` is the number of rows that count (not missing); None where missing rows count.

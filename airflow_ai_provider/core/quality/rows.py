@@ -209,9 +209,7 @@ def compound_unique(e: Expectation, schema: Schema) -> Check:
         "never": "true",
     }[e.kwargs.get("ignore_row_if", "all_values_are_missing")]
     names = ", ".join(c.sql for c in columns)
-    copies = (
-        f"SELECT {names} FROM {RELATION} WHERE {kept} GROUP BY ALL HAVING count(*) > 1"
-    )
+    copies = f"SELECT {names} FROM {RELATION} WHERE {kept} GROUP BY ALL HAVING count(*) > 1"
     same = " AND ".join(f"copies.{c.sql} IS NOT DISTINCT FROM {RELATION}.{c.sql}" for c in columns)
     return _copies_check(
         e,

@@ -84,7 +84,9 @@ class Suite:
         """SHA-256 over name and expectations: the same suite has the same digest."""
         return digest([self.name, [e.config() for e in self.expectations]])
 
-    def error(self, expectation: Expectation, problem: str, remedy: str | None = None) -> SuiteError:
+    def error(
+        self, expectation: Expectation, problem: str, remedy: str | None = None
+    ) -> SuiteError:
         """Return the error that names suite, expectation, columns and ``problem``."""
         return _error(self.name, expectation.index, expectation.label, problem, remedy)
 
@@ -144,9 +146,7 @@ def _document(source: Mapping[str, Any] | str | bytes, name: str) -> Mapping[str
     return parsed
 
 
-def _expectation(
-    suite: str, index: int, entry: Any, parameters: Mapping[str, Any]
-) -> Expectation:
+def _expectation(suite: str, index: int, entry: Any, parameters: Mapping[str, Any]) -> Expectation:
     if not isinstance(entry, Mapping):
         raise _error(suite, index, "?", "is not an object", 'Write {"type", "kwargs"}.')
     kind = entry.get("type") or entry.get("expectation_type")
@@ -175,9 +175,7 @@ def _expectation(
     )
 
 
-def _filled(
-    suite: str, index: int, kind: str, value: Any, parameters: Mapping[str, Any]
-) -> Any:
+def _filled(suite: str, index: int, kind: str, value: Any, parameters: Mapping[str, Any]) -> Any:
     if not (isinstance(value, Mapping) and _PARAMETER in value):
         return value
     wanted = value[_PARAMETER]

@@ -1,0 +1,266 @@
+"""MLflow's model registry: over HTTP without MLflow, else through MLflow's own client.
+
+``import mlflow`` costs five seconds of CPU. A move of an alias is three short requests of MLflow's
+REST API, so a server is asked directly (``mlflow_rest.py``); SQLite and managed registries, which
+have no such API, go through ``MlflowClient``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from airflow_ai_provider.core.errors import (
+    RegistryError,
+    RegistryNotFoundError,
+    RegistryUnavailableError,
+)
+from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
+
+_ALREADY = ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "ENDPOINT_NOT_FOUND")
+_BUSY = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrySettings:
+    """Where a registry is and how it is entered.
+
+    ``timeout`` is the seconds that one question may take, its repetitions included.
+    """
+
+    tracking_uri: str
+    registry_uri: str | None = None
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    verify_tls: bool = True
+    timeout: float = 10.0
+
+    @property
+    def uri(self) -> str:
+        """The registry's own address."""
+        return self.registry_uri or self.tracking_uri
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a server that speaks MLflow's REST API."""
+        return urlsplit(self.uri).scheme in {"http", "https"}
+
+    @property
+    def address(self) -> str:
+        """The registry's address without user and password."""
+        return without_secrets(self.uri)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables under which MLflow's own client uses these settings."""
+        said = {
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "MLFLOW_REGISTRY_URI": self.registry_uri,
+            "MLFLOW_TRACKING_USERNAME": self.username,
+            "MLFLOW_TRACKING_PASSWORD": self.password,
+            "MLFLOW_TRACKING_TOKEN": self.token,
+            "MLFLOW_TRACKING_SERVER_CERT_PATH": self.ca_file,
+            "MLFLOW_TRACKING_INSECURE_TLS": None if self.verify_tls else "true",
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+
+def open_registry(settings: RegistrySettings) -> ModelRegistry:
+    """Return the registry that ``settings`` name; nothing is asked yet."""
+    if settings.is_server:
+        from airflow_ai_provider.adapters.mlflow_rest import RestRegistry
+
+        return RestRegistry(settings)
+    return ClientRegistry(settings)
+
+
+def client_of(settings: RegistrySettings) -> Any:
+    """Return MLflow's own ``MlflowClient``, this process's variables set to match.
+
+    :raises RegistryError: MLflow is not installed.
+    """
+    os.environ.update(settings.environment())
+    for variable, value in (("MAX_RETRIES", "3"), ("BACKOFF_FACTOR", "1"), ("TIMEOUT", "30")):
+        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{variable}", value)  # its own wait for minutes
+    try:
+        from mlflow.tracking import MlflowClient
+    except ImportError as error:
+        raise RegistryError(
+            f"MLflow is not installed: {error}.",
+            remedy="pip install 'airflow-ai-provider[mlflow]'",
+        ) from error
+    return MlflowClient(tracking_uri=settings.tracking_uri, registry_uri=settings.registry_uri)
+
+
+def without_secrets(uri: str) -> str:
+    """Return ``uri`` without user and password."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def typed(address: str, code: str, message: str) -> RegistryError:
+    """Return the error that MLflow's error ``code`` means."""
+    if code in _ABSENT:
+        return RegistryNotFoundError(
+            f"The registry {address} does not know it: {message}",
+            remedy="Check the name and the version.",
+            code=code,
+        )
+    if code in _BUSY:
+        return RegistryUnavailableError(f"The registry {address} is busy: {message}", code=code)
+    return RegistryError(f"The registry {address} refused ({code}): {message}", code=code)
+
+
+def exists_already(error: RegistryError) -> bool:
+    """Whether ``error`` says that what was to be made is there."""
+    return error.facts.get("code") in _ALREADY
+
+
+class ClientRegistry:
+    """A registry behind MLflow's own client."""
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        self._settings = settings
+        self._client: Any = None
+
+    @property
+    def address(self) -> str:
+        """Where it is, without secrets."""
+        return self._settings.address
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Return the version under each alias."""
+        with self._asking() as client:
+            found = client.get_registered_model(name).aliases
+        return {str(alias): str(version) for alias, version in found.items()}
+
+    def get_version(self, name: str, version: str) -> ModelVersion:
+        """Return one version."""
+        with self._asking() as client:
+            return _version(client.get_model_version(name, version))
+
+    def find_versions(self, name: str, *, run_id: str | None = None) -> list[ModelVersion]:
+        """Return the versions of the model, oldest first."""
+        found: list[ModelVersion] = []
+        page: str | None = None
+        while True:
+            with self._asking() as client:
+                rows = client.search_model_versions(version_filter(name, run_id), page_token=page)
+            found.extend(map(_version, rows))
+            page = rows.token
+            if not page:
+                return sorted(found, key=lambda version: int(version.version))
+
+    def create_model(self, name: str) -> None:
+        """Make the registered model."""
+        try:
+            with self._asking() as client:
+                client.create_registered_model(name)
+        except RegistryError as error:
+            if not exists_already(error):
+                raise
+
+    def create_version(
+        self, name: str, *, model_uri: str, run_id: str | None, tags: Mapping[str, str]
+    ) -> ModelVersion:
+        """Make the next version."""
+        model_id = logged_model_id(model_uri)
+        with self._asking() as client:
+            source = model_uri
+            if model_id is None and model_uri.startswith("runs:/"):
+                source, model_id = _source_of_run(client, model_uri)
+            made = client.create_model_version(
+                name,
+                source,
+                run_id=run_id,
+                tags=dict(tags),
+                model_id=model_id,
+                await_creation_for=30,
+            )
+            return _version(made)
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Move the alias."""
+        with self._asking() as client:
+            client.set_registered_model_alias(name, alias, version)
+
+    def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a version."""
+        with self._asking() as client:
+            for key, value in tags.items():
+                client.set_model_version_tag(name, version, key, value)
+
+    @contextmanager
+    def _asking(self) -> Iterator[Any]:
+        if self._client is None:
+            self._client = client_of(self._settings)
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import OperationalError
+
+        try:
+            yield self._client
+        except MlflowException as error:
+            raise typed(self.address, str(error.error_code), str(error.message)) from error
+        except (OperationalError, ConnectionError, TimeoutError) as error:
+            raise RegistryUnavailableError(
+                f"The registry {self.address} does not answer: {error}."
+            ) from error
+
+
+def version_filter(name: str, run_id: str | None) -> str:
+    """Return MLflow's filter for the versions of a model."""
+    said = f"name = '{name}'"
+    return said if run_id is None else f"{said} and run_id = '{run_id}'"
+
+
+def logged_model_id(model_uri: str) -> str | None:
+    """Return the id in ``models:/m-...``; None for any other address."""
+    scheme, _, rest = model_uri.partition(":/")
+    rest = rest.strip("/")
+    return rest if scheme == "models" and rest.startswith("m-") and "/" not in rest else None
+
+
+def split_run_uri(model_uri: str) -> tuple[str, str]:
+    """Return run id and artifact path of ``runs:/RUN/PATH``.
+
+    :raises RegistryError: it is none.
+    """
+    run_id, _, path = model_uri.removeprefix("runs:/").strip("/").partition("/")
+    if not model_uri.startswith("runs:/") or not path:
+        raise RegistryError(
+            f"{model_uri!r} is no address of a logged model.",
+            remedy="Write models:/m-... as log_model returned it, or runs:/RUN_ID/NAME.",
+        )
+    return run_id, path
+
+
+def _source_of_run(client: Any, model_uri: str) -> tuple[str, str | None]:
+    """Return where the model of a run is: a logged model of that name, else the run's artifacts."""
+    run_id, path = split_run_uri(model_uri)
+    run = client.get_run(run_id)
+    logged = client.search_logged_models(
+        experiment_ids=[run.info.experiment_id],
+        filter_string=f"name = '{path}' AND source_run_id = '{run_id}'",
+    )
+    if logged:
+        return f"models:/{logged[0].model_id}", str(logged[0].model_id)
+    return f"{run.info.artifact_uri}/{path}", None
+
+
+def _version(found: Any) -> ModelVersion:
+    return ModelVersion(
+        name=found.name,
+        version=str(found.version),
+        run_id=found.run_id or None,
+        source=found.source or None,
+        status=found.status or "READY",
+        tags=dict(found.tags or {}),
+    )

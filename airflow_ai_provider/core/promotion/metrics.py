@@ -1,0 +1,163 @@
+"""Metrics of a classifier on held-out rows.
+
+All take the observed labels and the scores and return one number. What cannot be measured is a
+``NotMeasurableError`` with the reason, never a NaN: a gate must not pass because it could not look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+_BINS = 10
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+class NotMeasurableError(ValueError):
+    """A metric has no value on these rows; the message says why, as the end of a sentence."""
+
+
+def roc_auc(label: Array, score: Array) -> float:
+    """Return the area under the ROC curve: how often a positive row outranks a negative one."""
+    label, score = probabilities(label, score)
+    ends = tie_ends(order := descending(score), score)
+    return ranked_auc(label[order], ends, None)
+
+
+def average_precision(label: Array, score: Array) -> float:
+    """Return the average precision: the step-wise area under precision over recall."""
+    label, score = probabilities(label, score)
+    ends = tie_ends(order := descending(score), score)
+    return ranked_average_precision(label[order], ends, None)
+
+
+def log_loss(label: Array, score: Array) -> float:
+    """Return the mean negative log-likelihood."""
+    return float(np.mean(row_log_loss(*probabilities(label, score))))
+
+
+def brier(label: Array, score: Array) -> float:
+    """Return the mean squared error of the probabilities."""
+    return float(np.mean(row_brier(*probabilities(label, score))))
+
+
+def ece(label: Array, score: Array) -> float:
+    """Return the expected calibration error over ten bins of equal count."""
+    label, score = probabilities(label, score, both_classes=False)
+    order = np.argsort(score, kind="stable")
+    bins = np.array_split(order, min(_BINS, len(order)))
+    gaps = [abs(float(label[b].mean() - score[b].mean())) * len(b) for b in bins]
+    return sum(gaps) / len(label)
+
+
+def accuracy(label: Array, score: Array) -> float:
+    """Return the share of rows read right.
+
+    The score is the predicted class, or for labels 0 and 1 a probability, cut at one half.
+    """
+    return float(np.mean(row_accuracy(*usable(label, score))))
+
+
+METRICS: dict[str, Callable[[Array, Array], float]] = {
+    "accuracy": accuracy,
+    "average_precision": average_precision,
+    "brier": brier,
+    "ece": ece,
+    "log_loss": log_loss,
+    "roc_auc": roc_auc,
+}
+
+
+def usable(label: Array, score: Array) -> tuple[Array, Array]:
+    """Return label and score as floats.
+
+    :raises NotMeasurableError: there are no rows, or some have no value.
+    """
+    if len(label) == 0:
+        raise NotMeasurableError("there are no rows")
+    if len(label) != len(score):
+        raise NotMeasurableError(f"{len(label)} labels stand against {len(score)} scores")
+    try:
+        label, score = np.asarray(label, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise NotMeasurableError("labels or scores are no numbers") from None
+    for name, values in (("label", label), ("score", score)):
+        if missing := int(np.count_nonzero(~np.isfinite(values))):
+            raise NotMeasurableError(f"{missing} of {len(values)} rows have no {name}")
+    return label, score
+
+
+def probabilities(label: Array, score: Array, *, both_classes: bool = True) -> tuple[Array, Array]:
+    """Return label (0 or 1) and score (a probability) as floats.
+
+    :raises NotMeasurableError: they are something else, or one class is absent.
+    """
+    label, score = usable(label, score)
+    if not np.isin(label, (0.0, 1.0)).all():
+        raise NotMeasurableError("labels are not 0 and 1")
+    if score.min() < 0 or score.max() > 1:
+        raise NotMeasurableError("scores are no probabilities between 0 and 1")
+    if both_classes and label.min() == label.max():
+        raise NotMeasurableError(f"all {len(label)} rows have the label {int(label[0])}")
+    return label, score
+
+
+def row_log_loss(label: Array, score: Array) -> Array:
+    """Return each row's negative log-likelihood; probabilities stay off 0 and 1 by an epsilon."""
+    clipped = np.clip(score, _EPSILON, 1 - _EPSILON)
+    return np.asarray(-np.log(np.where(label == 1, clipped, 1 - clipped)))
+
+
+def row_brier(label: Array, score: Array) -> Array:
+    """Return each row's squared error."""
+    return np.asarray((label - score) ** 2)
+
+
+def row_accuracy(label: Array, score: Array) -> Array:
+    """Return 1 for each row read right, else 0."""
+    binary = np.isin(label, (0.0, 1.0)).all() and score.min() >= 0 and score.max() <= 1
+    guess = (score >= 0.5).astype(np.float64) if binary else score
+    return np.asarray(guess == label, dtype=np.float64)
+
+
+def descending(score: Array) -> Array:
+    """Return the order of the rows from the highest score to the lowest."""
+    return np.argsort(-score, kind="stable")
+
+
+def tie_ends(order: Array, score: Array) -> Array:
+    """Return where each run of equal scores ends in ``order``."""
+    ordered = score[order]
+    return np.asarray(np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1))
+
+
+def ranked_auc(label: Array, ends: Array, weight: Array | None) -> float:
+    """Return the AUC of rows in descending order of score; NaN when a class weighs nothing."""
+    positives, negatives = _cumulated(label, ends, weight)
+    if positives[-1] == 0 or negatives[-1] == 0:
+        return float("nan")
+    heights = (positives + np.concatenate(([0.0], positives[:-1]))) / 2
+    widths = np.diff(negatives, prepend=0.0)
+    return float(heights @ widths / (positives[-1] * negatives[-1]))
+
+
+def ranked_average_precision(label: Array, ends: Array, weight: Array | None) -> float:
+    """Return the average precision of rows in descending order of score; NaN with no positives."""
+    positives, negatives = _cumulated(label, ends, weight)
+    if positives[-1] == 0:
+        return float("nan")
+    seen = positives + negatives
+    precision = np.divide(positives, seen, out=np.zeros_like(seen), where=seen > 0)
+    return float(precision @ np.diff(positives, prepend=0.0) / positives[-1])
+
+
+def _cumulated(label: Array, ends: Array, weight: Array | None) -> tuple[Array, Array]:
+    if weight is None:
+        positives = np.cumsum(label)[ends]
+        return positives, (ends + 1) - positives
+    positives = np.cumsum(label * weight)[ends]
+    return positives, np.cumsum(weight)[ends] - positives

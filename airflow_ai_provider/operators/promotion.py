@@ -1,0 +1,365 @@
+"""Operators of promotion: judge a candidate, ask for approval, move a version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import BaseOperator, Param
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_ai_provider.assets import model_asset
+from airflow_ai_provider.core.errors import (
+    AirflowAiError,
+    ApprovalError,
+    ModelGateError,
+    PromotionError,
+    RegistryUnavailableError,
+    StoreUnavailableError,
+)
+from airflow_ai_provider.operators.gate import GateOutcome
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset, Context
+
+    from airflow_ai_provider.core.gate import Origin
+    from airflow_ai_provider.core.promotion.approval import ApprovalRequest
+    from airflow_ai_provider.services.promotion import PromotionOrder
+
+_STORE = "ai_store_default"
+_REGISTRY = "mlflow_default"
+_LEDGER = "ledger"
+
+
+class ModelGateOperator(BaseOperator, GateOutcome):
+    """Judge a candidate by criteria on its evidence, and put the verdict on record.
+
+    Returns ``{"verdict", "passed", "model_name", "version", "candidate", "evidence_hash", "record",
+    "criteria": [{"name", "limit", "observed", "verdict", "sentence"}], "metrics", "evidence"}``,
+    pushed before anything is raised.
+
+    :param evidence: the dict that training made; ``core.promotion.evidence`` gives its shape.
+    :param criteria: a list of dicts (``core.promotion.criteria``), or the path of a YAML file.
+    :param on_fail: ``fail`` the task; ``skip`` it and so what follows; ``branch`` into
+        ``branch_task_ids``, which are skipped on a pass; or ``warn`` and go on.
+    :param branch_task_ids: the tasks directly downstream that follow a refusal.
+    :param project: the project that the record names.
+    :param store_conn_id: the connection of the store.
+    :param mlflow_conn_id: the connection of the registry.
+    """
+
+    template_fields: Sequence[str] = (
+        "evidence",
+        "criteria",
+        "on_fail",
+        "branch_task_ids",
+        "project",
+        "store_conn_id",
+        "mlflow_conn_id",
+    )
+    template_fields_renderers = {"evidence": "json", "criteria": "json"}
+    inherits_from_skipmixin = True
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self,
+        *,
+        evidence: Any,
+        criteria: Any,
+        on_fail: str = "fail",
+        branch_task_ids: str | Sequence[str] | None = None,
+        project: str | None = None,
+        store_conn_id: str = _STORE,
+        mlflow_conn_id: str = _REGISTRY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.evidence = evidence
+        self.criteria = criteria
+        self.on_fail = on_fail
+        self.branch_task_ids = branch_task_ids
+        self.project = project
+        self.store_conn_id = store_conn_id
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Judge, record, and let pass or refuse."""
+        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key, origin_of
+        from airflow_ai_provider.services.promotion import judge
+
+        self.check_on_fail()
+        ledger = AiStoreHook(self.store_conn_id).ledger
+        try:
+            judgement = judge(
+                self.evidence,
+                self.criteria,
+                ledger=ledger,
+                decided_by=type(self).__name__,
+                origin=origin_of(context),
+                project=self.project,
+            )
+        except PromotionError as error:
+            raise AirflowFailException(str(error)) from error
+        record = ledger.append(judgement.draft, key=decision_key(context, judgement.draft))
+        result = judgement.result(record)
+        for criterion in judgement.criteria:
+            self.log.info("%s: %s %s", criterion.name, criterion.verdict.value, criterion.sentence)
+        self.log.info("Gate record %s: %s", record.id, record.verdict)
+        return self.conclude(context, result, _refusal(result))
+
+
+class PromotionApprovalOperator(ApprovalOperator):
+    """Ask named people for approval, bound to the hash of the evidence that they were shown.
+
+    The form shows the criteria as a table and takes a comment. What is approved is what was shown:
+    evidence that changed while the form was open voids the answer. Who submitted may not approve,
+    an answer without a responder is none, and there is never a default.
+
+    Returns Airflow's result (``chosen_options``, ``params_input``, ``responded_at``,
+    ``responded_by_user``) with ``record``, ``evidence_hash`` and ``approved``; the last three and
+    ``decided_by`` are also pushed as XCom ``approval``, on a refusal too.
+
+    :param evidence: the result of a model gate, or any dict.
+    :param assigned_users: names of the users who may answer.
+    :param submitter: who may not; the user who triggered the run unless said.
+    :param project: the project that the record names.
+    :param store_conn_id: the connection of the store.
+    """
+
+    template_fields: Sequence[str] = (
+        *ApprovalOperator.template_fields,
+        "evidence",
+        "assigned_users",
+        "submitter",
+        "project",
+        "store_conn_id",
+    )
+    template_fields_renderers = {"evidence": "json", "body": "md"}
+
+    def __init__(
+        self,
+        *,
+        evidence: Any,
+        assigned_users: Any,
+        submitter: str | None = None,
+        project: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        store_conn_id: str = _STORE,
+        **kwargs: Any,
+    ) -> None:
+        form = {"comment": Param(None, type=["null", "string"], title="Comment"), **(params or {})}
+        super().__init__(assigned_users=assigned_users, params=form, **kwargs)
+        self.evidence = evidence
+        self.submitter = submitter
+        self.project = project
+        self.store_conn_id = store_conn_id
+
+    def execute(self, context: Context) -> Any:
+        """Show the evidence and park until somebody answers."""
+        request = self._request(context)
+        self.assigned_users = [{"id": name, "name": name} for name in request.may_answer]
+        self.body = request.body(self.body)
+        context["ti"].xcom_push(key="asked", value=request.fingerprint)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Check the answer against what was asked, record it, and go on or not."""
+        if "error" in event:
+            return super().execute_complete(context, event)
+        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key, origin_of
+
+        request = self._request(context)
+        ti = context["ti"]
+        asked = ti.xcom_pull(task_ids=ti.task_id, key="asked", map_indexes=ti.map_index)
+        self.validate_chosen_options(event["chosen_options"])
+        try:
+            draft = request.answered(
+                event, asked=asked, yes=self.APPROVE, origin=origin_of(context)
+            )
+        except ApprovalError as error:
+            raise AirflowFailException(str(error)) from error
+        record = AiStoreHook(self.store_conn_id).ledger.append(
+            draft, key=decision_key(context, draft)
+        )
+        told = {
+            "record": record.id,
+            "evidence_hash": request.evidence_hash,
+            "approved": draft.verdict.lets_pass,
+            "decided_by": draft.decided_by,
+        }
+        self.log.info("Gate record %s: %s by %s", record.id, record.verdict, record.decided_by)
+        ti.xcom_push(key="approval", value=told)
+        return {**super().execute_complete(context, event), **told}
+
+    def _request(self, context: Context) -> ApprovalRequest:
+        from airflow_ai_provider.core.promotion.approval import approval_request
+
+        if self.defaults:
+            raise AirflowFailException("An approval has no default answer: leave out `defaults`.")
+        submitter = self.submitter or getattr(context["dag_run"], "triggering_user_name", None)
+        ti = context["ti"]
+        try:
+            return approval_request(
+                self.evidence,
+                assigned_users=self.assigned_users,
+                submitter=submitter,
+                project=self.project,
+                otherwise=f"airflow://{ti.dag_id}/{ti.task_id}",
+            )
+        except AirflowAiError as error:
+            raise AirflowFailException(str(error)) from error
+
+
+class ModelPromoteOperator(BaseOperator):
+    """Move a model version into an environment along ``dev -> test -> staging -> production``.
+
+    No step is skipped; from staging on, the passing decision of a model gate is needed. The alias
+    must still name what is expected, is moved, read back and put on record; a retry finds the move
+    done. Emits ``model_asset(model_name, environment)``.
+
+    Returns ``{"model_name", "version", "environment", "previous", "record"}``.
+
+    :param model_name: the registered model.
+    :param version: its version.
+    :param environment: where it goes.
+    :param decision: id of the model gate's record.
+    :param approval: id of the approval's record; it must rest on the same evidence.
+    :param evidence_hash: the evidence that decision and approval must rest on.
+    :param expected: the version that the environment must hold now: ``ledger`` for what the ledger
+        says (on the last environment what the decision compared with), a version, or None.
+    :param override: ``{"by", "reason"}``: lets a step or a decision be missing, on record.
+    :param project: the project that the record names.
+    :param store_conn_id: the connection of the store.
+    :param mlflow_conn_id: the connection of the registry.
+    """
+
+    template_fields: Sequence[str] = (
+        "model_name",
+        "version",
+        "environment",
+        "decision",
+        "approval",
+        "evidence_hash",
+        "expected",
+        "override",
+        "project",
+        "store_conn_id",
+        "mlflow_conn_id",
+    )
+    ui_color = "#e6f4ea"
+
+    def __init__(
+        self,
+        *,
+        model_name: str,
+        version: str | int,
+        environment: str,
+        decision: str | None = None,
+        approval: str | None = None,
+        evidence_hash: str | None = None,
+        expected: str | int | None = _LEDGER,
+        override: Mapping[str, str] | None = None,
+        project: str | None = None,
+        store_conn_id: str = _STORE,
+        mlflow_conn_id: str = _REGISTRY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model_name = model_name
+        self.version = version
+        self.environment = environment
+        self.decision = decision
+        self.approval = approval
+        self.evidence_hash = evidence_hash
+        self.expected = expected
+        self.override = override
+        self.project = project
+        self.store_conn_id = store_conn_id
+        self.mlflow_conn_id = mlflow_conn_id
+        if all(isinstance(part, str) and "{{" not in part for part in (model_name, environment)):
+            self._add_outlet(model_asset(model_name, environment))
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check, move, read back, record."""
+        from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+        from airflow_ai_provider.hooks.store import AiStoreHook, origin_of
+        from airflow_ai_provider.services.promotion import promote
+        from airflow_ai_provider.store.promotion import Promotions
+
+        order = self._order()
+        origin = origin_of(context)
+        try:
+            done = promote(
+                order,
+                promotions=Promotions(AiStoreHook(self.store_conn_id).get_conn()),
+                registry=ModelRegistryHook(self.mlflow_conn_id).get_conn(),
+                key=_move_key(origin, order),
+                moved_by=_place(origin),
+                decided_by=type(self).__name__,
+                origin=origin,
+            )
+        except (RegistryUnavailableError, StoreUnavailableError):
+            raise  # Airflow tries again
+        except AirflowAiError as error:
+            raise AirflowFailException(str(error)) from error
+        result: dict[str, Any] = {
+            "model_name": order.model_name,
+            "version": order.version,
+            "environment": order.environment,
+            "previous": done.previous,
+            "record": done.record.id,
+        }
+        asset = model_asset(order.model_name, order.environment)
+        self._add_outlet(asset)
+        context["outlet_events"][asset].extra = result
+        return result
+
+    def _order(self) -> PromotionOrder:
+        from airflow_ai_provider.services.promotion import PromotionOrder
+
+        return PromotionOrder(
+            model_name=self.model_name,
+            version=str(self.version),
+            environment=self.environment,
+            decision=_said(self.decision),
+            approval=_said(self.approval),
+            evidence_hash=_said(self.evidence_hash),
+            expected=_said(self.expected),
+            override=self.override or None,
+            project=_said(self.project),
+        )
+
+    def _add_outlet(self, asset: Asset) -> None:
+        if asset not in self.outlets:
+            self.outlets = [*self.outlets, asset]
+
+
+def _refusal(result: dict[str, Any]) -> ModelGateError | None:
+    if result["passed"]:
+        return None
+    failed = [c for c in result["criteria"] if c["verdict"] == "fail"]
+    return ModelGateError(
+        f"{result['model_name']} ({result['candidate'] or result['version']}) is refused: "
+        + " ".join(c["sentence"] for c in failed),
+        remedy=f"The gate record is {result['record']}.",
+        record=result["record"],
+        failed=failed,
+    )
+
+
+def _said(value: Any) -> str | None:
+    """Return a templated value: Jinja writes an absent one as an empty text or ``None``."""
+    return None if value in (None, "", "None") else str(value)
+
+
+def _place(origin: Origin) -> str:
+    mapped = f"[{origin.map_index}]" if (origin.map_index or -1) >= 0 else ""
+    return f"{origin.dag_id}/{origin.run_id}/{origin.task_id}{mapped}"
+
+
+def _move_key(origin: Origin, order: PromotionOrder) -> str:
+    from airflow_ai_provider.core.gate import digest
+
+    content = [order.model_name, order.version, order.environment, order.decision, order.approval]
+    return f"promotion:{digest([_place(origin), content])}"

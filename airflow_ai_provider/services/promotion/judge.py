@@ -1,0 +1,187 @@
+"""Judge one candidate on its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from airflow_ai_provider.adapters.predictions import digest_of, file_of, read_columns
+from airflow_ai_provider.core.errors import CriteriaError, LedgerError
+from airflow_ai_provider.core.gate import (
+    Criterion,
+    GateDraft,
+    GateKind,
+    GateRecord,
+    Origin,
+    Verdict,
+    plain,
+    worst,
+)
+from airflow_ai_provider.core.promotion.criteria import ModelCriterion, parse_criteria
+from airflow_ai_provider.core.promotion.evaluate import Case, evaluate
+from airflow_ai_provider.core.promotion.evidence import (
+    ModelEvidence,
+    Predictions,
+    evidence_hash,
+    parse_evidence,
+)
+from airflow_ai_provider.core.promotion.metrics import METRICS, NotMeasurableError
+from airflow_ai_provider.store.ledger import Ledger
+
+_RECORDED = (
+    "model_name",
+    "run_id",
+    "model_uri",
+    "version",
+    "candidate",
+    "reference_kind",
+    "reference_version",
+    "predictions_digest",
+    "data",
+    "training",
+    "costs",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """The verdict on one candidate, before it is on record."""
+
+    evidence: ModelEvidence
+    evidence_hash: str
+    criteria: tuple[Criterion, ...]
+    metrics: Mapping[str, Mapping[str, float]]
+    draft: GateDraft
+
+    @property
+    def verdict(self) -> Verdict:
+        """The strictest verdict of all criteria."""
+        return self.draft.verdict
+
+    @property
+    def failed(self) -> tuple[Criterion, ...]:
+        """The criteria that refuse the candidate."""
+        return tuple(c for c in self.criteria if not c.verdict.lets_pass)
+
+    def result(self, record: GateRecord) -> dict[str, Any]:
+        """Return what the gate hands on, in JSON's own types."""
+        found: dict[str, Any] = plain(
+            {
+                "verdict": self.verdict,
+                "passed": self.verdict.lets_pass,
+                "model_name": self.evidence.model_name,
+                "version": self.evidence.version,
+                "candidate": self.evidence.candidate,
+                "evidence_hash": self.evidence_hash,
+                "record": record.id,
+                "criteria": [asdict(criterion) for criterion in self.criteria],
+                "metrics": self.metrics,
+                "evidence": self.evidence.content,
+            }
+        )
+        return found
+
+
+def judge(
+    evidence: Mapping[str, Any],
+    criteria: Any,
+    *,
+    ledger: Ledger,
+    decided_by: str,
+    origin: Origin | None = None,
+    project: str | None = None,
+) -> Judgement:
+    """Return the judgement on ``evidence`` by ``criteria`` (a list of dicts, or a YAML file).
+
+    :raises CriteriaError: the criteria mean nothing.
+    :raises EvidenceError: the evidence is of another shape, or its predictions cannot be read.
+    """
+    wanted = load_criteria(criteria)
+    found = parse_evidence(evidence)
+    predictions = None
+    if found.predictions is not None:
+        path = file_of(found.predictions)
+        content = {**found.content, "predictions_digest": digest_of(path)}
+        found, predictions = parse_evidence(content), _rows(found, path)
+    case = Case(evidence=found, predictions=predictions, gates=_gates(found, ledger))
+    judged = evaluate(wanted, case)
+    measured = _metrics(predictions)
+    bound = evidence_hash(found.content)
+    recorded = {name: found.content[name] for name in _RECORDED if name in found.content}
+    draft = GateDraft(
+        kind=GateKind.MODEL,
+        subject=found.subject,
+        verdict=worst(criterion.verdict for criterion in judged),
+        criteria=judged,
+        evidence={**recorded, "evidence_hash": bound, "metrics": measured, "project": project},
+        decided_by=decided_by,
+        origin=origin or Origin(),
+    )
+    return Judgement(
+        evidence=found, evidence_hash=bound, criteria=judged, metrics=measured, draft=draft
+    )
+
+
+def load_criteria(value: Any) -> tuple[ModelCriterion, ...]:
+    """Return the criteria in ``value``: a list of dicts, or the path of a YAML file with one.
+
+    :raises CriteriaError: they cannot be read or mean nothing.
+    """
+    if not isinstance(value, (str, Path)):
+        return parse_criteria(value)
+    try:
+        text = Path(value).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CriteriaError(
+            f"The criteria {value} cannot be read: {error}.", remedy="Name a YAML file or a list."
+        ) from error
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CriteriaError(f"The criteria {value} are no YAML: {error}") from error
+    return parse_criteria(document)
+
+
+def _rows(evidence: ModelEvidence, path: Path) -> Predictions:
+    columns = read_columns(path, evidence.columns)
+    return Predictions(
+        label=columns[evidence.label],
+        score=columns[evidence.score],
+        reference=columns[evidence.reference] if evidence.reference else None,
+        group=columns[evidence.group] if evidence.group else None,
+        slices={name: columns[name] for name in evidence.slices},
+    )
+
+
+def _gates(evidence: ModelEvidence, ledger: Ledger) -> dict[str, GateRecord]:
+    found = {}
+    for name in map(str, evidence.training.get("gates") or []):
+        with suppress(LedgerError):  # the criterion on gated data says which partition lacks one
+            found[name] = ledger.get(name)
+    return found
+
+
+def _metrics(predictions: Predictions | None) -> dict[str, dict[str, float]]:
+    """Return every metric that has a value, of the candidate and of what it is compared with."""
+    if predictions is None:
+        return {}
+    columns = {"candidate": predictions.score, "reference": predictions.reference}
+    return {
+        side: _measured(predictions.label, scores)
+        for side, scores in columns.items()
+        if scores is not None
+    }
+
+
+def _measured(label: Any, score: Any) -> dict[str, float]:
+    found = {"rows": float(np.size(label))}
+    for name, metric in METRICS.items():
+        with suppress(NotMeasurableError):  # a criterion on it says why
+            found[name] = metric(label, score)
+    return found

@@ -1,0 +1,152 @@
+"""The guarded row of each model: whose move is in progress.
+
+A promoter claims the row, moves the alias in the registry, and completes: the claim falls and the
+ledger record is written in one transaction. The claim keeps what the move will write, so that
+whoever finds it abandoned can finish it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from airflow_ai_provider.core.errors import PromotionConflictError
+from airflow_ai_provider.core.gate import GateDraft, GateRecord
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.schema import promotion_state
+
+CLAIM_LIMIT = timedelta(minutes=3)  # the registry calls of one move end well within
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A move in progress."""
+
+    model_name: str
+    key: str
+    by: str
+    move: Mapping[str, Any]
+
+
+class Promotions:
+    """The moves in progress in a store."""
+
+    def __init__(self, store: Store, *, claim_limit: timedelta = CLAIM_LIMIT) -> None:
+        self.store = store
+        self.claim_limit = claim_limit
+
+    def claim(self, claim: Claim) -> bool:
+        """Take the model's row for ``claim`` and return whether the same key held it already.
+
+        :raises PromotionConflictError: another move is in progress; names who makes it.
+        """
+        row = promotion_state.c
+        with self.store.write() as connection:
+            now = self.store.utcnow(connection)
+            _ensure_row(connection, claim.model_name)
+            for mine in (True, False):
+                taken = connection.execute(
+                    promotion_state.update()
+                    .where(
+                        row.model_name == claim.model_name,
+                        row.claim_key == claim.key if mine else row.claim_key.is_(None),
+                    )
+                    .values(
+                        claim_key=claim.key,
+                        claimed_by=claim.by,
+                        claimed_at=now,
+                        move=dict(claim.move),
+                    )
+                    .returning(row.revision)
+                ).first()
+                if taken is not None:
+                    return mine
+            standing = _standing(connection, claim.model_name)
+        raise PromotionConflictError(
+            f"{standing.by} is moving {claim.model_name} right now: version "
+            f"{standing.move.get('version')} to {standing.move.get('environment')}.",
+            remedy="Look at its outcome, then judge again.",
+            winner=standing.by,
+            version=standing.move.get("version"),
+            environment=standing.move.get("environment"),
+        )
+
+    def abandoned(self, model_name: str) -> Claim | None:
+        """Return the claim on the model that is older than the limit: its maker is gone."""
+        row = promotion_state.c
+        with self.store.read() as connection:
+            found = connection.execute(
+                sa.select(row.claimed_at).where(
+                    row.model_name == model_name, row.claim_key.is_not(None)
+                )
+            ).first()
+            if (
+                found is None
+                or found.claimed_at >= self.store.utcnow(connection) - self.claim_limit
+            ):
+                return None
+            return _standing(connection, model_name)
+
+    def complete(self, claim: Claim, draft: GateDraft) -> GateRecord:
+        """Let the claim fall and write ``draft`` to the ledger, both or neither.
+
+        :raises PromotionConflictError: the claim is no longer there.
+        """
+        ledger = Ledger(self.store)
+        with self.store.write() as connection:
+            if not _fall(connection, claim, finished=True):
+                raise PromotionConflictError(
+                    f"The move of {claim.model_name} by {claim.by} was taken over meanwhile.",
+                    remedy="Look at the history, then judge again.",
+                    winner=None,
+                )
+            return ledger.append_in(connection, draft, key=claim.key)
+
+    def release(self, claim: Claim) -> None:
+        """Let the claim fall; nothing was moved. Nothing happens when it fell already."""
+        with self.store.write() as connection:
+            _fall(connection, claim, finished=False)
+
+
+def _standing(connection: sa.Connection, model_name: str) -> Claim:
+    found = connection.execute(
+        sa.select(promotion_state).where(promotion_state.c.model_name == model_name)
+    ).one()
+    return Claim(
+        model_name=model_name,
+        key=found.claim_key or "",
+        by=found.claimed_by or "",
+        move=found.move or {},
+    )
+
+
+def _ensure_row(connection: sa.Connection, model_name: str) -> None:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(
+        dialect.insert(promotion_state)
+        .values(model_name=model_name, revision=0)
+        .on_conflict_do_nothing(index_elements=["model_name"])
+    )
+
+
+def _fall(connection: sa.Connection, claim: Claim, *, finished: bool) -> bool:
+    row = promotion_state.c
+    fallen = connection.execute(
+        promotion_state.update()
+        .where(row.model_name == claim.model_name, row.claim_key == claim.key)
+        .values(
+            revision=row.revision + (1 if finished else 0),
+            claim_key=None,
+            claimed_by=None,
+            claimed_at=None,
+            move=sa.null(),
+        )
+        .returning(row.revision)
+    ).first()
+    return fallen is not None
