@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.hitl import HITLEntryOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
@@ -12,7 +13,9 @@ from airflow_ai_provider.assets import phase_alias, project_asset
 from airflow_ai_provider.core.errors import AirflowAiError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from airflow_ai_provider.services.lifecycle import PhaseResult
+    from airflow_ai_provider.core.lifecycle.milestones import Milestone
+    from airflow_ai_provider.core.lifecycle.project import Project
+    from airflow_ai_provider.services.lifecycle import PhaseResult, ProjectFile
 
 
 class MilestoneOperator(BaseOperator):
@@ -36,8 +39,8 @@ class MilestoneOperator(BaseOperator):
         *,
         project: str,
         milestone: str,
-        measured: Mapping[str, Any] | None = None,
-        answers: Mapping[str, Any] | None = None,
+        measured: Any = None,
+        answers: Any = None,
         store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
@@ -75,6 +78,131 @@ class MilestoneOperator(BaseOperator):
         }
 
 
+class MilestoneFormOperator(HITLEntryOperator):
+    """Ask the person who fills a milestone's role, in Airflow's own form.
+
+    The form has one field for each deliverable that people answer, filled in with what the project
+    file says; the body shows what was measured. Only the role's person may answer. A field that is
+    left empty takes the file's answer; where the file has none the answers are refused, and asked
+    for again while the task has ``retries``. Returns the form's result with ``milestone`` and
+    ``answers``, texts by deliverable.
+
+    :param project: path of the project file; a relative one stands beside the DAG's file.
+    :param milestone: the milestone's name; it decides the fields and so cannot be a template.
+    :param measured: what a machine found out, to be shown.
+    :param store_conn_id: the connection of the store.
+    """
+
+    template_fields: Sequence[str] = (*HITLEntryOperator.template_fields, "project", "measured")
+    ui_color = "#dcefdc"
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        milestone: str,
+        measured: Any = None,
+        store_conn_id: str = "ai_store_default",
+        **kwargs: Any,
+    ) -> None:
+        from airflow_ai_provider.core.lifecycle.milestones import milestone as named
+
+        definition = named(milestone)
+        kwargs["params"] = form_fields(definition)  # the DAG's own params are no fields
+        kwargs.setdefault("subject", definition.title)
+        kwargs.setdefault("options", [self.OK])  # and no default: silence is no answer
+        super().__init__(**kwargs)
+        self.project = project
+        self.milestone = milestone
+        self.measured = measured
+        self.store_conn_id = store_conn_id
+
+    def execute(self, context: Any) -> Any:
+        """Ask; what comes after the answer is in ``execute_complete``."""
+        from airflow.sdk.definitions.param import ParamsDict
+
+        from airflow_ai_provider.core.lifecycle.milestones import milestone, shown_measurement
+
+        definition = milestone(self.milestone)
+        file = self._read(context)
+        user = file.project.person(definition.role)
+        if user is None:
+            raise AirflowFailException(
+                f"Nobody fills the role {definition.role} of {file.project.name}. "
+                f"Name an Airflow user under people.{definition.role}."
+            )
+        self.assigned_users = self.assigned_users or [{"id": user, "name": user}]
+        self.params = ParamsDict(form_fields(definition, file.project))
+        self.body = "\n\n".join(
+            part
+            for part in (
+                f"**{definition.title}** of **{file.project.name}**, for the {definition.role}.",
+                shown_measurement(definition, self.measured),
+                "A field left empty takes the answer of the project file.",
+            )
+            if part
+        )
+        context["ti"].xcom_push(key="project_file", value=file.digest)
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Check the answers that a person gave."""
+        from airflow_ai_provider.core.errors import MilestoneIncompleteError
+        from airflow_ai_provider.core.lifecycle.milestones import assess, milestone
+
+        result = super().execute_complete(context, event)
+        if not (result.get("responded_by_user") or {}).get("id"):
+            raise AirflowFailException("Nobody answered the form.")
+        file, ti = self._read(context), context["ti"]
+        shown = ti.xcom_pull(
+            task_ids=ti.task_id, key="project_file", map_indexes=getattr(ti, "map_index", -1)
+        )
+        if shown != file.digest:
+            raise MilestoneIncompleteError(
+                "The project file changed after the form was shown.", remedy="Answer it again."
+            )
+        definition = milestone(self.milestone)
+        delivered = assess(definition, file.project, measured=None, answers=result["params_input"])
+        unanswered = [m.deliverable for m in delivered.missing if m.kind.value == "p"]
+        if unanswered:
+            raise MilestoneIncompleteError(
+                f"{definition.title}: {', '.join(unanswered)} got no answer, and the project file "
+                "has none.",
+                remedy="Answer it again.",
+                missing=unanswered,
+            )
+        return {**result, "milestone": self.milestone, "answers": dict(delivered.answered)}
+
+    def _read(self, context: Any) -> ProjectFile:
+        from airflow_ai_provider.hooks.lifecycle import ProjectHook
+
+        try:
+            return ProjectHook(self.store_conn_id).read(self.project, context)
+        except AirflowAiError as error:
+            raise AirflowFailException(str(error)) from error
+
+
+def form_fields(definition: Milestone, project: Project | None = None) -> dict[str, Any]:
+    """Return a form's fields; with ``project`` they are filled in with what its file says."""
+    from airflow.sdk import Param
+
+    from airflow_ai_provider.core.lifecycle.milestones import MAX_ANSWER, MIN_ANSWER
+
+    return {
+        deliverable.name: Param(
+            deliverable.propose(project) if project else None,
+            type=["null", "string"],
+            format="multiline",
+            minLength=MIN_ANSWER,
+            maxLength=MAX_ANSWER,
+            title=deliverable.title,
+            description=deliverable.question,
+            source="task",
+        )
+        for deliverable in definition.asked
+    }
+
+
 class PhaseGateOperator(BaseOperator):
     """Decide whether a project may leave a phase; on a pass emit ``ai-project://NAME/PHASE``.
 
@@ -100,7 +228,7 @@ class PhaseGateOperator(BaseOperator):
         *,
         project: str,
         phase: str,
-        evidence: Mapping[str, Any] | None = None,
+        evidence: Any = None,
         on_fail: str = "fail",
         store_conn_id: str = "ai_store_default",
         **kwargs: Any,

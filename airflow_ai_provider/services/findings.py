@@ -66,7 +66,11 @@ class Finder:
     ) -> tuple[Findings, dict[str, Any]]:
         if phase == "discovery":
             done = self.milestones_done(file.project.name)
-            return Findings(milestones_done=frozenset(done)), {"milestones": done, "pilots": {}}
+            return Findings(milestones_done=frozenset(done)), {
+                "milestones": done,
+                "prioritised": [use_case.name for use_case in file.project.prioritised],
+                "pilots": {},
+            }
         if phase == "pilot":
             return self._find_pilots(file, evidence, code_folder)
         models = _names(evidence, "models")

@@ -6,6 +6,7 @@ done when its deliverables are there, not when a task ran.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,6 +17,7 @@ from airflow_ai_provider.core.lifecycle.project import Project
 
 MIN_ANSWER = 2  # characters; shorter says nothing
 MAX_ANSWER = 5000
+MAX_SHOWN = 1200
 
 
 class DeliverableKind(str, Enum):
@@ -139,6 +141,20 @@ def assess(
             else:
                 have_answered[name] = answer
     return Delivered(measured=have_measured, answered=have_answered, missing=tuple(missing))
+
+
+def shown_measurement(definition: Milestone, measured: Mapping[str, Any] | None) -> str:
+    """Return what was measured, as Markdown for the people who are asked."""
+    lines = []
+    for deliverable in definition.measured:
+        value = (measured or {}).get(deliverable.name)
+        if reason := _unmeasured(value):
+            lines.append(f"- **{deliverable.title}**: not there, {reason}")
+            continue
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+        lines.append(f"- **{deliverable.title}**: `{text.replace('`', ' ')}`")
+    return "\n".join(lines)
 
 
 def answer_of(value: Any) -> str | None:
