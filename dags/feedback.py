@@ -66,7 +66,7 @@ def feedback():
         group="day",
         slices=["carrier", "origin"],
     )
-    now = situation(log)
+    now = situation(log=log)
     decision = RetrainDecisionOperator(
         task_id="decide",
         model_name=MODEL,

@@ -56,7 +56,7 @@ def pilot():
     def candidates(params: dict) -> list[dict]:
         return use_cases.pilot_candidates(params["project"], only=params["candidates"])
 
-    @task.gpu(gpus=1, project=PROJECT, phase="pilot", estimate=60)
+    @task.gpu(gpus=1, deferrable=True, project=PROJECT, phase="pilot", estimate=60)
     def train(use_case: str, candidate: str, gates: list[dict], params: dict) -> dict:
         evidence = use_cases.package(use_case).train_pilot(candidate, gates=list(gates))
         project = use_cases.load(params["project"])
@@ -68,7 +68,7 @@ def pilot():
 
     @task(map_index_template="{{ verdict['model_name'] }}")
     def register(verdict: dict) -> dict:
-        return use_cases.register(verdict)
+        return use_cases.register(verdict["evidence"])
 
     @task(trigger_rule="none_failed")
     def result(winners: list[dict], params: dict) -> dict:

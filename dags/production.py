@@ -52,7 +52,7 @@ def production():
             events=triggering_asset_events,
         )
 
-    @task.gpu(gpus=1, project=PROJECT, phase="production", estimate=60)
+    @task.gpu(gpus=1, deferrable=True, project=PROJECT, phase="production", estimate=60)
     def train(plan: dict) -> dict:
         return use_cases.package(MODEL).train(
             plan["candidate"], partitions=plan["train_on"], gates=plan["gates"]
@@ -60,19 +60,18 @@ def production():
 
     @task
     def register(evidence: dict) -> dict:
-        return use_cases.register({"evidence": evidence, "model_name": MODEL})
+        return use_cases.register(evidence)
 
     @task(outlets=[request_asset(DATASET)])
     def ask_for_month(plan: dict, outlet_events=None) -> None:
         use_cases.ask_for_month(plan, outlet_events[request_asset(DATASET)])
 
     @task
-    def evaluate(plan: dict, challenger: dict) -> dict:
+    def evaluate(plan: dict, evidence: dict, challenger: dict) -> dict:
         return use_cases.package(MODEL).evaluate(
-            challenger["version"],
+            {**evidence, "version": challenger["version"]},
             partition=plan["judge_on"],
-            champion=use_cases.champion(MODEL),
-            gates=plan["gates"],
+            champion=use_cases.in_environment(MODEL, "production"),
         )
 
     @task(trigger_rule="none_failed", outlets=[request_asset(DATASET)])
@@ -80,7 +79,8 @@ def production():
         outlet_events[request_asset(DATASET)].extra = {"after": plan["judge_on"]}
 
     planned = plan()
-    challenger = register(train(planned))
+    trained = train(planned)
+    challenger = register(trained)
     to_dev = ModelPromoteOperator(
         task_id="to_dev", model_name=MODEL, version=challenger["version"], environment="dev"
     )
@@ -89,12 +89,13 @@ def production():
     )
     outcomes = FeedbackSensor(
         task_id="wait_for_outcomes",
+        deferrable=True,
         model_name=MODEL,
         partition=planned["judge_on"],
         min_records=1000,
         timeout=timedelta(days=45).total_seconds(),
     )
-    evidence = evaluate(planned, challenger)
+    evidence = evaluate(planned, trained, challenger)
     judge = ModelGateOperator(
         task_id="judge", evidence=evidence, criteria=planned["criteria"], on_fail="skip"
     )

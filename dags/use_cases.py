@@ -155,7 +155,7 @@ def best_candidates(project_file: str, verdicts: list[dict]) -> list[dict]:
     for use_case in load(project_file).pilots:
         passed = [v for v in verdicts if v and v["model_name"] == use_case.name and v["passed"]]
         if passed:
-            best.append(max(passed, key=lambda v: v["evidence"]["metrics"][use_case.metric]))
+            best.append(max(passed, key=lambda v: v["metrics"]["candidate"][use_case.metric]))
     return best
 
 
@@ -172,30 +172,24 @@ def pilot_result(project_file: str, winners: list[dict]) -> dict:
 # --- models -------------------------------------------------------------------------------------
 
 
-def register(verdict: dict) -> dict:
+def register(evidence: dict) -> dict:
     """Register the candidate in the model registry and return its name and version."""
     from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 
-    return ModelRegistryHook().register(verdict["evidence"])
+    version = ModelRegistryHook().register(evidence)
+    return {"model_name": version.name, "version": version.version}
 
 
-def champion(model: str) -> dict | None:
-    """Return the version in production; None when there is none yet."""
+def in_environment(model: str, environment: str) -> dict | None:
+    """Return the version in an environment and what it was trained on; None when none is there."""
     from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 
-    return ModelRegistryHook().champion(model)
-
-
-def shadow(model: str) -> dict | None:
-    """Return the version that waits in test."""
-    from airflow_ai_provider.hooks.promotion import ModelRegistryHook
-
-    return ModelRegistryHook().version_at(model, "test")
+    return ModelRegistryHook().in_environment(model, environment)
 
 
 def scoring_version(model: str) -> str:
     """Return the version that scores: production's, before there is one the shadow in test."""
-    serving = champion(model) or shadow(model)
+    serving = in_environment(model, "production") or in_environment(model, "test")
     if serving is None:
         raise AirflowSkipException(f"No version of {model} is in production or in test yet.")
     return serving["version"]
@@ -251,15 +245,15 @@ def scored_month(model: str, *, month: str | None, events: Any) -> dict:
 
 def situation(project_file: str, model: str, dataset: str, month: str) -> dict:
     """Return what the retrain decision has to know beside the metrics."""
-    observed = champion(model) or shadow(model)
-    waiting = shadow(model)
+    waiting = in_environment(model, "test")
+    observed = in_environment(model, "production") or waiting
     older = [m for m in gated_months(dataset) if m < month]
     return {
         "policy": load(project_file).retrain.model_dump(),
         "champion": observed
         and {
             "version": observed["version"],
-            "trained_through": observed["training"]["through"],
+            "trained_through": observed["trained_through"],
         },
         "window_end": month_end(month),
         "newest_data": month_end(max(older)) if older else None,

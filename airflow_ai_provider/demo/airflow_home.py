@@ -120,10 +120,10 @@ def environment(home: Home, inherited: Mapping[str, str]) -> dict[str, str]:
     env |= {"NO_PROXY": direct, "no_proxy": direct}
     env |= _airflow(home) | _libraries(home)
     package = Path(airflow_ai_provider.__file__).resolve().parent
+    places = [str(home.dags)]  # the training packages stand beside the DAGs
     if (package.parent / "pyproject.toml").is_file():  # a checkout, perhaps not installed
-        env["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [str(package.parent), env.get("PYTHONPATH")])
-        )
+        places.append(str(package.parent))
+    env["PYTHONPATH"] = os.pathsep.join([*places, *filter(None, [env.get("PYTHONPATH")])])
     return env
 
 

@@ -55,12 +55,14 @@ class Servers:
         self._say("starting MLflow and making Airflow's database")
         self._start("mlflow", _mlflow(self.home))
         migration = self._start("db-migrate", _airflow("db", "migrate"))
+        history = self._start("history", _history(self.home))
         self._wait("Airflow's database", lambda: self._ended_well(migration))
         for name, arguments in _AIRFLOW.items():
             self._start(name, _airflow(*arguments))
         self._say("starting Airflow")
         self._wait("Airflow", lambda: _healthy(rest))
         rest.warm_execution_api()
+        self._wait("The data that is there already", lambda: self._ended_well(history))
         self._wait("MLflow", lambda: _answers(f"{self.home.mlflow_url}/health"))
         self._say(f"Airflow is healthy at {self.home.airflow_url}")
 
@@ -102,6 +104,11 @@ class Servers:
 
 def _airflow(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "airflow", *arguments]
+
+
+def _history(home: Home) -> list[str]:
+    """What the project finds when it starts: three months of flights, and the digits."""
+    return [sys.executable, "-m", "flight_delays", str(home.path / "data" / "landing")]
 
 
 def _mlflow(home: Home) -> list[str]:

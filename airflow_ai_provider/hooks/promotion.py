@@ -110,17 +110,35 @@ class ModelRegistryHook(BaseHook):
         return register(evidence, registry=self.get_conn(), tags=tags)
 
     def champion(self, name: str) -> dict[str, Any] | None:
-        """Return the version in the last environment; None when there is none.
+        """Return the version in production, as ``in_environment`` does."""
+        return self.in_environment(name, "production")
+
+    def in_environment(self, name: str, environment: str) -> dict[str, Any] | None:
+        """Return the version in ``environment``; None when there is none.
 
         ``{"version", "run_id", "model_uri", "training", "trained_through"}``.
         """
         from airflow_ai_provider.core.errors import RegistryNotFoundError
-        from airflow_ai_provider.services.promotion import champion
+        from airflow_ai_provider.services.promotion import in_environment
 
         try:
-            return champion(name, registry=self.get_conn())
+            return in_environment(name, environment, registry=self.get_conn())
         except RegistryNotFoundError:
-            return None  # a model that nobody registered has no champion
+            return None  # a model that nobody registered is nowhere
+
+    def check_aliases(
+        self, name: str, store_conn_id: str = "ai_store_default"
+    ) -> list[dict[str, Any]]:
+        """Return the environments whose alias is not where the ledger put it."""
+        from airflow_ai_provider.core.errors import RegistryNotFoundError
+        from airflow_ai_provider.hooks.store import AiStoreHook
+        from airflow_ai_provider.services.promotion import check_aliases
+
+        ledger = AiStoreHook(store_conn_id).ledger
+        try:
+            return check_aliases(name, ledger=ledger, registry=self.get_conn())
+        except RegistryNotFoundError:
+            return []  # a model that nobody registered has no aliases
 
     def version_at(self, name: str, alias: str) -> str | None:
         """Return the version that ``alias`` names; None when it names none.

@@ -57,14 +57,21 @@ def champion(
     registry: ModelRegistry,
     path: EnvironmentPath = DEFAULT_PATH,
 ) -> dict[str, Any] | None:
-    """Return the version in the last environment; None when there is none yet.
+    """Return the version in the last environment, as ``in_environment`` does."""
+    return in_environment(model_name, path.last, registry=registry)
+
+
+def in_environment(
+    model_name: str, environment: str, *, registry: ModelRegistry
+) -> dict[str, Any] | None:
+    """Return the version in ``environment``; None when there is none yet.
 
     ``{"version", "run_id", "model_uri", "training", "trained_through"}``; the last two are what the
     evidence said when it was registered.
 
     :raises RegistryNotFoundError: the registry does not know the model.
     """
-    version = registry.aliases(model_name).get(path.last)
+    version = registry.aliases(model_name).get(environment)
     if version is None:
         return None
     found = registry.get_version(model_name, version)

@@ -1,0 +1,96 @@
+"""What the DAGs call: the training code with this installation's places filled in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flight_delays import model
+
+DATA = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "data"
+PLACES = {
+    "landing": DATA / "landing",
+    "features": DATA / "features",
+    "evaluations": DATA / "evaluations",
+}
+CANDIDATES = tuple(model.CANDIDATES)
+PILOT_TRAINS_ON, PILOT_JUDGED_ON = ("2013-01", "2013-02"), "2013-03"
+
+
+def train_pilot(candidate: str, *, gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Train on January and February, judge on March against the baseline."""
+    return model.train(
+        candidate,
+        train_months=PILOT_TRAINS_ON,
+        judge_month=PILOT_JUDGED_ON,
+        gates=records(gates, PILOT_TRAINS_ON),
+        tracking_uri=tracking_uri(),
+        **PLACES,
+    )
+
+
+def train(
+    candidate: str, *, partitions: Sequence[str], gates: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Train on whole months, to be judged later on a month that is not among them."""
+    return model.train(
+        candidate,
+        train_months=partitions,
+        gates=records(gates, partitions),
+        tracking_uri=tracking_uri(),
+        **PLACES,
+    )
+
+
+def evaluate(
+    evidence: Mapping[str, Any], *, partition: str, champion: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Judge what was trained on one month, against the champion or, without one, the baseline."""
+    return model.evaluate(
+        evidence,
+        judge_month=partition,
+        champion=champion,
+        tracking_uri=tracking_uri(),
+        **PLACES,
+    )
+
+
+def score(version: str, *, partition: str) -> dict[str, Any]:
+    """Score a month's flights before they leave; return where the prediction log is."""
+    from flight_delays import scoring
+
+    return scoring.score(
+        version,
+        month=partition,
+        landing=PLACES["landing"],
+        features=PLACES["features"],
+        predictions=DATA / "predictions",
+        tracking_uri=tracking_uri(),
+    )
+
+
+def outcomes(partition: str) -> str:
+    """Write what really happened to a month's flights as feedback; return the file's path."""
+    from flight_delays import scoring
+
+    return scoring.outcomes(
+        partition,
+        landing=PLACES["landing"],
+        features=PLACES["features"],
+        outcomes=DATA / "outcomes",
+    )["path"]
+
+
+def records(gates: Sequence[Mapping[str, Any]], partitions: Sequence[str]) -> list[str]:
+    """Return the ids of the gate records that let the partitions pass."""
+    found = {gate["partition"]: gate["record"] for gate in gates if gate.get("partition")}
+    return [found[partition] for partition in partitions if partition in found]
+
+
+def tracking_uri() -> str:
+    """Return MLflow's address, as Airflow's connection ``mlflow_default`` says it."""
+    from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+
+    return ModelRegistryHook().configure()
