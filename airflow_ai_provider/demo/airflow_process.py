@@ -54,8 +54,8 @@ class Servers:
         _require("airflow", "pip install apache-airflow")
         self._say("starting MLflow and making Airflow's database")
         self._start("mlflow", _mlflow(self.home))
-        migration = self._start("db-migrate", _airflow("db", "migrate"))
-        history = self._start("history", _history(self.home))
+        migration = self._run("db-migrate", _airflow("db", "migrate"))
+        history = self._run("history", _history(self.home))
         self._wait("Airflow's database", lambda: self._ended_well(migration))
         for name, arguments in _AIRFLOW.items():
             self._start(name, _airflow(*arguments))
@@ -76,10 +76,13 @@ class Servers:
             if status is not None:
                 raise _died(child, status)
 
-    def _start(self, name: str, command: Sequence[str]) -> Child:
-        child = self._processes.start(name, command, env=self._env, cwd=self.home.path)
-        self._children[name] = child
-        return child
+    def _start(self, name: str, command: Sequence[str]) -> None:
+        """Start what has to stay up."""
+        self._children[name] = self._run(name, command)
+
+    def _run(self, name: str, command: Sequence[str]) -> Child:
+        """Start what ends by itself."""
+        return self._processes.start(name, command, env=self._env, cwd=self.home.path)
 
     def _ended_well(self, child: Child) -> bool:
         status = self._processes.exit_status(child)
@@ -87,7 +90,6 @@ class Servers:
             return False
         if status != 0:
             raise _died(child, status)
-        del self._children[child.name]
         return True
 
     def _wait(self, what: str, ready: Callable[[], bool]) -> None:

@@ -1,0 +1,3 @@
+"""Training code of the use case handwritten_digits."""
+
+from __future__ import annotations

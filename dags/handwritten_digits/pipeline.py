@@ -1,0 +1,22 @@
+"""What the DAGs call: the training code with this installation's places filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flight_delays.pipeline import PLACES, records, tracking_uri
+from handwritten_digits import model
+
+CANDIDATES = tuple(model.CANDIDATES)
+
+
+def train_pilot(candidate: str, *, gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Train on some writers' digits, judge on the others'."""
+    return model.train(
+        candidate,
+        landing=PLACES["landing"],
+        evaluations=PLACES["evaluations"],
+        tracking_uri=tracking_uri(),
+        gates=records(gates, ("all",)),
+    )
