@@ -1,9 +1,48 @@
-"""``airflow-ai gpu``."""
+"""``airflow-ai gpu``: look at the GPU-slot pool."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator
 from typing import Any
+
+from airflow_ai_provider.commands.output import DONE, emit, open_store, table
+from airflow_ai_provider.services.gpu import sentence
+from airflow_ai_provider.store.gpu_status import snapshot
 
 
 def register(subparsers: Any) -> None:
     """Add the command."""
+    gpu = subparsers.add_parser("gpu", help="the GPU-slot pool")
+    commands = gpu.add_subparsers(metavar="ACTION", required=True)
+    status = commands.add_parser("status", help="devices, who holds them, and who waits for what")
+    status.set_defaults(run=run_status)
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """Show the pool as it is."""
+    document = snapshot(open_store(args))
+    emit(args, document, _lines(document))
+    return DONE
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    if not document["devices"]:
+        yield "No device is known. Set [ai_provider] static_devices and ask for a lease."
+        return
+    rows = []
+    for device in document["devices"]:
+        held = [f"{h['task']} ({h['state']})" for h in device["holders"]] or ["free"]
+        memory = f"{device['used_mib']}/{device['memory_mib']}" if device["memory_mib"] else "-"
+        rows.append(
+            (device["host"], device["uuid"], device["kind"], memory, device["health"], held[0])
+        )
+        rows.extend(("", "", "", "", "", more) for more in held[1:])
+    yield from table(rows, ("HOST", "DEVICE", "KIND", "MIB", "HEALTH", "HELD BY"))
+    if document["queue"]:
+        yield ""
+        waiting = [
+            (q["priority"], f"{q['waiting_s']:.0f} s", q["task"], sentence(q["reason"]))
+            for q in document["queue"]
+        ]
+        yield from table(waiting, ("PRIORITY", "WAITING", "TASK", "WHY"))

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from airflow_ai_provider.adapters import processes
 from airflow_ai_provider.adapters.keeper import KeeperClient, KeeperPlace
@@ -39,7 +39,8 @@ from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.services.store import open_store
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu import Asked, GpuStore
+from airflow_ai_provider.store.gpu import GpuStore
+from airflow_ai_provider.store.gpu_status import snapshot
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +163,8 @@ class GpuPool:
             return None
         record = asked.lease
         if record.state is not LeaseState.ACTIVE or record.process != me:
-            return self._of_another(ticket, asked)
+            self._refuse_if_held_elsewhere(ticket, record)
+            return None
         self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
         again = (record.id, record.fence) in _held
         _held.setdefault((record.id, record.fence), since)
@@ -205,6 +207,10 @@ class GpuPool:
             if view.reason == WaitReason.DEVICES_SUSPECT.value:
                 self.keeper.look()
 
+    def status(self) -> dict[str, Any]:
+        """Return devices and queue in the shape of ``airflow-ai gpu status --json``."""
+        return snapshot(self.gpu.store)
+
     def withdraw(self, ticket_id: str, *, reason: str) -> None:
         """Take a ticket out of the queue; a lease that is held stays."""
         self.gpu.withdraw(ticket_id, reason=reason)
@@ -243,9 +249,8 @@ class GpuPool:
             time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - now)))
             pause = min(pause * 1.5, _LAST_POLL)
 
-    def _of_another(self, ticket: Ticket, asked: Asked) -> None:
-        record = asked.lease
-        if record is None or record.process is None:
+    def _refuse_if_held_elsewhere(self, ticket: Ticket, record: LeaseRecord) -> None:
+        if record.process is None:
             return
         if record.host == self.here.name and not processes.is_alive(record.process):
             self.keeper.look()  # it ends what the dead process left; then it is our turn

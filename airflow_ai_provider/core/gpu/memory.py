@@ -26,7 +26,7 @@ def parse_memory(value: Any) -> int:
         )
     number, prefix, unit = match.groups()
     base = 1000 if unit == "B" else 1024
-    mib = math.ceil(float(number) * base ** _POWER[prefix] / _MIB)
+    mib = math.ceil(float(number) * float(base ** _POWER[prefix]) / _MIB)
     if not 0 < mib <= _MOST_MIB:
         raise GpuRequestError(
             f"The memory {value!r} cannot be met by any device.",
