@@ -83,6 +83,7 @@ def find_files(path: str | os.PathLike[str]) -> DataFiles:
 
 
 def _matching(path: str) -> tuple[Path, ...]:
+    found: Iterator[Path]
     if Path(path).is_dir():
         found = (
             p for p in Path(path).rglob("*") if p.is_file() and not p.name.startswith((".", "_"))
@@ -90,7 +91,8 @@ def _matching(path: str) -> tuple[Path, ...]:
     elif Path(path).exists():
         found = iter([Path(path)])
     else:
-        found = (Path(p) for p in glob.glob(path, recursive=True) if Path(p).is_file())  # noqa: PTH207
+        names = glob.glob(path, recursive=True)  # noqa: PTH207 - the pattern may be absolute
+        found = (Path(p) for p in names if Path(p).is_file())
     return tuple(sorted(found))
 
 
@@ -157,7 +159,7 @@ class DuckDBData:
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (number BIGINT)")
         if numbers:
             self._connection.execute(
-                f"INSERT INTO {name} SELECT unnest(?::BIGINT[])",  # noqa: S608
+                f"INSERT INTO {name} SELECT unnest(?::BIGINT[])",
                 [list(numbers)],
             )
 

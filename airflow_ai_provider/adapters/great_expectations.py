@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from airflow_ai_provider.core.gate import plain
 from airflow_ai_provider.core.quality.suite import Expectation, Suite, suggestion
 
 EXTRA = "great-expectations"
+_CHATTY = ("", ".data_context.types.base")  # the second sets a level of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ def validate(suite: Suite, built: Mapping[int, Any], frame: Any) -> list[Judged]
     frame = frame.reset_index(drop=True)
     with _quiet():
         context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}
         batch = (
             context.data_sources.add_pandas("files")
             .add_dataframe_asset("data")
@@ -83,11 +85,9 @@ def validate(suite: Suite, built: Mapping[int, Any], frame: Any) -> list[Judged]
             .get_batch(batch_parameters={"dataframe": frame})
         )
         raw = gx.ExpectationSuite(name=suite.name)
-        marks = {}
         for index, expectation in built.items():
             expectation.meta = {**(expectation.meta or {}), "airflow_ai_index": index}
             raw.expectations.append(expectation)
-            marks[index] = expectation
         answered = batch.validate(raw, result_format="COMPLETE")
     found: dict[int, Judged] = {}
     for answer in answered.results:
@@ -163,23 +163,19 @@ def _unknown(suite: Suite, expectation: Expectation) -> SuiteError:
 
 
 @contextmanager
-def _quiet() -> Any:
-    """Keep progress bars and deprecations of Great Expectations out of the task's log."""
-    logger = logging.getLogger("great_expectations")
-    level = logger.level
-    before = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
-    logger.setLevel(logging.ERROR)
+def _quiet() -> Iterator[None]:
+    """Keep the chatter and the deprecations of Great Expectations out of the task's log."""
+    loggers = [logging.getLogger(f"great_expectations{name}") for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
-        if before is None:
-            del os.environ["TQDM_DISABLE"]
-        else:
-            os.environ["TQDM_DISABLE"] = before
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _short(error: Any) -> str:

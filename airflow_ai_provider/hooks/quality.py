@@ -94,8 +94,8 @@ class DataQualityHook(BaseHook):
         from airflow.sdk import ObjectStoragePath
 
         try:
-            source = ObjectStoragePath(address)
-            target = folder / source.name
+            source: Any = ObjectStoragePath(address)
+            target: Path = folder / source.name
             with source.open("rb") as remote, target.open("wb") as near:
                 while block := remote.read(1 << 20):
                     near.write(block)

@@ -131,9 +131,11 @@ class DataQualityGateOperator(BaseOperator, BranchMixIn):
         self._say(result, report)
         if verdict.lets_pass:
             self._announce(report, context)
+        if not verdict.lets_pass or self.on_fail == "branch":  # both may end this method early
+            context["ti"].xcom_push(key="return_value", value=report)
+        if verdict.lets_pass:
             self._follow(context, refused=False)
             return report
-        context["ti"].xcom_push(key="return_value", value=report)
         return self._refuse(result, report, context)
 
     def _need_way_out(self) -> None:

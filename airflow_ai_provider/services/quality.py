@@ -377,7 +377,7 @@ class _Look:
     def _numbered(self, expectation: Expectation, rows: Sequence[int]) -> str:
         table = f"failing_{expectation.index}"
         self._data.add_numbers(table, rows)
-        return f"{ROW_NUMBER} IN (SELECT number FROM {table})"
+        return f"{ROW_NUMBER} IN (SELECT number FROM {table})"  # noqa: S608
 
 
 def _keep(

@@ -10,13 +10,13 @@ from typing import Any
 
 import duckdb
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSkipException,
     DownstreamTasksSkipped,
 )
-from airflow.providers.standard.operators.empty import EmptyOperator
 
 from airflow_ai_provider.assets import data_alias, data_asset
 from airflow_ai_provider.core.gate import GateKind
@@ -75,7 +75,8 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 
 def write(path: Path, values: str) -> str:
-    duckdb.sql(f"COPY (SELECT * FROM (VALUES {values}) t(id, amount)) TO '{path}'")
+    rows = f"SELECT id, amount::DOUBLE AS amount FROM (VALUES {values}) t(id, amount)"
+    duckdb.sql(f"COPY ({rows}) TO '{path}'")
     return str(path)
 
 
@@ -182,7 +183,8 @@ def test_on_fail_branch_takes_the_way_that_was_named(
     context = context_of(operator)
     with pytest.raises(DownstreamTasksSkipped) as raised:
         operator.execute(context)
-    assert raised.value.tasks == skipped
+    assert raised.value.tasks == [(task_id, -1) for task_id in skipped]
+    assert context["ti"].pushed["return_value"]["record"]
 
 
 def test_absent_data_fail_and_leave_no_record(ledger: Ledger, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 _PAIR_ROWS = ("both_values_are_missing", "either_value_is_missing", "neither")
 _LIST_ROWS = ("all_values_are_missing", "any_value_is_missing", "never")
@@ -70,7 +70,7 @@ def _wrong_rows(kind: str, kwargs: Mapping[str, Any]) -> Problem | None:
     return None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

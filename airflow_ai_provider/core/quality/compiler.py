@@ -48,7 +48,7 @@ class Plan:
     @property
     def statement(self) -> str:
         """The one statement whose single row holds the values of ``reads``, in their order."""
-        return f"SELECT {', '.join(self.reads)} FROM {RELATION}"
+        return f"SELECT {', '.join(self.reads)} FROM {RELATION}"  # noqa: S608
 
 
 def compile_suite(suite: Suite, columns: Sequence[Column]) -> Plan:
@@ -100,7 +100,7 @@ def sample_statement(check: Check) -> str | None:
     if check.failing is None or check.sample in {Sample.NONE, Sample.NULLS}:
         return None
     shown = ", ".join(column.sql for column in check.shown)
-    return f"SELECT {shown} FROM {RELATION} WHERE {check.failing} LIMIT {SHOWN}"
+    return f"SELECT {shown} FROM {RELATION} WHERE {check.failing} LIMIT {SHOWN}"  # noqa: S608
 
 
 def flagged_statement(failing: Mapping[str, str]) -> str:
@@ -117,6 +117,6 @@ def flagged_statement(failing: Mapping[str, str]) -> str:
         ]
     )
     if ROW_NUMBER not in listed:
-        return f"SELECT *, {listed} AS {FAILED_COLUMN} FROM {RELATION}"
-    numbered = f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {RELATION}) AS {RELATION}"
-    return f"SELECT * EXCLUDE ({ROW_NUMBER}), {listed} AS {FAILED_COLUMN} FROM {numbered}"
+        return f"SELECT *, {listed} AS {FAILED_COLUMN} FROM {RELATION}"  # noqa: S608
+    numbered = f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {RELATION}) AS {RELATION}"  # noqa: S608
+    return f"SELECT * EXCLUDE ({ROW_NUMBER}), {listed} AS {FAILED_COLUMN} FROM {numbered}"  # noqa: S608

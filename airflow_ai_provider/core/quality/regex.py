@@ -4,9 +4,9 @@ Great Expectations on pandas searches with Python's engine or, where strings are
 DuckDB's engine is RE2. The two agree on a common subset. A pattern is parsed by Python's own
 parser and written out again for RE2 twice: as Python means it and as RE2 means it. Where the two
 texts are equal there is nothing to choose; where they differ (``$`` before a last line break,
-``\\d`` and ``\\w`` on letters beyond ASCII) the data decides: a row on which they disagree sends the
-expectation to Great Expectations. What RE2 cannot say (look-around, back references) goes there at
-once.
+``\\d`` and ``\\w`` beyond ASCII) the data decides: a row on which they disagree sends the
+expectation to Great Expectations. What RE2 cannot say (look-around, back references) goes there
+at once.
 """
 
 from __future__ import annotations

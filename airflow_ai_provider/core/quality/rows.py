@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -132,7 +133,7 @@ def value_set_of(e: Expectation, column: Column) -> list[Any]:
         raise NotCompiledError(f"the set holds other kinds of values than column {column.name}")
     if any(isinstance(v, str) and "\0" in v for v in values):
         raise NotCompiledError("the set holds a null character")
-    return [v for v in values if v == v]  # NaN is missing and equals nothing
+    return [v for v in values if not (isinstance(v, float) and math.isnan(v))]  # NaN is missing
 
 
 def be_in_set(e: Expectation, schema: Schema) -> Check:
@@ -185,7 +186,7 @@ def be_unique(e: Expectation, schema: Schema) -> Check:
     """No value comes twice; every copy counts as failing."""
     column = _column(e, schema, *_COUNTABLE)
     copies = (
-        f"SELECT {column.sql} FROM {RELATION} WHERE {column.sql} IS NOT NULL "
+        f"SELECT {column.sql} FROM {RELATION} WHERE {column.sql} IS NOT NULL "  # noqa: S608
         f"GROUP BY 1 HAVING count(*) > 1"
     )
     return _copies_check(
@@ -209,14 +210,14 @@ def compound_unique(e: Expectation, schema: Schema) -> Check:
         "never": "true",
     }[e.kwargs.get("ignore_row_if", "all_values_are_missing")]
     names = ", ".join(c.sql for c in columns)
-    copies = f"SELECT {names} FROM {RELATION} WHERE {kept} GROUP BY ALL HAVING count(*) > 1"
+    copies = f"SELECT {names} FROM {RELATION} WHERE {kept} GROUP BY ALL HAVING count(*) > 1"  # noqa: S608
     same = " AND ".join(f"copies.{c.sql} IS NOT DISTINCT FROM {RELATION}.{c.sql}" for c in columns)
     return _copies_check(
         e,
         columns,
         groups=f"WHERE {kept} GROUP BY {names}",
         considered=f"count(*) FILTER (WHERE {kept})",
-        failing=f"(({kept}) AND EXISTS (SELECT 1 FROM ({copies}) AS copies WHERE {same}))",
+        failing=f"(({kept}) AND EXISTS (SELECT 1 FROM ({copies}) AS copies WHERE {same}))",  # noqa: S608
         sample=Sample.RECORD,
     )
 
@@ -231,7 +232,7 @@ def _copies_check(
     sample: Sample,
 ) -> Check:
     unexpected = (
-        f"(SELECT coalesce(sum(n), 0)::BIGINT FROM (SELECT count(*) AS n FROM {RELATION} {groups} "
+        f"(SELECT coalesce(sum(n), 0)::BIGINT FROM (SELECT count(*) AS n FROM {RELATION} {groups} "  # noqa: S608
         f"HAVING count(*) > 1))"
     )
 

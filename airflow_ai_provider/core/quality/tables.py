@@ -60,7 +60,7 @@ def column_count_equal(e: Expectation, schema: Schema) -> Check:
 
 
 def column_exists(e: Expectation, schema: Schema) -> Check:
-    """The column is there; at its place when one is given (0 means none, as the reference has it)."""
+    """The column is there; at its place when one is given, where 0 means none to the reference."""
     names = [c.name for c in schema.columns]
     wanted, place = e.kwargs["column"], e.kwargs.get("column_index")
     if place is not None and not isinstance(place, int):
