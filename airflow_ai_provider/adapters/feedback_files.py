@@ -45,8 +45,8 @@ def local_path(path: str) -> Path:
     return Path(path).expanduser()
 
 
-def read_records(path: str) -> Iterator[SourceRecord]:
-    """Yield every record of the file at ``path``.
+def read_records(path: str, *, max_line: int = MAX_LINE) -> Iterator[SourceRecord]:
+    """Yield every record of the file at ``path``; a line beyond ``max_line`` bytes says nothing.
 
     :raises FeedbackSourceError: the file is not there, may not be read or is not whole.
     """
@@ -56,7 +56,7 @@ def read_records(path: str) -> Iterator[SourceRecord]:
             if file.suffix in {".parquet", ".pq"} or stream.peek(4)[:4] == _PARQUET_MAGIC:
                 yield from _parquet(file)
             else:
-                yield from _json_lines(stream)
+                yield from _json_lines(stream, max_line)
     except OSError as error:
         raise FeedbackSourceError(
             f"Feedback cannot be read from {file}: {error.strerror or error}.",
@@ -75,18 +75,18 @@ def raw_text(raw: Any) -> str:
         return repr(type(raw))
 
 
-def _json_lines(stream: BinaryIO) -> Iterator[SourceRecord]:
+def _json_lines(stream: BinaryIO, max_line: int) -> Iterator[SourceRecord]:
     number = 0
-    while line := stream.readline(MAX_LINE):
+    while line := stream.readline(max_line):
         number += 1
         place = f"line {number}"
         if number == 1:
             line = line.removeprefix(_UTF8_MARK)
-        if len(line) == MAX_LINE and not line.endswith(b"\n"):
+        if len(line) == max_line and not line.endswith(b"\n"):
             yield SourceRecord(
-                place, line[:1000], None, f"the line is longer than {MAX_LINE} bytes"
+                place, line[:1000], None, f"the line is longer than {max_line} bytes"
             )
-            while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+            while (rest := stream.readline(max_line)) and not rest.endswith(b"\n"):
                 pass
             continue
         line = line.strip()

@@ -13,6 +13,7 @@ from typing import Any
 
 CONFIDENCE = 0.95
 REPLICATES = 1000
+_DRAWN_AT_ONCE = 5_000_000  # bounds the memory when there are many groups
 SERIES = ("coverage", "observed", "predicted", "gap", "roc_auc", "log_loss")
 _SMALLEST = 1e-15  # keeps the log loss of a certain and wrong prediction finite
 
@@ -124,10 +125,17 @@ def gap_interval(
     if len(sizes) < 2:
         return None, None
     sums = np.bincount(place, weights=np.asarray(labels, float) - np.asarray(scores, float))
-    draws = np.random.default_rng(seed).multinomial(
-        len(sizes), np.full(len(sizes), 1 / len(sizes)), size=replicates
+    generator, even = np.random.default_rng(seed), np.full(len(sizes), 1 / len(sizes))
+    block = max(1, _DRAWN_AT_ONCE // len(sizes))
+    gaps = np.concatenate(
+        [
+            (draws @ sums) / (draws @ sizes)
+            for start in range(0, replicates, block)
+            for draws in [
+                generator.multinomial(len(sizes), even, size=min(block, replicates - start))
+            ]
+        ]
     )
-    gaps = (draws @ sums) / (draws @ sizes)
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(gaps, [tail, 100 - tail])
     return float(low), float(high)

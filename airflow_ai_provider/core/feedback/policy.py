@@ -118,7 +118,7 @@ def decide(
     against = [c for c in criteria if c.name not in CAUSES and c.verdict is not Verdict.PASS]
     retrain = bool(causes) and not against
     return RetrainDecision(
-        retrain=retrain, criteria=tuple(criteria), summary=_summary(retrain, causes, against)
+        retrain=retrain, criteria=tuple(criteria), summary=_summary(criteria, causes, against)
     )
 
 
@@ -205,14 +205,17 @@ def _in_flight(in_flight: bool) -> Criterion:
     return _criterion("in_flight", False, in_flight, not in_flight, sentence)
 
 
-def _summary(retrain: bool, causes: list[Criterion], against: list[Criterion]) -> str:
-    why = " ".join(c.sentence for c in causes)
-    if retrain:
-        return f"Retrain: {why}"
-    if not causes:
-        why = "Nothing calls for it."
-    but = " ".join(c.sentence for c in against)
-    return f"Do not retrain: {why}{' But: ' if causes and against else ' '}{but}".strip()
+def _summary(criteria: list[Criterion], causes: list[Criterion], against: list[Criterion]) -> str:
+    if causes and not against:
+        return f"Retrain: {_sentences(causes)}"
+    if causes:
+        return f"Do not retrain: {_sentences(against)} What speaks for it: {_sentences(causes)}"
+    quiet = [c for c in criteria if c.name in CAUSES]
+    return f"Do not retrain: {_sentences([*against, *quiet])}"
+
+
+def _sentences(criteria: list[Criterion]) -> str:
+    return " ".join(c.sentence for c in criteria)
 
 
 def read_date(value: Any, what: str) -> date:
