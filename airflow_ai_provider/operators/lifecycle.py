@@ -121,7 +121,8 @@ class MilestoneFormOperator(HITLEntryOperator):
         """Ask; what comes after the answer is in ``execute_complete``."""
         from airflow.sdk.definitions.param import ParamsDict
 
-        from airflow_ai_provider.core.lifecycle.milestones import milestone, shown_measurement
+        from airflow_ai_provider.core.lifecycle.milestones import milestone
+        from airflow_ai_provider.core.lifecycle.shown import shown_measurement
 
         definition = milestone(self.milestone)
         file = self._read(context)

@@ -6,10 +6,11 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from airflow_ai_provider.core.errors import ProjectFileError
 from airflow_ai_provider.core.lifecycle.nodes import MAX_CHARACTERS
-from airflow_ai_provider.core.lifecycle.parsing import parse_project
+from airflow_ai_provider.core.lifecycle.parsing import as_error, examine, parse_project, traps
 from airflow_ai_provider.core.lifecycle.project import Project
 
 
@@ -67,3 +68,14 @@ def read_text(path: Path) -> str:
         reason, remedy = f"The project file {path} is no UTF-8 text.", "Save it as UTF-8."
     errors = [{"line": 1, "field": "", "message": reason, "remedy": remedy}]
     raise ProjectFileError(reason, remedy=remedy, errors=errors)
+
+
+def check_text(text: str) -> list[dict[str, Any]]:
+    """Return line, field, message and remedy of every problem of a project file's ``text``.
+
+    A file that can be read is also held against the exit criteria that it alone decides.
+    """
+    project, problems = examine(text)
+    if project is not None:
+        problems = traps(project, text)
+    return [as_error(problem) for problem in problems]

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import TaskGroup, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.operators.lifecycle import (
     MilestoneFormOperator,
@@ -65,4 +66,8 @@ def _measure(project: str, milestone: str, store_conn_id: str) -> dict[str, Any]
     """Find out what a machine can."""
     from airflow_ai_provider.hooks.lifecycle import ProjectHook
 
-    return ProjectHook(store_conn_id).measure(project, milestone, get_current_context())
+    found = ProjectHook(store_conn_id).measure(project, milestone, get_current_context())
+    problems = {str(problem) for value in found.values() for problem in value.get("problems", ())}
+    if problems:  # nobody is asked before the data is there
+        raise AirflowFailException(" ".join(sorted(problems)))
+    return found

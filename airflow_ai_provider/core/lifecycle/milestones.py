@@ -6,7 +6,6 @@ done when its deliverables are there, not when a task ran.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,7 +16,6 @@ from airflow_ai_provider.core.lifecycle.project import Project
 
 MIN_ANSWER = 2  # characters; shorter says nothing
 MAX_ANSWER = 5000
-MAX_SHOWN = 1200
 
 
 class DeliverableKind(str, Enum):
@@ -122,7 +120,7 @@ def assess(
         name = deliverable.name
         if deliverable.measured:
             value = found.get(name)
-            if reason := _unmeasured(value):
+            if reason := absent_reason(value):
                 missing.append(
                     Missing(deliverable=name, kind=DeliverableKind.MEASURED, reason=reason)
                 )
@@ -143,27 +141,14 @@ def assess(
     return Delivered(measured=have_measured, answered=have_answered, missing=tuple(missing))
 
 
-def shown_measurement(definition: Milestone, measured: Mapping[str, Any] | None) -> str:
-    """Return what was measured, as Markdown for the people who are asked."""
-    lines = []
-    for deliverable in definition.measured:
-        value = (measured or {}).get(deliverable.name)
-        if reason := _unmeasured(value):
-            lines.append(f"- **{deliverable.title}**: not there, {reason}")
-            continue
-        text = json.dumps(value, ensure_ascii=False, default=str)
-        text = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
-        lines.append(f"- **{deliverable.title}**: `{text.replace('`', ' ')}`")
-    return "\n".join(lines)
-
-
 def answer_of(value: Any) -> str | None:
     """Return a form's value as an answer; None when it says nothing."""
     text = value.strip() if isinstance(value, str) else ""
     return text[:MAX_ANSWER] if len(text) >= MIN_ANSWER else None
 
 
-def _unmeasured(value: Any) -> str | None:
+def absent_reason(value: Any) -> str | None:
+    """Return why a measured ``value`` counts as absent; None when it is there."""
     if not value:
         return "it was not measured"
     if isinstance(value, Mapping) and value.get("problems"):

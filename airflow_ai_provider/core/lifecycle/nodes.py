@@ -21,16 +21,12 @@ Steps = tuple[str | int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong in a file: where, what, and what to do about it.
-
-    ``trap`` marks a plan that can be read but would fail its gate.
-    """
+    """One thing that is wrong in a file: where, what, and what to do about it."""
 
     line: int
     field: str
     message: str
     remedy: str
-    trap: bool = False
 
     def __str__(self) -> str:
         return f"line {self.line}, {self.field or 'file'}: {self.message} {self.remedy}"

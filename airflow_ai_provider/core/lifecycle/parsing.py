@@ -20,9 +20,18 @@ from airflow_ai_provider.core.lifecycle.nodes import (
     dotted,
     read,
 )
+from airflow_ai_provider.core.lifecycle.phases import operations_owner, plan_criteria
 from airflow_ai_provider.core.lifecycle.project import Project
 
 PLACES = ("home", "here")
+_TRAP_FIELDS = {
+    "business_need": "business_need",
+    "kpis_beyond_accuracy": "kpis",
+    "minimum_resources": "budget",
+    "right_people_first": "people",
+    "operations_owner": "people",
+    "pilots": "use_cases",
+}
 _PLACE = re.compile(r"\{(\w*)\}")
 
 
@@ -73,11 +82,24 @@ def examine(
     return (None if found else project), found
 
 
+def traps(project: Project, text: str) -> list[Problem]:
+    """Return where ``project``, read from ``text``, would fail a gate whatever happens."""
+    document = read(text)
+    return [
+        Problem(
+            line=document.line((_TRAP_FIELDS[criterion.name],)),
+            field=_TRAP_FIELDS[criterion.name],
+            message=f"The criterion {criterion.name} fails: {criterion.limit}.",
+            remedy=criterion.sentence,
+        )
+        for criterion in (*plan_criteria(project), operations_owner(project))
+        if not criterion.verdict.lets_pass
+    ]
+
+
 def as_error(problem: Problem) -> dict[str, Any]:
     """Return ``problem`` as `airflow-ai project check` prints it."""
-    fields = asdict(problem)
-    del fields["trap"]
-    return fields
+    return asdict(problem)
 
 
 def _expand(value: Any, places: Mapping[str, str]) -> Any:
