@@ -89,14 +89,15 @@ def log_candidate(
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_experiment(experiment)
     example = inputs.head(100)
+    answer = "predict_proba" if hasattr(model, "predict_proba") else "predict"
     with mlflow.start_run(run_name=run_name, tags={**tags, "gpu_lease": lease() or "none"}) as run:
         mlflow.log_params(dict(params))
         mlflow.log_metrics(dict(metrics))
         info = mlflow.sklearn.log_model(
             model,
             name="model",
-            signature=infer_signature(example, model.predict_proba(example)),
-            pyfunc_predict_fn="predict_proba",
+            signature=infer_signature(example, getattr(model, answer)(example)),
+            pyfunc_predict_fn=answer,
             pip_requirements=_requirements(),
             skops_trusted_types=_types(model),
         )
