@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-import use_cases
 from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+import use_cases
 from airflow_ai_provider.assets import landing_asset, request_asset
 
 DATASET = "flights"

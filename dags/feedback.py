@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-import use_cases
 from airflow.sdk import Param, dag, task
 
+import use_cases
 from airflow_ai_provider.assets import predictions_asset, request_asset
 from airflow_ai_provider.operators.feedback import (
     FeedbackIngestOperator,

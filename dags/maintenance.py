@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-import use_cases
 from airflow.sdk import Param, dag, task
 
+import use_cases
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 from airflow_ai_provider.hooks.store import AiStoreHook

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-import use_cases
 from airflow.sdk import Param, dag, task
 
+import use_cases
 from airflow_ai_provider.assets import project_asset, request_asset, retrain_asset
 from airflow_ai_provider.operators.promotion import ModelGateOperator, ModelPromoteOperator
 from airflow_ai_provider.sensors.feedback import FeedbackSensor

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-import use_cases
 from airflow.sdk import Param, dag, task
 
+import use_cases
 from airflow_ai_provider.assets import (
     data_alias,
     landing_asset,

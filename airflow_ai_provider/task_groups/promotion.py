@@ -45,10 +45,11 @@ def promote_to_production(
         response_timeout=respond_within,
         fail_on_reject=False,
     )
+    approved: Any = approval.output
     production = ModelPromoteOperator(
         task_id="to_production",
         environment="production",
-        approval=approval.output["record"],
+        approval=approved["record"],
         **decided,
     )
     staging >> approval >> production

@@ -3,16 +3,15 @@
     score(version, *, month, landing, features, predictions, tracking_uri) -> dict
     outcomes(month, *, landing, features, outcomes) -> dict
 
-The prediction log has one row per scheduled flight: an hour before departure nobody knows which ones
-will be cancelled. An outcome is feedback on its prediction; a flight that never arrived has none, and
-shows as missing coverage.
+The prediction log has one row per scheduled flight: an hour before departure nobody knows which
+will be cancelled. An outcome is feedback on its prediction; a flight that never arrived has none,
+and shows as missing coverage.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +37,18 @@ def score(
     with tracking.one_thread():
         rows = load([month], landing, features)
         model = tracking.load_model(f"models:/{MODEL_NAME}/{version}", tracking_uri)
+        columns = ["flight_id", "day", "carrier", "origin"]
         path = write_predictions(
-            predictions,
+            str(predictions),
+            rows[columns]
+            .rename(columns={"flight_id": "prediction_id"})
+            .assign(score=probabilities(model, rows)),
             model_name=MODEL_NAME,
             version=str(version),
             partition=partition,
-            rows={
-                "prediction_id": rows["flight_id"].to_numpy(),
-                "score": probabilities(model, rows),
-                "predicted_at": [datetime.now(timezone.utc)] * len(rows),
-                "day": rows["day"].dt.date.to_numpy(),
-                "carrier": rows["carrier"].to_numpy(),
-                "origin": rows["origin"].to_numpy(),
-            },
         )
     return {
-        "path": str(path),
+        "path": path,
         "model_name": MODEL_NAME,
         "version": str(version),
         "partition": partition,

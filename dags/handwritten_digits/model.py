@@ -2,8 +2,8 @@
 
     train(candidate, *, landing, evaluations, tracking_uri, gates=(), seed=0) -> evidence
 
-The digits are scikit-learn's, which are public: a result on them promises nothing about documents of
-one's own. ``evidence["data"]["own"]`` says so, and the project's exit criteria ask for it.
+The digits are scikit-learn's, which are public: a result on them promises nothing about documents
+of one's own. ``evidence["data"]["own"]`` says so, and the project's exit criteria ask for it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.core.errors import EvidenceError
 from experiments import tracking
 from flight_delays.data import connect, digest, digits_path, parquet, write
-
-from airflow_ai_provider.core.errors import EvidenceError
 
 MODEL_NAME = "handwritten_digits"
 CANDIDATES = ("logistic", "svc")
