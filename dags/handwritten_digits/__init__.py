@@ -1,3 +1,3 @@
-"""Training code of the use case handwritten_digits."""
+"""Which digit was written? A pilot whose data is public only."""
 
 from __future__ import annotations

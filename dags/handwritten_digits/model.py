@@ -1,32 +1,42 @@
-"""Train candidates for "which digit is written here", and judge them on digits held out.
+"""Train candidates that read handwritten digits, and judge them on digits they have not seen.
 
-    train(candidate, *, landing, evaluations, tracking_uri, gates=(), seed=0) -> evidence
+    train(candidate, *, landing, evaluations, tracking_uri, gates=(), seed=0,
+          model_name="handwritten_digits") -> evidence
+    CANDIDATES: "logistic", "svc"
+    PARTITION: "digits/all", the data set and partition under which the digits pass their data gate
 
-The digits are scikit-learn's, which are public: a result on them promises nothing about documents
-of one's own. ``evidence["data"]["own"]`` says so, and the project's exit criteria ask for it.
+``evidence`` is the dict that ``ModelGateOperator`` takes, for several classes: the predictions have
+``label``, ``prediction`` and ``reference`` (the most frequent digit of the training rows). The data
+is scikit-learn's, so ``data.own`` is false, and the exit criterion ``own_data_results`` keeps this
+pilot out of production.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.core.errors import EvidenceError
 from experiments import tracking
-from flight_delays.data import connect, digest, digits_path, parquet, write
+
+from airflow_ai_provider.core.errors import DataReadError, EvidenceError
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 MODEL_NAME = "handwritten_digits"
 CANDIDATES = ("logistic", "svc")
+PARTITION = "digits/all"
 HELD_OUT = 0.3
 
 
-def make(candidate: str, seed: int = 0) -> Any:
+def make(candidate: str, seed: int = 0) -> Pipeline:
     """A candidate, untrained."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import MinMaxScaler
     from sklearn.svm import SVC
 
     if candidate not in CANDIDATES:
@@ -34,8 +44,8 @@ def make(candidate: str, seed: int = 0) -> Any:
             f"There is no candidate {candidate!r}.", remedy=f"Choose from {', '.join(CANDIDATES)}."
         )
     if candidate == "svc":
-        return make_pipeline(SVC(gamma=0.001, C=10.0, random_state=seed))
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, random_state=seed))
+        return make_pipeline(MinMaxScaler(), SVC(random_state=seed))
+    return make_pipeline(MinMaxScaler(), LogisticRegression(max_iter=1000, random_state=seed))
 
 
 def train(
@@ -46,53 +56,59 @@ def train(
     tracking_uri: str,
     gates: Sequence[str] = (),
     seed: int = 0,
+    model_name: str = MODEL_NAME,
 ) -> dict[str, Any]:
-    """Train on part of the digits, record the model in MLflow, and judge it on the rest."""
-    from sklearn.metrics import accuracy_score
-    from sklearn.model_selection import train_test_split
+    """Train on seven tenths of the digits, judge on the rest, record the model in MLflow.
 
-    source = digits_path(landing)
-    with connect() as connection:
-        digits = connection.execute(f"SELECT * FROM {parquet(source)}").df()
-    digits["row_id"] = range(len(digits))
-    pixels = [name for name in digits.columns if name.startswith("pixel_")]
-    known, judged = train_test_split(
-        digits, test_size=HELD_OUT, random_state=seed, stratify=digits["label"]
-    )
+    ``gates`` are the ids of the data gate's records that let the digits pass. The split is the
+    same for every candidate and seed.
+    """
     model = make(candidate, seed)
+    path = Path(landing) / "digits" / "digits.parquet"
+    if not path.is_file():
+        raise DataReadError(
+            f"{path} has not been delivered.",
+            remedy="Deliver it first: flight_delays.data.ensure_history(landing).",
+            path=str(path),
+        )
     with tracking.one_thread():
+        train_rows, held_out = _split(path)
+        inputs = [name for name in train_rows if name.startswith("pixel_")]
         start = time.process_time()
-        model.fit(known[pixels], known["label"])
+        model.fit(train_rows[inputs], train_rows["label"])
         costs = {
-            "train_cpu_s": round(time.process_time() - start, 2),
-            "p95_ms_per_1000": tracking.latency_ms(model.predict, known[pixels]),
+            "train_cpu_s": round(time.process_time() - start, 3),
+            "p95_ms_per_1000": tracking.latency_ms(model.predict, held_out[inputs]),
             "size_bytes": tracking.size_bytes(model),
         }
+        held_out["prediction"] = model.predict(held_out[inputs])
+        held_out["reference"] = train_rows["label"].mode()[0]
         logged = tracking.log_candidate(
             model,
-            known[pixels],
+            train_rows[inputs],
             tracking_uri=tracking_uri,
-            experiment=MODEL_NAME,
+            experiment=model_name,
             run_name=candidate,
-            params={"candidate": candidate, "seed": seed},
-            metrics={**costs, "train_rows": len(known)},
+            params={"candidate": candidate, "seed": seed, "held_out": HELD_OUT},
+            metrics=costs,
             tags={"candidate": candidate},
         )
-        rows = judged[["row_id", "label"]].assign(
-            prediction=model.predict(judged[pixels]), reference=int(known["label"].mode()[0])
-        )
-    target = Path(evaluations) / MODEL_NAME / f"{candidate}-{logged.run_id}.parquet"
-    with connect() as connection:
-        connection.register("judged", rows)
-        write(connection, "SELECT row_id, label, prediction, reference FROM judged", target)
+    target = Path(evaluations) / model_name / f"{candidate}-{logged.run_id}.parquet"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    held_out[["label", "prediction", "reference"]].to_parquet(target, index=False)
+    hits = {name: held_out["label"] == held_out[name] for name in ("prediction", "reference")}
     tracking.log_results(
         logged.run_id,
         tracking_uri=tracking_uri,
-        metrics={"accuracy": float(accuracy_score(rows["label"], rows["prediction"]))},
+        metrics={
+            "accuracy": float(hits["prediction"].mean()),
+            "reference_accuracy": float(hits["reference"].mean()),
+        },
         files=[target],
     )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return {
-        "model_name": MODEL_NAME,
+        "model_name": model_name,
         "run_id": logged.run_id,
         "model_uri": logged.model_uri,
         "version": None,
@@ -105,20 +121,27 @@ def train(
         "reference_version": None,
         "group": None,
         "slices": [],
-        "data": {
-            "name": "digits/all, held out",
-            "own": False,
-            "digest": digest(source),
-            "rows": len(rows),
-        },
+        "data": {"name": PARTITION, "own": False, "digest": digest, "rows": len(held_out)},
         "training": {
-            "partitions": ["digits/all"],
+            "partitions": [PARTITION],
             "through": None,
             "gates": list(gates),
-            "rows": len(known),
+            "rows": len(train_rows),
             "lease": tracking.lease(),
             "seed": seed,
             "code": tracking.code_digest(__file__),
         },
         "costs": costs,
     }
+
+
+def _split(path: Path) -> tuple[Any, Any]:
+    """The rows to train on and those held out, every digit in the same share of both."""
+    import pandas
+    from sklearn.model_selection import train_test_split
+
+    rows = pandas.read_parquet(path)
+    train_rows, held_out = train_test_split(
+        rows, test_size=HELD_OUT, stratify=rows["label"], random_state=0
+    )
+    return train_rows, held_out.copy()
