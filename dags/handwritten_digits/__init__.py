@@ -1,0 +1,3 @@
+"""Which digit was written? A pilot whose data is public only."""
+
+from __future__ import annotations
