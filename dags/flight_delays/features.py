@@ -1,17 +1,19 @@
 """What is known about a flight one hour before its scheduled departure.
 
-    build(months, landing, features) -> list[Path]      one Parquet file a month, built when needed
-    load(months, landing, features) -> pandas.DataFrame     the same rows, in order of departure
-    FEATURES, SCHEDULE, CATEGORIES                      the names of the model's inputs
+    build(months, landing, features) -> list[Path]         a Parquet file a month, when needed
+    load(months, landing, features) -> pandas.DataFrame    the same rows, in order of cut-off
+    FEATURES, SCHEDULE, CATEGORIES                         the names of the model's inputs
 
-A file has ``flight_id`` (``2013-04-01_UA_1545_EWR``), ``day``, ``cutoff`` (UTC), ``label`` (1 when it
-arrived 15 minutes late or more, 0 when not, null when it never arrived) and the features.
+A file has ``flight_id`` (``2013-04-01_UA_1545_EWR``), ``day``, ``cutoff`` (UTC), ``label`` (1 when
+the flight arrived 15 minutes late or more, 0 when it did not, null when it never arrived) and the
+features.
 
 Nothing recorded after the cut-off goes in: windows count departures and landings that had happened
 by then, weather comes from an hour that was over, and of the flight itself only the timetable and
 the aircraft planned for it are used. It is a replay of history: that each report was there at once,
 and that the aircraft was known an hour ahead, are assumptions.
 """
+# ruff: noqa: S608 - what is put into these statements are paths and constants, quoted
 
 from __future__ import annotations
 
@@ -45,20 +47,20 @@ TIMETABLE = (
     "scheduled_duration",
     "weekday",
     "distance",
-    "airport_scheduled_1h",
-    "carrier_scheduled_1h",
 )
 WINDOWS = (
     "airport_departed_1h",
     "airport_delay_1h",
     "airport_late_1h",
+    "airport_departed_3h",
     "airport_delay_3h",
     "airport_late_3h",
-    "airport_overdue",
     "carrier_departed_3h",
     "carrier_delay_3h",
     "carrier_late_3h",
-    "carrier_late_24h",
+    "carrier_landed_6h",
+    "carrier_arrival_delay_6h",
+    "carrier_arrival_late_6h",
     "dest_landed_8h",
     "dest_delay_8h",
     "dest_late_8h",
@@ -136,16 +138,12 @@ def _made_from(connection: DuckDBPyConnection, path: Path) -> str | None:
 
 _CODE = (Path(__file__), Path(timetable.__file__))
 
-# The longest window looks back a day, and no flight takes longer.
+# Nothing looks back further than a day before the first cut-off.
 _RECENT = "DELETE FROM flown WHERE date < make_date(year, {month}, 1) - 2 AND month < {month}"
 
 _ASKED = """
 CREATE TEMP TABLE asked AS
-SELECT *,
-    count(*) OVER (PARTITION BY origin, date_trunc('hour', scheduled)) AS airport_scheduled_1h,
-    count(*) OVER (PARTITION BY origin, carrier, date_trunc('hour', scheduled))
-        AS carrier_scheduled_1h
-FROM flown WHERE month = {month}
+SELECT * FROM flown WHERE month = {month}
 """
 
 
@@ -158,7 +156,7 @@ def _window(table: str, keys: str, instant: str, delay: str, measures: str) -> s
     spans = ", ".join(
         f"h{hours} AS (PARTITION BY {keys} ORDER BY moment"
         f" RANGE BETWEEN INTERVAL {hours} HOUR PRECEDING AND CURRENT ROW)"
-        for hours in (1, 3, 8, 24)
+        for hours in (1, 3, 6, 8)
     )
     return f"""
     CREATE TEMP TABLE {table} AS
@@ -183,19 +181,29 @@ _AIRPORT = _window(
         count(delay) OVER h1 AS airport_departed_1h,
         avg(delay) OVER h1 AS airport_delay_1h,
         avg(late) OVER h1 AS airport_late_1h,
+        count(delay) OVER h3 AS airport_departed_3h,
         avg(delay) OVER h3 AS airport_delay_3h,
         avg(late) OVER h3 AS airport_late_3h""",
 )
 _CARRIER = _window(
-    table="carrier_airport",
+    table="carrier_departed",
     keys="carrier, origin",
     instant="departed",
     delay="dep_delay",
     measures="""
         count(delay) OVER h3 AS carrier_departed_3h,
         avg(delay) OVER h3 AS carrier_delay_3h,
-        avg(late) OVER h3 AS carrier_late_3h,
-        avg(late) OVER h24 AS carrier_late_24h""",
+        avg(late) OVER h3 AS carrier_late_3h""",
+)
+_CARRIER_LANDED = _window(
+    table="carrier_landed",
+    keys="carrier, origin",
+    instant="landed",
+    delay="arr_delay",
+    measures="""
+        count(delay) OVER h6 AS carrier_landed_6h,
+        avg(delay) OVER h6 AS carrier_arrival_delay_6h,
+        avg(late) OVER h6 AS carrier_arrival_late_6h""",
 )
 _DEST = _window(
     table="destination",
@@ -207,26 +215,6 @@ _DEST = _window(
         avg(delay) OVER h8 AS dest_delay_8h,
         avg(late) OVER h8 AS dest_late_8h""",
 )
-
-# A flight is overdue from its scheduled departure until it departs; after three hours nobody waits
-# for it any more (it may be cancelled, and nothing records when that was said).
-_OVERDUE = """
-CREATE TEMP TABLE overdue AS
-SELECT * EXCLUDE (asks) FROM (
-    SELECT flight_id, asks, sum(step) OVER (
-        PARTITION BY origin ORDER BY moment RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    ) AS airport_overdue
-    FROM (
-        SELECT flight_id, FALSE AS asks, origin, scheduled AS moment, 1 AS step
-        FROM flown WHERE departed IS NULL OR departed > scheduled
-        UNION ALL
-        SELECT flight_id, FALSE, origin, least(departed, scheduled + INTERVAL 3 HOUR), -1
-        FROM flown WHERE departed IS NULL OR departed > scheduled
-        UNION ALL
-        SELECT flight_id, TRUE, origin, cutoff, 0 FROM asked
-    )
-) WHERE asks
-"""
 
 # Only departures from New York are recorded, so the flight that brings the aircraft in is not here.
 # The one before it is: its last departure from New York, when it landed in the 14 hours before.
@@ -252,7 +240,7 @@ FROM asked ASOF JOIN (
 WHERE weather.known > asked.cutoff - INTERVAL 3 HOUR
 """
 
-_STEPS = (_RECENT, _ASKED, _AIRPORT, _OVERDUE, _CARRIER, _DEST, _PREVIOUS, _WEATHER)
+_STEPS = (_RECENT, _ASKED, _AIRPORT, _CARRIER, _CARRIER_LANDED, _DEST, _PREVIOUS, _WEATHER)
 
 _ROWS = f"""
 WITH known AS (
@@ -261,10 +249,12 @@ WITH known AS (
         (arrival_minute - scheduled_minute + 1440) % 1440 AS scheduled_duration,
         isodow(asked.date) AS weekday,
         asked.year - planes.year AS plane_age, seats AS plane_seats, engines AS plane_engines,
-        airport.* EXCLUDE (flight_id), overdue.* EXCLUDE (flight_id), carrier_airport.* EXCLUDE (flight_id), destination.* EXCLUDE (flight_id), previous.* EXCLUDE (flight_id), sky.* EXCLUDE (flight_id)
+        airport.* EXCLUDE (flight_id), carrier_departed.* EXCLUDE (flight_id),
+        carrier_landed.* EXCLUDE (flight_id), destination.* EXCLUDE (flight_id),
+        previous.* EXCLUDE (flight_id), sky.* EXCLUDE (flight_id)
     FROM asked
-        JOIN airport USING (flight_id) JOIN overdue USING (flight_id)
-        JOIN carrier_airport USING (flight_id) JOIN destination USING (flight_id)
+        JOIN airport USING (flight_id) JOIN carrier_departed USING (flight_id)
+        JOIN carrier_landed USING (flight_id) JOIN destination USING (flight_id)
         LEFT JOIN previous USING (flight_id) LEFT JOIN sky USING (flight_id)
         LEFT JOIN {{planes}} AS planes ON asked.tailnum = planes.tailnum
 )

@@ -23,8 +23,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.core.errors import EvidenceError
 from experiments import tracking
+
+from airflow_ai_provider.core.errors import EvidenceError
 from flight_delays.data import DATASET, connect, digest, month_of, month_path, partition_of, write
 from flight_delays.features import CATEGORIES, FEATURES, SCHEDULE, load
 
@@ -227,7 +228,7 @@ def probabilities(model: Pipeline, rows: DataFrame) -> ndarray:
 
 
 def baseline(train: DataFrame, rows: DataFrame) -> ndarray:
-    """How often the carrier was late at that hour; where never seen, the carrier; else everybody."""
+    """How often the carrier was late at that hour; where unseen, the carrier's rate, or all's."""
     by_hour = train.groupby(["carrier", "scheduled_hour"])["label"].mean().rename("rate")
     rate = rows.join(by_hour, on=["carrier", "scheduled_hour"])["rate"]
     carrier = rows["carrier"].map(train.groupby("carrier")["label"].mean())
