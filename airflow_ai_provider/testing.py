@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from airflow_ai_provider.core.errors import RegistryNotFoundError, RegistryUnavailableError
 from airflow_ai_provider.core.promotion.registry import ModelVersion
+from airflow_ai_provider.core.gpu.devices import Device
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 
 _Value = TypeVar("_Value")
@@ -91,3 +92,27 @@ class FakeRegistry:
         if key not in among:
             raise RegistryNotFoundError(f"The registry memory://registry does not know {what}.")
         return among[key]
+
+
+class FakeClock:
+    """A clock that stands still until you move it; serves as the lease clock of ``GpuStore``."""
+
+    def __init__(self, start: float = 1000.0) -> None:
+        self.now = start
+
+    def __call__(self, _connection: object = None) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
+        self.now += seconds
+
+
+def fake_devices(
+    count: int = 2, *, host: str = "testhost", model: str = "fake", memory_mib: int | None = None
+) -> tuple[Device, ...]:
+    """Return ``count`` healthy static devices ``fake:0``, ``fake:1`` and so on."""
+    return tuple(
+        Device(uuid=f"{model}:{number}", host=host, model=model, memory_mib=memory_mib)
+        for number in range(count)
+    )

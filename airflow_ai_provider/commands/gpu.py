@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_ai_provider.commands.output import DONE, emit, open_store, table
-from airflow_ai_provider.services.gpu import sentence
+from airflow_ai_provider.core.gpu.planner import sentence
 from airflow_ai_provider.store.gpu_status import snapshot
 
 

@@ -13,10 +13,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_ai_provider.adapters import processes
-from airflow_ai_provider.adapters.keeper import KeeperClient, KeeperPlace
 from airflow_ai_provider.core.errors import (
     AirflowAiError,
     GpuRequestError,
@@ -33,9 +32,10 @@ from airflow_ai_provider.core.gpu.lease import (
     Ticket,
     TicketView,
 )
-from airflow_ai_provider.core.gpu.planner import WaitReason
+from airflow_ai_provider.core.gpu.planner import WaitReason, sentence
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.services.keepers import KeeperPort, keeper_of
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.services.store import open_store
 from airflow_ai_provider.store.engine import Store
@@ -49,34 +49,6 @@ _CLAIM_WITHIN_WAITING = 15.0  # the same, for a process that polls
 _FIRST_POLL, _LAST_POLL = 0.05, 0.25
 _PLAN_IS_OLD = 5.0
 _SAY_AGAIN = 30.0
-
-
-class KeeperPort(Protocol):
-    """What the pool needs of ``adapters.keeper.KeeperClient``."""
-
-    def hold(self, lease_id: str, *, fence: int, pid: int, start: int, uid: int) -> None: ...
-
-    def drop(self, lease_id: str) -> None: ...
-
-    def left(self, lease_id: str, fence: int, processes: set[Process]) -> None: ...
-
-    def look(self) -> None: ...
-
-
-class NoKeeper:
-    """For a store in memory: its leases die with the process."""
-
-    def hold(self, lease_id: str, *, fence: int, pid: int, start: int, uid: int) -> None:
-        """Do nothing."""
-
-    def drop(self, lease_id: str) -> None:
-        """Do nothing."""
-
-    def left(self, lease_id: str, fence: int, processes: set[Process]) -> None:
-        """Do nothing."""
-
-    def look(self) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,31 +292,6 @@ def held(pool: GpuPool, lease: Lease) -> Iterator[Lease]:
         pool.release(lease)
 
 
-def keeper_of(store: Store, here: Host, settings: GpuSettings) -> KeeperPort:
-    """Return this process's way to the keeper of ``store`` on this host."""
-    if store.is_sqlite and store.path is None:
-        return NoKeeper()
-    path = store.path.resolve() if store.path else None
-    place = KeeperPlace(
-        url=f"sqlite:///{path}" if path else store.full_url,
-        host_name=here.name,
-        boot_id=here.boot_id,
-        ttl=settings.lease_ttl,
-        log_path=f"{path}.keeper.log" if path else os.devnull,
-    )
-    if place not in _clients:
-        _clients[place] = KeeperClient(place)
-    return _clients[place]
-
-
-def sentence(reason: str) -> str:
-    """Return a named wait reason as a sentence; any other text as it is."""
-    try:
-        return WaitReason(reason).sentence
-    except ValueError:
-        return reason or "It has not been planned yet."
-
-
 def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
     """Return the error of a wait that was longer than ``max_wait``."""
     return GpuWaitTimeoutError(
@@ -355,7 +302,6 @@ def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
 
 
 _held: dict[tuple[str, int], int] = {}  # lease id and fence -> when this process claimed it
-_clients: dict[KeeperPlace, KeeperClient] = {}
 
 
 def _this_process() -> Process:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,25 +19,26 @@ from airflow_ai_provider.core.gpu.lease import (
     Host,
     LeaseRecord,
     Process,
-    TaskIdentity,
     Ticket,
     TicketView,
-    spec_of,
 )
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState, sources
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_hosts import register
-from airflow_ai_provider.store.gpu_queue import close_request, doubt_lease, end_lease, step
+from airflow_ai_provider.store.gpu_queue import end_lease, step
 from airflow_ai_provider.store.gpu_rows import (
-    TASK_FIELDS,
     LeaseClock,
     lease_clock,
     one_planner,
     read_leases,
 )
+from airflow_ai_provider.store.gpu_tickets import (
+    enter,
+    leave_other_hosts,
+    revoke_older,
+    withdraw,
+)
 from airflow_ai_provider.store.schema import gpu_request, host, lease
-
-_REVIVED = (RequestState.DONE, RequestState.WITHDRAWN, RequestState.REFUSED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +74,9 @@ class GpuStore:
         with self.store.write() as connection:
             now, wall = self._begin(connection, devices)
             if ticket.task.is_known:
-                self._revoke_older(connection, ticket.task, wall)
-            self._leave_other_host(connection, ticket.id, wall)
-            self._queue(connection, ticket, wall)
+                revoke_older(connection, ticket.task, wall)
+            leave_other_hosts(connection, ticket.id, wall, here=self.here.name)
+            enter(connection, ticket, wall)
             step(connection, now=now, wall=wall, host_name=self.here.name)
             self._claim(connection, ticket.id, process, now, wall)
             row = connection.execute(
@@ -183,7 +185,7 @@ class GpuStore:
         """Take a ticket out of the queue, with what it was granted and nobody claimed."""
         with self.store.write() as connection:
             now, wall = self._begin(connection)
-            self._withdraw(connection, ticket_id, wall, reason)
+            withdraw(connection, ticket_id, wall, reason)
             step(connection, now=now, wall=wall, host_name=self.here.name)
 
     def leases(self, *, mine: bool = False, uid: int | None = None) -> list[LeaseRecord]:
@@ -198,66 +200,19 @@ class GpuStore:
 
     def _begin(
         self, connection: sa.Connection, devices: Sequence[Device] | None = None
-    ) -> tuple[float, Any]:
+    ) -> tuple[float, datetime]:
         one_planner(connection)
         wall = self.store.utcnow(connection)
         register(connection, self.here, devices, wall=wall)
         return self.clock(connection), wall
 
-    def _queue(self, connection: sa.Connection, ticket: Ticket, wall: Any) -> None:
-        state = connection.execute(
-            sa.select(gpu_request.c.state).where(gpu_request.c.id == ticket.id)
-        ).scalar_one_or_none()
-        if state in {RequestState.PENDING.value, RequestState.LAPSED.value}:
-            connection.execute(
-                gpu_request.update()
-                .where(gpu_request.c.id == ticket.id)
-                .values(state=RequestState.PENDING.value, host=ticket.host, finished_at=None)
-            )
-        if state is not None and RequestState(state) not in _REVIVED:
-            return
-        last = sa.select(sa.func.coalesce(sa.func.max(gpu_request.c.place), 0)).scalar_subquery()
-        values = {
-            "state": RequestState.PENDING.value,
-            "place": last + 1,
-            "spec": spec_of(ticket.request),
-            "priority": ticket.request.priority,
-            "host": ticket.host,
-            "claim_within": ticket.claim_within,
-            "reason": "",
-            "enqueued_at": wall,
-            "finished_at": None,
-            **{name: getattr(ticket.task, name) for name in TASK_FIELDS},
-        }
-        if state is None:
-            insert = gpu_request.insert().values(
-                id=ticket.id, holder=ticket.holder, name=ticket.name, **values
-            )
-            connection.execute(insert)
-        else:
-            connection.execute(
-                gpu_request.update().where(gpu_request.c.id == ticket.id).values(**values)
-            )
-
-    def _leave_other_host(self, connection: sa.Connection, ticket_id: str, wall: Any) -> None:
-        elsewhere = connection.execute(
-            sa.select(lease.c.id).where(
-                lease.c.request_id == ticket_id,
-                lease.c.state == LeaseState.GRANTED.value,
-                lease.c.host != self.here.name,
-            )
-        ).scalars()
-        for lease_id in elsewhere.all():
-            end_lease(
-                connection,
-                lease_id,
-                wall=wall,
-                reason="its holder came back on another host",
-                request_state=RequestState.LAPSED,
-            )
-
     def _claim(
-        self, connection: sa.Connection, ticket_id: str, process: Process, now: float, wall: Any
+        self,
+        connection: sa.Connection,
+        ticket_id: str,
+        process: Process,
+        now: float,
+        wall: datetime,
     ) -> None:
         connection.execute(
             lease.update()
@@ -274,50 +229,6 @@ class GpuStore:
                 activated_at=wall,
             )
         )
-
-    def _revoke_older(self, connection: sa.Connection, task: TaskIdentity, wall: Any) -> None:
-        rows = connection.execute(
-            sa.select(gpu_request.c.id, gpu_request.c.try_number).where(
-                gpu_request.c.dag_id == task.dag_id,
-                gpu_request.c.run_id == task.run_id,
-                gpu_request.c.task_id == task.task_id,
-                gpu_request.c.map_index == task.map_index,
-                gpu_request.c.try_number != task.try_number,
-            )
-        ).all()
-        if newer := [row for row in rows if row.try_number > (task.try_number or 0)]:
-            raise LeaseLostError(
-                f"Try {newer[0].try_number} of {task.describe()} took its place already.",
-                remedy="Let the newer try run.",
-                request_id=newer[0].id,
-            )
-        for row in rows:
-            self._withdraw(connection, row.id, wall, "a newer try took its place")
-            connection.execute(
-                lease.update()
-                .where(lease.c.request_id == row.id, lease.c.state != LeaseState.RELEASED.value)
-                .values(revoked=True)
-            )
-            doubt_lease(
-                connection, lease.c.request_id == row.id, reason="a newer try took its place"
-            )
-
-    @staticmethod
-    def _withdraw(connection: sa.Connection, ticket_id: str, wall: Any, reason: str) -> None:
-        close_request(connection, ticket_id, RequestState.WITHDRAWN, wall=wall, reason=reason)
-        granted = connection.execute(
-            sa.select(lease.c.id).where(
-                lease.c.request_id == ticket_id, lease.c.state == LeaseState.GRANTED.value
-            )
-        ).scalars()
-        for lease_id in granted.all():
-            end_lease(
-                connection,
-                lease_id,
-                wall=wall,
-                reason=reason,
-                request_state=RequestState.WITHDRAWN,
-            )
 
     def _move(
         self, lease_id: str, fence: int, target: LeaseState, reason: str, **values: Any

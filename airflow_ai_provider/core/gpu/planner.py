@@ -42,6 +42,14 @@ _SENTENCES = {
 }
 
 
+def sentence(reason: str) -> str:
+    """Return the value of a ``WaitReason`` as a sentence; any other text as it is."""
+    try:
+        return WaitReason(reason).sentence
+    except ValueError:
+        return reason or "It has not been planned yet."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Queued:
     """A request in the queue. ``place`` rises with age; ``host`` binds it to one host."""

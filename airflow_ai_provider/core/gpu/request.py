@@ -128,37 +128,37 @@ def _count(value: Any) -> int:
 
 
 def _integer(name: str, value: Any) -> int:
-    try:
-        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-            raise ValueError
-        number = int(value)
-    except (TypeError, ValueError, OverflowError) as error:
+    number = _number(value)
+    if number is None or not number.is_integer():
         raise GpuRequestError(
             f"{name}={value!r} is no whole number.", remedy="Write a number such as 1."
-        ) from error
+        )
     if abs(number) >= 2**31:
         raise GpuRequestError(
             f"{name}={value!r} is out of range.", remedy="Write less than 2147483648."
         )
-    return number
+    return int(number)
 
 
 def _seconds(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        seconds = float(value)
-    except (TypeError, ValueError) as error:
+    seconds = _number(value)
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
         raise GpuRequestError(
             f"{name}={value!r} is no number of seconds.", remedy="Write seconds, such as 600."
-        ) from error
-    if not math.isfinite(seconds) or seconds < 0:
-        raise GpuRequestError(
-            f"{name}={value!r} cannot be a length of time.", remedy="Write seconds, such as 600."
         )
     return seconds
+
+
+def _number(value: Any) -> float | None:
+    """Return ``value``, which templates may have made text, as a number; None when it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _text(name: str, value: Any) -> str | None:
