@@ -75,9 +75,10 @@ def write(
                 f" TO {_text(str(temporary))} (FORMAT parquet)"
             )
             os.replace(temporary, file)  # noqa: PTH105 - the atomic one
-        except OSError as error:
+        except (OSError, duckdb.Error) as error:
             raise FeedbackSourceError(
-                f"The predictions cannot be written to {file}: {error.strerror or error}."
+                f"The predictions cannot be written to {file}: {str(error).splitlines()[0]}.",
+                remedy="Check the folder and the columns; an earlier file stays as it was.",
             ) from error
         finally:
             temporary.unlink(missing_ok=True)
@@ -250,7 +251,7 @@ def _check(connection: Any, columns: Sequence[str]) -> None:
         )
     rows, ids, scores, days = connection.execute(
         "SELECT count(*), count(DISTINCT prediction_id),"
-        " count(*) FILTER (WHERE isfinite(CAST(score AS DOUBLE))), count(day) FROM rows"
+        " count(*) FILTER (WHERE isfinite(TRY_CAST(score AS DOUBLE))), count(day) FROM rows"
     ).fetchone()
     for name, good in (("prediction_id", ids), ("score", scores), ("day", days)):
         if good != rows:

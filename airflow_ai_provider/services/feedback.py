@@ -82,11 +82,9 @@ class FeedbackService:
                             reason = error.message
                     raw = feedback_files.raw_text(found.raw)
                     bad.add(_quarantine_row(source, found.place, raw, reason), weight=len(raw))
-            counts = self.records.write_batch(
+            return self.records.write_batch(
                 good.pieces(), bad.pieces(), sources=sources, run_key=run_key
             )
-        log.info("feedback batch %s: %s", counts.batch, counts)
-        return counts
 
     def news(self, run_key: str) -> dict[str, int]:
         """Return, per model, how many records a task instance added over all its tries."""

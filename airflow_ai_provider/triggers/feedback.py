@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_ai_provider.core.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from airflow_ai_provider.services.feedback import FeedbackService
 
 
 class FeedbackTrigger(BaseTrigger):
@@ -41,6 +44,7 @@ class FeedbackTrigger(BaseTrigger):
         self.not_before = not_before
         self.poll_interval = poll_interval
         self.store_conn_id = store_conn_id
+        self._service: FeedbackService | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and what it was made with."""
@@ -61,8 +65,12 @@ class FeedbackTrigger(BaseTrigger):
         if self.not_before is not None:
             early = (self.not_before - datetime.now(timezone.utc)).total_seconds()
             await asyncio.sleep(max(0.0, early))
-        while (found := await self._count()) is None or found < self.min_records:  # noqa: ASYNC110
-            await asyncio.sleep(self.poll_interval)  # the store has no event to wait for
+        try:
+            while (found := await self._count()) is None or found < self.min_records:  # noqa: ASYNC110
+                await asyncio.sleep(self.poll_interval)  # the store has no event to wait for
+        finally:
+            if self._service is not None:
+                self._service.store.close()
         yield TriggerEvent(
             {"model_name": self.model_name, "partition": self.partition, "records": found}
         )
@@ -75,6 +83,11 @@ class FeedbackTrigger(BaseTrigger):
             return None
 
     def _look(self) -> int:
-        from airflow_ai_provider.hooks.feedback import FeedbackHook
+        if self._service is None:
+            from airflow_ai_provider.hooks.store import AiStoreHook
+            from airflow_ai_provider.services.feedback import FeedbackService
+            from airflow_ai_provider.store.engine import Store
 
-        return FeedbackHook(self.store_conn_id).count(self.model_name, self.partition)
+            # the URL is not handed to this process: triggers of other stores live in it too
+            self._service = FeedbackService(Store.open(AiStoreHook(self.store_conn_id).get_url()))
+        return self._service.count(self.model_name, self.partition)
