@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from airflow_ai_provider.core.errors import RegistryNotFoundError, RegistryUnavailableError
-from airflow_ai_provider.core.promotion.registry import ModelVersion
 from airflow_ai_provider.core.gpu.devices import Device
+from airflow_ai_provider.core.promotion.registry import ModelVersion
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 
 _Value = TypeVar("_Value")

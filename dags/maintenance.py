@@ -35,8 +35,8 @@ def maintenance():
         return [found for name in names for found in ModelRegistryHook().check_aliases(name)]
 
     @task
-    def check_devices() -> dict:
-        return GpuPoolHook().snapshot()
+    def check_devices() -> list[dict]:
+        return use_cases.left_behind(GpuPoolHook().get_conn().status())
 
     verify_ledger()
     check_aliases()

@@ -274,3 +274,16 @@ def close_unless_retraining(decision: dict, situation: dict, event: Any) -> None
     if decision["retrain"] or situation["in_flight"]:
         raise AirflowSkipException("A challenger is judged on this month first.")
     event.extra = {"after": decision["partition"]}
+
+
+# --- maintenance --------------------------------------------------------------------------------
+
+
+def left_behind(status: dict) -> list[dict]:
+    """Return the leases whose holder is gone and whose devices are not free yet."""
+    return [
+        {"device": device["uuid"], "host": device["host"], **lease}
+        for device in status["devices"]
+        for lease in device["holders"]
+        if lease["state"] in {"suspect", "quarantined"}
+    ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_ai_provider.core.errors import AirflowAiError
+from airflow_ai_provider.core.errors import AirflowAiError, LedgerError
 from airflow_ai_provider.core.gate import GateDraft, Origin, digest
 
 if TYPE_CHECKING:
@@ -90,6 +90,20 @@ class AiStoreHook(BaseHook):
         from airflow_ai_provider.store.ledger import Ledger
 
         return Ledger(self.get_conn())
+
+    def verify_ledger(self) -> int:
+        """Return how many gate records there are.
+
+        :raises LedgerError: the chain of records does not hold.
+        """
+        records, broken = self.ledger.verify()
+        if broken:
+            raise LedgerError(
+                f"The ledger breaks at #{broken.sequence} ({broken.record}): {broken.reason}.",
+                remedy="Compare it with a backup; nothing after this record can be trusted.",
+                record=broken.record,
+            )
+        return records
 
     def test_connection(self) -> tuple[bool, str]:
         """Answer Airflow's *Test* button."""

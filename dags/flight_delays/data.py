@@ -10,7 +10,6 @@
 Every file is written beside its place and moved there, so a reader sees all of it or none. The
 package's archive is read once and kept as Parquet next to the landing folder.
 """
-# ruff: noqa: S608 - what is put into these statements are paths and constants, quoted
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ by then, weather comes from an hour that was over, and of the flight itself only
 the aircraft planned for it are used. It is a replay of history: that each report was there at once,
 and that the aircraft was known an hour ahead, are assumptions.
 """
-# ruff: noqa: S608 - what is put into these statements are paths and constants, quoted
 
 from __future__ import annotations
 

@@ -23,9 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import tracking
-
 from airflow_ai_provider.core.errors import EvidenceError
+from experiments import tracking
 from flight_delays.data import DATASET, connect, digest, month_of, month_path, partition_of, write
 from flight_delays.features import CATEGORIES, FEATURES, SCHEDULE, load
 

@@ -62,7 +62,7 @@ def score(version: str, *, partition: str) -> dict[str, Any]:
     from flight_delays import scoring
 
     return scoring.score(
-        version,
+        version=version,
         month=partition,
         landing=PLACES["landing"],
         features=PLACES["features"],
@@ -76,9 +76,8 @@ def outcomes(partition: str) -> str:
     from flight_delays import scoring
 
     return scoring.outcomes(
-        partition,
+        month=partition,
         landing=PLACES["landing"],
-        features=PLACES["features"],
         outcomes=DATA / "outcomes",
     )["path"]
 

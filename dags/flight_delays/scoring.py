@@ -12,7 +12,6 @@ feedback record for each flight that arrived: ``label`` is 1 when it was 15 minu
 ``value`` the minutes. Nothing is said about a flight that never arrived; how many there were is
 returned.
 """
-# ruff: noqa: S608 - what is put into these statements are paths and constants, quoted
 
 from __future__ import annotations
 
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments import tracking
-
 from flight_delays.data import connect, month_of, month_path, partition_of, require, write
 from flight_delays.features import LATE_MINUTES, load
 from flight_delays.model import MODEL_NAME, probabilities

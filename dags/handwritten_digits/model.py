@@ -19,9 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import tracking
-
 from airflow_ai_provider.core.errors import DataReadError, EvidenceError
+from experiments import tracking
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
