@@ -23,12 +23,8 @@ from airflow_ai_provider.core.gate import (
     plain,
     worst,
 )
-from airflow_ai_provider.core.lifecycle.milestones import (
-    Delivered,
-    Milestone,
-    assess,
-    milestone,
-)
+from airflow_ai_provider.core.lifecycle.delivered import Delivered, assess
+from airflow_ai_provider.core.lifecycle.milestones import Milestone, milestone
 from airflow_ai_provider.core.lifecycle.phases import PhaseDecision, decide
 from airflow_ai_provider.core.lifecycle.project import PHASES
 from airflow_ai_provider.services.findings import Finder, vanished
@@ -134,6 +130,7 @@ class Lifecycle:
         self.store = store
         self.projects = Projects(store)
         self.ledger = Ledger(store)
+        self.finder = Finder(store)
 
     def complete_milestone(
         self,
@@ -206,9 +203,9 @@ class Lifecycle:
     ) -> PhaseResult:
         """Decide whether the project may leave ``phase``, with a gate record.
 
-        ``evidence`` holds, for the pilot phase, ``pilots`` (the results of the model gates) and
-        ``approval`` (the sponsor's); for production, ``models`` (those about to go live) and
-        ``feedback`` (records stored by model).
+        ``evidence`` holds, for the pilot phase, ``pilots`` (the results of the model gates),
+        ``approved`` (what the sponsor was shown, with the same ``pilots``) and ``approval`` (the
+        answer); for production, ``models`` (those about to go live).
 
         :raises LifecycleError: the phase has no gate, or the evidence has another shape.
         """
@@ -219,7 +216,7 @@ class Lifecycle:
             )
         caller = caller or Caller()
         project = file.project
-        findings, references = Finder(self.store).find(file, phase, evidence or {}, code_folder)
+        findings, references = self.finder.find(file, phase, evidence or {}, code_folder)
         decision = decide(project, phase, findings)
         self._note(file)
         subject = f"project://{project.name}/{phase}"
