@@ -18,13 +18,12 @@ from airflow_ai_provider.core.gate import (
     GateKind,
     GateRecord,
     Origin,
-    Verdict,
     digest,
     plain,
     worst,
 )
-from airflow_ai_provider.core.lifecycle.delivered import Delivered, assess
-from airflow_ai_provider.core.lifecycle.milestones import Milestone, milestone
+from airflow_ai_provider.core.lifecycle.delivered import Delivered, assess, milestone_criteria
+from airflow_ai_provider.core.lifecycle.milestones import milestone
 from airflow_ai_provider.core.lifecycle.phases import PhaseDecision, decide
 from airflow_ai_provider.core.lifecycle.project import PHASES
 from airflow_ai_provider.services.findings import Finder, vanished
@@ -153,7 +152,7 @@ class Lifecycle:
         definition = milestone(name)
         delivered = assess(definition, file.project, measured=measured, answers=answers)
         gone = vanished(delivered.measured)
-        criteria = _milestone_criteria(definition, delivered, gone)
+        criteria = milestone_criteria(definition, delivered, gone)
         draft = GateDraft(
             kind=GateKind.PHASE,
             subject=f"project://{file.project.name}/discovery/{name}",
@@ -279,27 +278,6 @@ class Lifecycle:
             digest=file.digest,
             plan=project.model_dump(mode="json"),
         )
-
-
-def _milestone_criteria(
-    definition: Milestone, delivered: Delivered, vanished: Sequence[str]
-) -> tuple[Criterion, ...]:
-    missing = {m.deliverable: m.reason for m in delivered.missing}
-    criteria = []
-    for deliverable in definition.deliverables:
-        reason = missing.get(deliverable.name)
-        if reason is None and deliverable.name in vanished:
-            reason = "the file that it names is not there"
-        criteria.append(
-            Criterion(
-                name=deliverable.name,
-                limit="delivered",
-                observed="delivered" if reason is None else "missing",
-                verdict=Verdict.PASS if reason is None else Verdict.FAIL,
-                sentence=f"{deliverable.title}: {'delivered' if reason is None else reason}.",
-            )
-        )
-    return tuple(criteria)
 
 
 def _rows(delivered: Delivered, answered_by: str | None, caller: Caller) -> list[NewDeliverable]:

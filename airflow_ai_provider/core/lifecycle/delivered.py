@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_ai_provider.core.gate import Criterion, Verdict
 from airflow_ai_provider.core.lifecycle.milestones import (
     MAX_ANSWER,
     MIN_ANSWER,
@@ -72,6 +73,28 @@ def assess(
             else:
                 have_answered[name] = answer
     return Delivered(measured=have_measured, answered=have_answered, missing=tuple(missing))
+
+
+def milestone_criteria(
+    definition: Milestone, delivered: Delivered, vanished: Sequence[str]
+) -> tuple[Criterion, ...]:
+    """Return one criterion for each deliverable; those in ``vanished`` name a lost file."""
+    missing = {m.deliverable: m.reason for m in delivered.missing}
+    criteria = []
+    for deliverable in definition.deliverables:
+        reason = missing.get(deliverable.name)
+        if reason is None and deliverable.name in vanished:
+            reason = "the file that it names is not there"
+        criteria.append(
+            Criterion(
+                name=deliverable.name,
+                limit="delivered",
+                observed="delivered" if reason is None else "missing",
+                verdict=Verdict.PASS if reason is None else Verdict.FAIL,
+                sentence=f"{deliverable.title}: {'delivered' if reason is None else reason}.",
+            )
+        )
+    return tuple(criteria)
 
 
 def answer_of(value: Any) -> str | None:
