@@ -18,7 +18,7 @@ with DAG(
     "discovery",
     schedule=None,
     doc_md=__doc__,
-    tags=["ai-project"],
+    tags=["ai", "discovery"],
     params={
         "project": Param(
             "projects/flight_delays.yaml",
@@ -28,5 +28,5 @@ with DAG(
             description="The project's plan, relative to the folder of this DAG.",
         )
     },
-):
+) as dag:
     discovery(project="{{ params.project }}")

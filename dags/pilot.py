@@ -97,7 +97,7 @@ def pilot():
         task_id="phase_gate",
         project="{{ params.project }}",
         phase="pilot",
-        evidence={"pilots": winners, "approval": approval.output},
+        evidence={"pilots": winners, "approved": outcome, "approval": approval.output},
         outlets=[phase_alias(PROJECT)],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -101,7 +102,8 @@ def write_sample(location: str, target: str, *, rows: int = SAMPLE_ROWS) -> Samp
             remedy="Name another place under data_sources.sample.",
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
     return Sample(path=str(path), rows=int(written), digest=digest)
 
 

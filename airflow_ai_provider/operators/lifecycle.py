@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLEntryOperator
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import phase_alias, project_asset
 from airflow_ai_provider.core.errors import AirflowAiError, StoreUnavailableError
+from airflow_ai_provider.operators.gate import GateOutcome
 
 if TYPE_CHECKING:
     from airflow_ai_provider.core.lifecycle.milestones import Milestone
@@ -149,7 +150,8 @@ class MilestoneFormOperator(HITLEntryOperator):
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Check the answers that a person gave."""
         from airflow_ai_provider.core.errors import MilestoneIncompleteError
-        from airflow_ai_provider.core.lifecycle.milestones import assess, milestone
+        from airflow_ai_provider.core.lifecycle.delivered import assess
+        from airflow_ai_provider.core.lifecycle.milestones import milestone
 
         result = super().execute_complete(context, event)
         if not (result.get("responded_by_user") or {}).get("id"):
@@ -204,7 +206,7 @@ def form_fields(definition: Milestone, project: Project | None = None) -> dict[s
     }
 
 
-class PhaseGateOperator(BaseOperator):
+class PhaseGateOperator(BaseOperator, GateOutcome):
     """Decide whether a project may leave a phase; on a pass emit ``ai-project://NAME/PHASE``.
 
     The event goes through ``phase_alias(NAME)``; its extra is ``{"project", "phase", "admitted":
@@ -214,14 +216,26 @@ class PhaseGateOperator(BaseOperator):
 
     :param project: path of the project file; a relative one stands beside the DAG's file.
     :param phase: ``discovery``, ``pilot`` or ``production``.
-    :param evidence: for ``pilot`` ``{"pilots": [results of ModelGateOperator], "approval": result
-        of PromotionApprovalOperator}``; for ``production`` ``{"models": [names about to go live],
-        "feedback": {name: records stored}}``.
-    :param on_fail: ``fail``, or ``skip`` what follows.
+    :param evidence: for ``pilot`` ``{"pilots": [results of ModelGateOperator], "approved": what
+        the sponsor was shown, "approval": result of PromotionApprovalOperator}``, where the dict
+        that was shown holds the same ``pilots``; for ``production`` ``{"models": [names about to go
+        live]}``. Results count only as far as the ledger knows them.
+    :param on_fail: ``fail`` the task; ``skip`` it and so what follows; ``branch`` into
+        ``branch_task_ids``, which are skipped on a pass; or ``warn`` and go on. No event but on a
+        pass.
+    :param branch_task_ids: the tasks directly downstream that follow a refusal.
     :param store_conn_id: the connection of the store.
     """
 
-    template_fields: Sequence[str] = ("project", "phase", "evidence", "on_fail")
+    template_fields: Sequence[str] = (
+        "project",
+        "phase",
+        "evidence",
+        "on_fail",
+        "branch_task_ids",
+    )
+    template_fields_renderers = {"evidence": "json"}
+    inherits_from_skipmixin = True
     ui_color = "#f6e3c5"
 
     def __init__(
@@ -231,6 +245,7 @@ class PhaseGateOperator(BaseOperator):
         phase: str,
         evidence: Any = None,
         on_fail: str = "fail",
+        branch_task_ids: str | Sequence[str] | None = None,
         store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
@@ -239,13 +254,13 @@ class PhaseGateOperator(BaseOperator):
         self.phase = phase
         self.evidence = evidence
         self.on_fail = on_fail
+        self.branch_task_ids = branch_task_ids
         self.store_conn_id = store_conn_id
 
     def execute(self, context: Any) -> dict[str, Any]:
         from airflow_ai_provider.hooks.lifecycle import ProjectHook
 
-        if self.on_fail not in {"fail", "skip"}:
-            raise AirflowFailException(f"on_fail is fail or skip, not {self.on_fail!r}.")
+        self.check_on_fail()
         try:
             result = ProjectHook(self.store_conn_id).judge_phase(
                 context, self.project, self.phase, self.evidence
@@ -258,15 +273,9 @@ class PhaseGateOperator(BaseOperator):
             self.log.info(
                 "%s: %s (%s)", criterion.name, criterion.verdict.value, criterion.sentence
             )
-        report = result.report()
         if result.passed:
             self._emit(context, result)
-            return report
-        context["ti"].xcom_push(key="return_value", value=report)
-        refusal = result.error()
-        if self.on_fail == "skip":
-            raise AirflowSkipException(str(refusal)) from refusal
-        raise AirflowFailException(str(refusal)) from refusal
+        return self.conclude(context, result.report(), None if result.passed else result.error())
 
     def _emit(self, context: Any, result: PhaseResult) -> None:
         alias = phase_alias(result.project)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.core.errors import LedgerError, LifecycleError
-from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict
+from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict, digest
+from airflow_ai_provider.core.lifecycle.criteria import Findings, PilotResult
 from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
-from airflow_ai_provider.core.lifecycle.phases import Findings, PilotResult
 from airflow_ai_provider.core.lifecycle.project import Project
+from airflow_ai_provider.core.promotion.evidence import evidence_hash
 from airflow_ai_provider.services.project_file import ProjectFile
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects
 
@@ -26,6 +28,7 @@ class Finder:
     def __init__(self, store: Store) -> None:
         self.projects = Projects(store)
         self.ledger = Ledger(store)
+        self.feedback = FeedbackStore(store)
 
     def milestones_done(self, name: str) -> dict[str, str]:
         """Return the milestones of project ``name`` whose deliverables are there, with records."""
@@ -73,9 +76,8 @@ class Finder:
             }
         if phase == "pilot":
             return self._find_pilots(file, evidence, code_folder)
-        models = _names(evidence, "models")
-        live = sorted({*self.live_models(file.project), *models})
-        feedback = _mapping(evidence, "feedback")
+        live = sorted({*self.live_models(file.project), *_names(evidence, "models")})
+        feedback = {name: self.feedback.count(name) for name in live}
         return Findings(live_models=live, feedback=feedback), {
             "models": live,
             "feedback": feedback,
@@ -87,10 +89,17 @@ class Finder:
     ) -> tuple[Findings, dict[str, Any]]:
         from airflow_ai_provider.adapters.repository import model_files
 
-        results = [self._pilot(result) for result in _results(evidence)]
+        handed = _results(evidence)
+        results = [self._pilot(result) for result in handed]
         approval = _mapping(evidence, "approval") or {}
         record = self._known(approval.get("record"), GateKind.APPROVAL)
-        approved = record is not None and Verdict(record.verdict) is Verdict.PASS
+        shown = _mapping(evidence, "approved") or {}
+        approved = (
+            record is not None
+            and Verdict(record.verdict) is Verdict.PASS
+            and record.evidence.get("evidence_hash") == evidence_hash(shown)
+            and digest(list(shown.get("pilots") or ())) == digest(handed)
+        )
         findings = Findings(
             pilots={result.model_name: result for result in results},
             approved_by=record.decided_by if record and approved else None,
@@ -104,8 +113,11 @@ class Finder:
     def _pilot(self, result: Mapping[str, Any]) -> PilotResult:
         name = str(result.get("model_name"))
         record = self._known(result.get("record"), GateKind.MODEL)
-        if record is not None and not record.subject.startswith(f"mlflow://{name}/"):
-            record = None
+        if record is not None and (
+            not record.subject.startswith(f"mlflow://{name}/")
+            or record.evidence.get("evidence_hash") != evidence_hash(result)
+        ):
+            record = None  # another model's gate, or evidence that was changed since
         inner = result.get("evidence")
         data = inner.get("data") if isinstance(inner, Mapping) else None
         own = data.get("own") if isinstance(data, Mapping) else None

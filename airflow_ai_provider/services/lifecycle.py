@@ -18,17 +18,12 @@ from airflow_ai_provider.core.gate import (
     GateKind,
     GateRecord,
     Origin,
-    Verdict,
     digest,
     plain,
     worst,
 )
-from airflow_ai_provider.core.lifecycle.milestones import (
-    Delivered,
-    Milestone,
-    assess,
-    milestone,
-)
+from airflow_ai_provider.core.lifecycle.delivered import Delivered, assess, milestone_criteria
+from airflow_ai_provider.core.lifecycle.milestones import milestone
 from airflow_ai_provider.core.lifecycle.phases import PhaseDecision, decide
 from airflow_ai_provider.core.lifecycle.project import PHASES
 from airflow_ai_provider.services.findings import Finder, vanished
@@ -134,6 +129,7 @@ class Lifecycle:
         self.store = store
         self.projects = Projects(store)
         self.ledger = Ledger(store)
+        self.finder = Finder(store)
 
     def complete_milestone(
         self,
@@ -156,7 +152,7 @@ class Lifecycle:
         definition = milestone(name)
         delivered = assess(definition, file.project, measured=measured, answers=answers)
         gone = vanished(delivered.measured)
-        criteria = _milestone_criteria(definition, delivered, gone)
+        criteria = milestone_criteria(definition, delivered, gone)
         draft = GateDraft(
             kind=GateKind.PHASE,
             subject=f"project://{file.project.name}/discovery/{name}",
@@ -206,9 +202,9 @@ class Lifecycle:
     ) -> PhaseResult:
         """Decide whether the project may leave ``phase``, with a gate record.
 
-        ``evidence`` holds, for the pilot phase, ``pilots`` (the results of the model gates) and
-        ``approval`` (the sponsor's); for production, ``models`` (those about to go live) and
-        ``feedback`` (records stored by model).
+        ``evidence`` holds, for the pilot phase, ``pilots`` (the results of the model gates),
+        ``approved`` (what the sponsor was shown, with the same ``pilots``) and ``approval`` (the
+        answer); for production, ``models`` (those about to go live).
 
         :raises LifecycleError: the phase has no gate, or the evidence has another shape.
         """
@@ -219,7 +215,7 @@ class Lifecycle:
             )
         caller = caller or Caller()
         project = file.project
-        findings, references = Finder(self.store).find(file, phase, evidence or {}, code_folder)
+        findings, references = self.finder.find(file, phase, evidence or {}, code_folder)
         decision = decide(project, phase, findings)
         self._note(file)
         subject = f"project://{project.name}/{phase}"
@@ -282,27 +278,6 @@ class Lifecycle:
             digest=file.digest,
             plan=project.model_dump(mode="json"),
         )
-
-
-def _milestone_criteria(
-    definition: Milestone, delivered: Delivered, vanished: Sequence[str]
-) -> tuple[Criterion, ...]:
-    missing = {m.deliverable: m.reason for m in delivered.missing}
-    criteria = []
-    for deliverable in definition.deliverables:
-        reason = missing.get(deliverable.name)
-        if reason is None and deliverable.name in vanished:
-            reason = "the file that it names is not there"
-        criteria.append(
-            Criterion(
-                name=deliverable.name,
-                limit="delivered",
-                observed="delivered" if reason is None else "missing",
-                verdict=Verdict.PASS if reason is None else Verdict.FAIL,
-                sentence=f"{deliverable.title}: {'delivered' if reason is None else reason}.",
-            )
-        )
-    return tuple(criteria)
 
 
 def _rows(delivered: Delivered, answered_by: str | None, caller: Caller) -> list[NewDeliverable]:

@@ -73,7 +73,7 @@ def read(text: str) -> Document:
             "Keep the plan here and data elsewhere.",
         )
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = " ".join(str(part) for part in (error.context, error.problem) if part)
@@ -82,12 +82,26 @@ def read(text: str) -> Document:
         ) from error
     except (yaml.YAMLError, ValueError) as error:
         raise _unreadable(1, "", f"This is no valid YAML: {error}.", "Correct it.") from error
-    except RecursionError as error:
-        raise _unreadable(1, "", "The file is nested too deeply.", "Flatten it.") from error
     if not isinstance(node, yaml.MappingNode):
         raise _unreadable(1, "", "The file holds no fields.", "Start with `name: my_project`.")
     builder = _Builder()
     return Document(value=builder.build(node, (), ()), lines=builder.lines)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which gives up on deep nesting before Python does."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            line = event.start_mark.line + 1
+            raise _unreadable(line, "", "This is nested too deeply.", "Flatten it.")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 class _Builder:
@@ -108,7 +122,7 @@ class _Builder:
             )
         if id(node) in inside or len(inside) >= MAX_DEPTH:
             raise _unreadable(
-                line, dotted(path), "This is nested too deeply, or in itself.", "Flatten it."
+                line, dotted(path), "This is nested in itself.", "Write it without the alias."
             )
         self.lines.setdefault(path, line)
         inside = (*inside, id(node))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from airflow_ai_provider.core.errors import ProjectFileError
+from airflow_ai_provider.core.lifecycle.criteria import operations_owner
 from airflow_ai_provider.core.lifecycle.nodes import (
     Document,
     Problem,
@@ -20,7 +21,7 @@ from airflow_ai_provider.core.lifecycle.nodes import (
     dotted,
     read,
 )
-from airflow_ai_provider.core.lifecycle.phases import operations_owner, plan_criteria
+from airflow_ai_provider.core.lifecycle.phases import plan_criteria
 from airflow_ai_provider.core.lifecycle.project import Project
 
 PLACES = ("home", "here")
@@ -70,7 +71,13 @@ def examine(
     try:
         project = Project.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(document, detail) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        inner = {tuple(d["loc"][:i]) for d in details for i in range(len(d["loc"]))}
+        problems = [
+            _problem(document, detail)
+            for detail in details  # a list with a wrong item also counts as too short: say it once
+            if detail["type"] != "too_short" or tuple(detail["loc"]) not in inner
+        ]
         return None, sorted(problems, key=lambda p: p.line)
     found = sorted(
         (

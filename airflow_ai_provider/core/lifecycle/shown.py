@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_ai_provider.core.lifecycle.milestones import Milestone, absent_reason
+from airflow_ai_provider.core.lifecycle.delivered import absent_reason
+from airflow_ai_provider.core.lifecycle.milestones import Milestone
 
 MAX_ROWS = 20
 MAX_CELL = 200
