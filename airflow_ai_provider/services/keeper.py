@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from airflow_ai_provider.core.errors import AirflowAiError, LeaseLostError
@@ -27,6 +28,7 @@ END_EVERY = 0.2  # seconds between looks at what an ended holder left
 GRACE = 0.5  # seconds that it has to end by itself
 GRACE_OF_LIVING = 5.0  # the same, when the holder released and lives on
 KILL_AFTER = 3.0  # seconds from SIGTERM to SIGKILL
+REST = 2.0  # seconds before a store that did not answer is asked again
 GIVE_UP_AFTER = 10.0  # seconds from SIGKILL to quarantine
 
 
@@ -93,6 +95,7 @@ class Keeper:
         self._renew_every = ttl / 4
         self._next_tick: float | None = None
         self._next_scan = 0.0
+        self._rest_until = 0.0  # while the store does not answer
 
     @property
     def leases(self) -> Leases:
@@ -130,13 +133,13 @@ class Keeper:
             self._next_tick = now + 1.0
         if now >= self._next_tick:
             self._next_tick = now + self._renew_every
-            self._guarded(lambda: self._tick(now))
+            self._guarded(partial(self._tick, now), now)
         if now >= self._next_scan:
             self._next_scan = now + SCAN_EVERY
             self._scan(now)
         for kept in list(self.kept.values()):
-            if kept.ending_since is not None:
-                self._guarded(lambda kept=kept: self._end(kept, now))  # type: ignore[misc]
+            if kept.ending_since is not None and now >= self._rest_until:
+                self._guarded(partial(self._end, kept, now), now)
         ending = any(kept.ending_since is not None for kept in self.kept.values())
         pause = END_EVERY if ending else SCAN_EVERY if self.kept else self._renew_every
         return max(0.01, min(pause, self._next_tick - now))
@@ -192,7 +195,7 @@ class Keeper:
         kept.ending_since = now
         kept.reason = reason
         if not told and not kept.quarantined and self._left(kept):
-            self._guarded(lambda: self._doubt(kept))
+            self._guarded(partial(self._doubt, kept), now)
 
     def _doubt(self, kept: Kept) -> None:
         try:
@@ -247,11 +250,13 @@ class Keeper:
                 kept.id, number.name, process.pid, "" if sent else " is not permitted",
             )  # fmt: skip
 
-    def _guarded(self, action: Callable[[], None]) -> None:
+    def _guarded(self, action: Callable[[], None], now: float) -> None:
         try:
             action()
         except AirflowAiError as error:  # the store may answer again: holders still need care
             log.warning("%s: %s", type(error).__name__, error)
+            self._rest_until = now + REST
+            self._next_tick = min(self._next_tick or now, self._rest_until)
 
 
 def main() -> None:

@@ -39,6 +39,8 @@ def run(*, started: float, uid: int) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return  # another keeper lives
+    os.truncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
     _log_to(place.log_path)
     _Server(place, uid).serve(started)
 

@@ -255,14 +255,13 @@ def test_shares_fill_one_device_up_to_its_memory(store: Store) -> None:
 
 def test_the_database_itself_refuses_a_device_held_twice(pool: Pool) -> None:
     pool.ask("a")
-    with (
-        pytest.raises(sa.exc.IntegrityError),
-        pool.gpu.store.write() as connection,
-    ):
+    with pool.gpu.store.write() as connection:
         held = connection.execute(sa.select(lease_device)).mappings().one()
         copy = connection.execute(sa.select(lease)).mappings().one()
         connection.execute(lease.insert().values(**{**copy, "id": "other"}))
-        connection.execute(lease_device.insert().values(**{**held, "lease_id": "other"}))
+        second = lease_device.insert().values(**{**held, "lease_id": "other"})
+        with pytest.raises(sa.exc.IntegrityError):
+            connection.execute(second)
 
 
 def test_history_stays(pool: Pool) -> None:

@@ -1,0 +1,272 @@
+"""Leases of real processes, on SQLite, with a real keeper."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_ai_provider.adapters import processes
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.gpu_rows import read_leases
+
+WORKER = Path(__file__).with_name("gpu_worker.py")
+
+
+class Stage:
+    """A store on SQLite with its own keeper, and the holders that a test starts."""
+
+    def __init__(self, folder: Path, *, devices: str, **environment: str) -> None:
+        self.folder = folder
+        self.log = folder / "intervals.jsonl"
+        self.store = Store.open(f"sqlite:///{folder / 'airflow_ai.db'}")
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
+            "TMPDIR": str(folder),
+            "AIRFLOW_CONN_AI_STORE_DEFAULT": self.store.full_url,
+            "AIRFLOW__AI_PROVIDER__STATIC_DEVICES": devices,
+            "AIRFLOW__AI_PROVIDER__LEASE_TTL": "2",
+            **environment,
+        }
+
+    def start(self, mode: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, str(WORKER), str(self.log), mode],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stderr=(self.folder / "stderr.log").open("ab"),
+        )
+        self.started.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        line = {"event": "killed", "pid": process.pid, "at": time.monotonic()}
+        with self.log.open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        process.kill()
+        process.wait()
+
+    def events(self) -> list[dict[str, Any]]:
+        if not self.log.exists():
+            return []
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def wait_for(self, event: str, *, pid: int, timeout: float = 30) -> dict[str, Any]:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            for seen in self.events():
+                if seen["event"] == event and seen["pid"] == pid:
+                    return seen
+            time.sleep(0.02)
+        raise AssertionError(f"no {event} of {pid}: {(self.folder / 'stderr.log').read_text()}")
+
+    def keeper(self) -> int | None:
+        for lock in self.folder.glob("airflow-ai-*/*.lock"):
+            with suppress(ValueError):
+                pid = int(lock.read_text())
+                if processes.identify(pid) is not None:
+                    return pid
+        return None
+
+    def live(self) -> list[Any]:
+        with self.store.read() as connection:
+            return read_leases(connection)
+
+    def wait_until_none_live(self, timeout: float) -> None:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end and self.live():
+            time.sleep(0.05)
+        assert self.live() == []
+
+    def close(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.wait()
+        marked = {pid for pid, _ in processes.marks(processes.survey()) if self._ours(pid)}
+        for pid in (*marked, self.keeper()):
+            with suppress(ProcessLookupError, TypeError):
+                os.kill(pid, signal.SIGKILL)  # type: ignore[arg-type]
+        self.store.close()
+
+    def _ours(self, pid: int) -> bool:
+        with suppress(OSError):
+            return str(self.folder).encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        return False
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    staged = Stage(tmp_path, devices="cpu:0")
+    yield staged
+    staged.close()
+
+
+def gone(pid: int) -> bool:
+    return processes.identify(pid) is None
+
+
+@pytest.mark.parametrize("kind", ["exec", "deaf", "fork"])
+def test_a_device_is_not_handed_on_before_what_its_dead_holder_left_is_gone(
+    stage: Stage, kind: str
+) -> None:
+    holder = stage.start(f"child:{kind}")
+    child = stage.wait_for("held", pid=holder.pid)["child"]
+    waiter = stage.start("hold")
+    time.sleep(1)
+    holder.kill()
+    holder.wait()
+    end = time.monotonic() + 20
+    while not gone(child):
+        assert [e["event"] for e in stage.events()] == ["held"]
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    assert stage.wait_for("held", pid=waiter.pid)["fence"] == 2
+
+
+def test_what_a_living_holder_left_is_ended_before_the_device_is_handed_on(stage: Stage) -> None:
+    holder = stage.start("leave")
+    child = stage.wait_for("released", pid=holder.pid)["child"]
+    waiter = stage.start("hold")
+    while not gone(child):
+        assert stage.events()[-1]["event"] == "released"
+        time.sleep(0.01)
+    stage.wait_for("held", pid=waiter.pid)
+    assert holder.poll() is None
+
+
+def test_a_living_holder_starts_another_keeper(stage: Stage) -> None:
+    holder = stage.start("hold")
+    held = stage.wait_for("held", pid=holder.pid)
+    first = wait_for_keeper(stage)
+    os.kill(first, signal.SIGKILL)
+    second = wait_for_keeper(stage, other_than=first)
+    assert second != first
+    time.sleep(4)  # twice the time to live
+    (lease,) = stage.live()
+    assert (lease.id, lease.state.value) == (held["lease"], "active")
+
+
+def test_the_next_lease_adopts_what_a_dead_keeper_and_its_holder_left(stage: Stage) -> None:
+    holder = stage.start("child:deaf")
+    child = stage.wait_for("held", pid=holder.pid)["child"]
+    os.kill(wait_for_keeper(stage), signal.SIGKILL)
+    holder.kill()
+    holder.wait()
+    waiter = stage.start("hold")
+    while not gone(child):
+        assert [e["event"] for e in stage.events()] == ["held"]
+        time.sleep(0.01)
+    stage.wait_for("held", pid=waiter.pid)
+
+
+def test_a_keeper_with_nothing_to_keep_leaves(stage: Stage) -> None:
+    holder = stage.start("hold")
+    stage.wait_for("held", pid=holder.pid)
+    keeper = wait_for_keeper(stage)
+    holder.kill()
+    holder.wait()
+    end = time.monotonic() + 15
+    while not gone(keeper) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert gone(keeper)
+    assert not list(stage.folder.glob("airflow-ai-*/*.sock"))
+
+
+def test_two_who_race_for_one_device_never_hold_it_together(stage: Stage) -> None:
+    for process in [stage.start("race") for _ in range(2)]:
+        assert process.wait(timeout=60) == 0
+    events = stage.events()
+    assert len(events) == 40
+    assert overlaps(events) == []
+
+
+@pytest.mark.slow
+def test_kills_of_holders_and_keepers_leave_no_overlap_and_no_lease(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, devices="cpu:0,cpu:1,cpu:2", RUN_FOR="12")
+    chance = random.Random(7)
+    try:
+        workers = [stage.start("many") for _ in range(6)]
+        end = time.monotonic() + 12
+        while time.monotonic() < end:
+            time.sleep(1)
+            if chance.random() < 0.3 and (keeper := stage.keeper()):
+                with suppress(ProcessLookupError):
+                    os.kill(keeper, signal.SIGKILL)
+            victim = chance.randrange(len(workers))
+            stage.kill(workers[victim])
+            workers[victim] = stage.start("many")
+        for worker in workers:
+            worker.wait(timeout=60)
+        last = stage.start("once")  # whoever comes next has the rest cleared up
+        assert last.wait(timeout=60) == 0
+        stage.wait_until_none_live(20)
+        events = stage.events()
+        assert sum(e["event"] == "start" for e in events) > 20
+        assert overlaps(events) == []
+        assert unordered_fences(events) == []
+    finally:
+        stage.close()
+
+
+def wait_for_keeper(stage: Stage, *, other_than: int | None = None) -> int:
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        keeper = stage.keeper()
+        if keeper is not None and keeper != other_than:
+            return keeper
+        time.sleep(0.02)
+    raise AssertionError("no keeper stands")
+
+
+def overlaps(events: list[dict[str, Any]]) -> list[Any]:
+    """Uses of one device that overlap, from what the holders said; knows nothing of the store.
+
+    A lease was used until its holder said so or was killed, and as long as a child said so.
+    """
+    killed = {e["pid"]: e["at"] for e in events if e["event"] == "killed"}
+    used_until: dict[str, float] = {}
+    for event in events:
+        if event["event"] in {"start", "end", "beat"}:
+            used_until[event["lease"]] = max(used_until.get(event["lease"], 0.0), event["at"])
+    ended = {event["lease"] for event in events if event["event"] == "end"}
+    by_device: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
+    for event in events:
+        if event["event"] == "start":
+            until = used_until[event["lease"]]
+            if event["lease"] not in ended:
+                until = max(until, killed.get(event["pid"], 0.0))
+            for name in event["devices"]:
+                by_device[name].append((event["at"], until, event["pid"]))
+    found = []
+    for name, intervals in by_device.items():
+        intervals.sort()
+        found += [
+            (name, one, other)
+            for one, other in zip(intervals, intervals[1:], strict=False)
+            if other[0] < one[1]
+        ]
+    return found
+
+
+def unordered_fences(events: list[dict[str, Any]]) -> list[Any]:
+    """Starts whose fence is not above that of the one before on the same device."""
+    newest: dict[str, int] = defaultdict(int)
+    found = []
+    for event in sorted((e for e in events if e["event"] == "start"), key=lambda e: e["at"]):
+        for name in event["devices"]:
+            if event["fence"] <= newest[name]:
+                found.append((name, newest[name], event))
+            newest[name] = event["fence"]
+    return found
