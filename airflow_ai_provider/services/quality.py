@@ -14,7 +14,7 @@ from airflow_ai_provider.core.errors import (
     QualityError,
     SuiteError,
 )
-from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict, plain
+from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.core.quality.check import SHOWN, Check, Outcome, Sample
 from airflow_ai_provider.core.quality.compiler import (
     FAILED_COLUMN,
@@ -34,6 +34,7 @@ from airflow_ai_provider.core.quality.report import (
     shown_values,
 )
 from airflow_ai_provider.core.quality.suite import Expectation, Severity, Suite, parse_suite
+from airflow_ai_provider.core.quality.values import json_safe
 
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.duckdb import DuckDBData
@@ -118,7 +119,7 @@ class QualityResult:
         }
         if self.good_rows:
             report["good_rows"] = _written(self.good_rows)
-        return fitted(plain(report))
+        return fitted(json_safe(report))
 
     def draft(self, *, verdict: Verdict | None = None) -> GateDraft:
         """Return the gate record to be written; ``verdict`` where the caller lets it pass."""
