@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.quality.check import RELATION
 from airflow_ai_provider.core.quality.sql import Column, text
 
@@ -258,13 +258,15 @@ def _reading(files: DataFiles) -> Iterator[None]:
         duckdb.ConversionException,
         duckdb.SerializationException,
         duckdb.BinderException,
-        duckdb.OperationalError,
-        duckdb.DataError,
     ) as error:
         raise _unreadable(
             files.path,
             f"it is damaged, cut short or malformed: {_first_line(error)}",
             "Ask for a new delivery.",
+        ) from error
+    except duckdb.Error as error:
+        raise QualityError(
+            f"Cannot measure {files.path}: {_first_line(error)}", path=files.path
         ) from error
 
 
