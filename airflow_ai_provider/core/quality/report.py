@@ -13,6 +13,7 @@ from airflow_ai_provider.core.quality.suite import Expectation, Severity, Suite
 from airflow_ai_provider.core.quality.values import json_safe
 
 COMPACT_BYTES = 8 * 1024
+_ROOM = 512  # for what the caller adds: the record's id
 COMPILED, GREAT_EXPECTATIONS, MIXED = "compiled", "great_expectations", "mixed"
 
 
@@ -155,7 +156,7 @@ def shown_values(values: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def fitted(report: Mapping[str, Any], limit: int = COMPACT_BYTES) -> dict[str, Any]:
+def fitted(report: Mapping[str, Any], limit: int = COMPACT_BYTES - _ROOM) -> dict[str, Any]:
     """Return ``report`` small enough for XCom: long lists of failures are cut, and said to be."""
     found = dict(report)
     failed = list(found.get("failed") or [])
@@ -166,7 +167,7 @@ def fitted(report: Mapping[str, Any], limit: int = COMPACT_BYTES) -> dict[str, A
 
 
 def _size(document: Mapping[str, Any]) -> int:
-    return len(json.dumps(document, ensure_ascii=False).encode())
+    return len(json.dumps(document))
 
 
 def _short(value: Any) -> Any:
