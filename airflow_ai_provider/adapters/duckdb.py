@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.quality.check import RELATION
 from airflow_ai_provider.core.quality.sql import Column, text
 
@@ -72,6 +72,9 @@ def find_files(path: str | os.PathLike[str]) -> DataFiles:
     if len(formats) > 1:
         raise _unreadable(shown, "it holds files of several formats", "Name files of one format.")
     stamps = tuple(_stamp(file) for file in files)
+    for file, (size, _) in zip(files, stamps, strict=True):
+        if size == 0:
+            raise _unreadable(str(file), "it is empty (0 bytes)", "Ask for a new delivery.")
     return DataFiles(
         path=shown,
         files=files,
@@ -205,7 +208,7 @@ def open_data(
             ":memory:", config={"memory_limit": memory_limit, "temp_directory": spill}
         )
         try:
-            with _reading(files):
+            with _reading(files, opening=True):
                 columns = _make_view(connection, files)
             yield DuckDBData(connection, files, columns)
         finally:
@@ -240,7 +243,7 @@ def _scan(files: DataFiles) -> str:
 
 
 @contextmanager
-def _reading(files: DataFiles) -> Iterator[None]:
+def _reading(files: DataFiles, *, opening: bool = False) -> Iterator[None]:
     """Turn DuckDB's complaint about the data into ours, which names the file."""
     import duckdb
 
@@ -252,20 +255,22 @@ def _reading(files: DataFiles) -> Iterator[None]:
             f"it does not fit the memory limit: {_first_line(error)}",
             "Raise the limit.",
         ) from error
-    except (
-        duckdb.IOException,
-        duckdb.InvalidInputException,
-        duckdb.ConversionException,
-        duckdb.SerializationException,
-        duckdb.BinderException,
-        duckdb.OperationalError,
-        duckdb.DataError,
-    ) as error:
-        raise _unreadable(
-            files.path,
-            f"it is damaged, cut short or malformed: {_first_line(error)}",
-            "Ask for a new delivery.",
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
+        if opening:  # a file whose columns cannot be made out
+            raise _damaged(files, error) from error
+        raise QualityError(
+            f"Cannot measure {files.path}: {_first_line(error)}.", path=files.path
         ) from error
+    except duckdb.Error as error:
+        raise _damaged(files, error) from error
+
+
+def _damaged(files: DataFiles, error: Exception) -> DataReadError:
+    return _unreadable(
+        files.path,
+        f"it is damaged, cut short or malformed: {_first_line(error)}",
+        "Ask for a new delivery.",
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_ai_provider.core.errors import QualityError, SuiteError
-from airflow_ai_provider.core.gate import plain
 from airflow_ai_provider.core.quality.suite import Expectation, Suite, suggestion
+from airflow_ai_provider.core.quality.values import json_safe
 
 EXTRA = "great-expectations"
 _CHATTY = ("", ".data_context.types.base")  # the second sets a level of its own
@@ -114,7 +114,7 @@ def _judged(suite: Suite, expectation: Expectation, answer: Any) -> Judged:
     return Judged(
         expectation=expectation,
         success=bool(answer.success),  # numpy's truth value, from the quantile expectation
-        result=dict(plain(result)),
+        result=dict(json_safe(result)),
         rows=None if rows is None else tuple(int(row) for row in rows),
     )
 

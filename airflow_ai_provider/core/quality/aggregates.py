@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_ai_provider.core.quality.check import (
+    COUNTABLE,
+    ROWS,
     SHOWN,
     Check,
+    Compile,
     Facts,
     NotCompiledError,
     Outcome,
@@ -16,13 +19,10 @@ from airflow_ai_provider.core.quality.check import (
     inexact,
     need,
 )
-from airflow_ai_provider.core.quality.rows import Compile, bounds, value_set_of
+from airflow_ai_provider.core.quality.limits import bounds, met, value_set_of
 from airflow_ai_provider.core.quality.sql import EXACT_INTEGERS, Column, Family, members
 from airflow_ai_provider.core.quality.suite import Expectation
-from airflow_ai_provider.core.quality.tables import met
 
-_COUNTABLE = (Family.INTEGER, Family.FLOAT, Family.TEXT, Family.BOOLEAN, Family.TIMESTAMP)
-_ROWS = "count(*)"
 _SUMMABLE = 1e150  # beyond it sums and squares overflow, and engines differ
 _CLOSE = 1e-9  # closer to a bound than this, the order of summing could decide
 
@@ -131,13 +131,13 @@ def column_median(e: Expectation, schema: Schema) -> Check:
 
 def unique_count(e: Expectation, schema: Schema) -> Check:
     """There are as many distinct values as the bounds say."""
-    column = _column(e, schema, *_COUNTABLE)
+    column = _column(e, schema, *COUNTABLE)
     return _figure(e, column, f"count(DISTINCT {column.sql})")
 
 
 def unique_share(e: Expectation, schema: Schema) -> Check:
     """Distinct values over present values lies within the bounds; of nothing it is 0."""
-    column = _column(e, schema, *_COUNTABLE)
+    column = _column(e, schema, *COUNTABLE)
     bounds(e.kwargs)
     distinct, present = f"count(DISTINCT {column.sql})", f"count({column.sql})"
 
@@ -156,8 +156,8 @@ def present_share(e: Expectation, schema: Schema) -> Check:
     present = f"count({column.sql})"
     return Check(
         expectation=e,
-        reads=(_ROWS, present),
-        judge=lambda facts: _between(e, facts[present] / facts[_ROWS] if facts[_ROWS] else 0),
+        reads=(ROWS, present),
+        judge=lambda facts: _between(e, facts[present] / facts[ROWS] if facts[ROWS] else 0),
     )
 
 

@@ -12,9 +12,12 @@ from airflow_ai_provider.core.quality.sql import EXACT_INTEGERS, Column, Family
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
 
 RELATION = "data"  # the view that every statement reads
+ROWS = "count(*)"
 SHOWN = 20  # Great Expectations' partial_unexpected_count
 
 Facts = Mapping[str, Any]  # an aggregate's SQL text -> its value
+Compile = Callable[["Expectation", "Schema"], "Check"]
+COUNTABLE = (Family.INTEGER, Family.FLOAT, Family.TEXT, Family.BOOLEAN, Family.TIMESTAMP)
 
 
 class NotCompiledError(Exception):
@@ -113,6 +116,11 @@ def inexact(facts: Facts, columns: Sequence[Column]) -> str | None:
             if value is not None and abs(value) > EXACT_INTEGERS:
                 return f"column {column.name} holds integers beyond 2^53"
     return None
+
+
+def mostly_of(expectation: Expectation) -> float:
+    """Return the share of rows that must meet it."""
+    return float(expectation.kwargs.get("mostly", 1))
 
 
 def mostly_met(considered: int, unexpected: int, mostly: float) -> bool:

@@ -9,18 +9,20 @@ from airflow_ai_provider.core.quality.aggregates import COLUMN_LEVEL
 from airflow_ai_provider.core.quality.catalogue import CATALOGUE
 from airflow_ai_provider.core.quality.check import (
     RELATION,
+    ROWS,
     SHOWN,
     Check,
     NotCompiledError,
     Sample,
     Schema,
 )
+from airflow_ai_provider.core.quality.duplicates import UNIQUE
 from airflow_ai_provider.core.quality.rows import ROW_LEVEL
 from airflow_ai_provider.core.quality.sql import Column, text
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
 from airflow_ai_provider.core.quality.tables import TABLE_LEVEL
 
-COMPILED = {**TABLE_LEVEL, **COLUMN_LEVEL, **ROW_LEVEL}
+COMPILED = {**TABLE_LEVEL, **COLUMN_LEVEL, **ROW_LEVEL, **UNIQUE}
 FAILED_COLUMN = "failed_expectations"  # what a quarantined row failed
 ROW_NUMBER = "airflow_ai_row"  # a row's place, from 0, where a predicate needs it
 
@@ -43,7 +45,7 @@ class Plan:
     @property
     def reads(self) -> tuple[str, ...]:
         """The aggregates to read, each once; the number of rows is always the first."""
-        return tuple(dict.fromkeys(["count(*)", *(r for c in self.checks for r in c.reads)]))
+        return tuple(dict.fromkeys([ROWS, *(r for c in self.checks for r in c.reads)]))
 
     @property
     def statement(self) -> str:

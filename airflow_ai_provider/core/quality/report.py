@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_ai_provider.core.gate import Criterion, Verdict, plain
+from airflow_ai_provider.core.gate import Criterion, Verdict
 from airflow_ai_provider.core.quality.suite import Expectation, Severity, Suite
+from airflow_ai_provider.core.quality.values import json_safe
 
 COMPACT_BYTES = 8 * 1024
+_ROOM = 512  # for what the caller adds: the record's id
 COMPILED, GREAT_EXPECTATIONS, MIXED = "compiled", "great_expectations", "mixed"
 
 
@@ -114,7 +116,7 @@ class QualityReport:
             },
             "meta": dict(self.meta),
         }
-        return dict(plain(document))
+        return dict(json_safe(document))
 
     def verdict(self, fail_on: Severity) -> Verdict:
         """Decide: a failure at ``fail_on`` or worse refuses, a lesser one warns."""
@@ -146,7 +148,7 @@ def _criterion(result: ExpectationResult, fail_on: Severity) -> Criterion:
 
 def shown_values(values: Sequence[Any]) -> dict[str, Any]:
     """Return the sample of failing values and how often each is in it, as Great Expectations."""
-    counted = Counter(json.dumps(plain(v), sort_keys=True) for v in values)
+    counted = Counter(json.dumps(json_safe(v), sort_keys=True) for v in values)
     counts = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
     return {
         "partial_unexpected_list": list(values),
@@ -154,7 +156,7 @@ def shown_values(values: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def fitted(report: Mapping[str, Any], limit: int = COMPACT_BYTES) -> dict[str, Any]:
+def fitted(report: Mapping[str, Any], limit: int = COMPACT_BYTES - _ROOM) -> dict[str, Any]:
     """Return ``report`` small enough for XCom: long lists of failures are cut, and said to be."""
     found = dict(report)
     failed = list(found.get("failed") or [])
@@ -165,11 +167,11 @@ def fitted(report: Mapping[str, Any], limit: int = COMPACT_BYTES) -> dict[str, A
 
 
 def _size(document: Mapping[str, Any]) -> int:
-    return len(json.dumps(document, ensure_ascii=False).encode())
+    return len(json.dumps(document))
 
 
 def _short(value: Any) -> Any:
-    written = plain(value)
+    written = json_safe(value)
     if isinstance(written, str) and len(written) > 200:
         return written[:197] + "..."
     if isinstance(written, (list, dict)) and len(json.dumps(written)) > 300:

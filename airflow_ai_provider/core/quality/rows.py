@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from airflow_ai_provider.core.quality.check import (
-    RELATION,
+    ROWS,
     Check,
+    Compile,
     Facts,
     NotCompiledError,
     Outcome,
@@ -18,16 +17,13 @@ from airflow_ai_provider.core.quality.check import (
     inexact,
     map_result,
     mostly_met,
+    mostly_of,
     need,
 )
+from airflow_ai_provider.core.quality.limits import value_set_of, within
 from airflow_ai_provider.core.quality.regex import UnsupportedPatternError, translate
 from airflow_ai_provider.core.quality.sql import Column, Family, members, number, text
 from airflow_ai_provider.core.quality.suite import Expectation
-
-Compile = Callable[[Expectation, Schema], Check]
-
-_ROWS = "count(*)"
-_COUNTABLE = (Family.INTEGER, Family.FLOAT, Family.TEXT, Family.BOOLEAN, Family.TIMESTAMP)
 
 
 def _column(e: Expectation, schema: Schema, *families: Family) -> Column:
@@ -39,10 +35,6 @@ def _column(e: Expectation, schema: Schema, *families: Family) -> Column:
 
 def _failed(failing: str) -> str:
     return f"count(*) FILTER (WHERE {failing})"
-
-
-def _mostly(e: Expectation) -> float:
-    return float(e.kwargs.get("mostly", 1))
 
 
 def _map_check(
@@ -64,13 +56,13 @@ def _map_check(
             return Outcome(unsure=unsure_why)
         if why := inexact(facts, guarded):
             return Outcome(unsure=why)
-        total, considered, unexpected = facts[_ROWS], facts[present], facts[_failed(failing)]
+        total, considered, unexpected = facts[ROWS], facts[present], facts[_failed(failing)]
         return Outcome(
-            success=mostly_met(considered, unexpected, _mostly(e)),
+            success=mostly_met(considered, unexpected, mostly_of(e)),
             result=map_result(total=total, considered=considered, unexpected=unexpected),
         )
 
-    reads = (_ROWS, present, _failed(failing), *exact(guarded))
+    reads = (ROWS, present, _failed(failing), *exact(guarded))
     return Check(
         expectation=e,
         reads=(*reads, disagreed) if disagreed else reads,
@@ -87,15 +79,15 @@ def _missing_check(e: Expectation, schema: Schema, *, wanted: bool) -> Check:
     unexpected_read = _failed(failing)
 
     def judge(facts: Facts) -> Outcome:
-        total, unexpected = facts[_ROWS], facts[unexpected_read]
+        total, unexpected = facts[ROWS], facts[unexpected_read]
         return Outcome(
-            success=mostly_met(total, unexpected, _mostly(e)),
+            success=mostly_met(total, unexpected, mostly_of(e)),
             result=map_result(total=total, considered=None, unexpected=unexpected),
         )
 
     return Check(
         expectation=e,
-        reads=(_ROWS, unexpected_read),
+        reads=(ROWS, unexpected_read),
         judge=judge,
         failing=failing,
         shown=(column,),
@@ -113,29 +105,6 @@ def be_null(e: Expectation, schema: Schema) -> Check:
     return _missing_check(e, schema, wanted=True)
 
 
-def value_set_of(e: Expectation, column: Column) -> list[Any]:
-    """Return the set, if its values are of the column's kind.
-
-    :raises NotCompiledError: they are not; pandas has rules of its own for mixed kinds.
-    """
-    kinds: Mapping[Family, tuple[type, ...]] = {
-        Family.INTEGER: (int, float),
-        Family.FLOAT: (int, float),
-        Family.TEXT: (str,),
-        Family.BOOLEAN: (bool,),
-    }
-    need(column, *kinds)
-    values = list(e.kwargs["value_set"])
-    wanted = kinds[column.family]
-    if not all(isinstance(v, wanted) for v in values) or (
-        column.family is not Family.BOOLEAN and any(isinstance(v, bool) for v in values)
-    ):
-        raise NotCompiledError(f"the set holds other kinds of values than column {column.name}")
-    if any(isinstance(v, str) and "\0" in v for v in values):
-        raise NotCompiledError("the set holds a null character")
-    return [v for v in values if not (isinstance(v, float) and math.isnan(v))]  # NaN is missing
-
-
 def be_in_set(e: Expectation, schema: Schema) -> Check:
     """Every value is one of the set."""
     column = _column(e, schema)
@@ -150,109 +119,10 @@ def not_be_in_set(e: Expectation, schema: Schema) -> Check:
     return _map_check(e, column, met, guarded=[column])
 
 
-def bounds(kwargs: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Return lower and upper bound as the numbers that Great Expectations makes of them.
-
-    :raises NotCompiledError: one is a date.
-    """
-    found: list[float | None] = []
-    for name in ("min_value", "max_value"):
-        value = kwargs.get(name)
-        try:
-            found.append(None if value is None else float(value))
-        except (TypeError, ValueError):
-            raise NotCompiledError(f"{name} is a date") from None
-    return found[0], found[1]
-
-
-def within(expression: str, kwargs: Mapping[str, Any]) -> str:
-    """Return the predicate that ``expression`` lies within the bounds of ``kwargs``."""
-    low, high = bounds(kwargs)
-    parts = []
-    if low is not None:
-        parts.append(f"{expression} {'>' if kwargs.get('strict_min') else '>='} {number(low)}")
-    if high is not None:
-        parts.append(f"{expression} {'<' if kwargs.get('strict_max') else '<='} {number(high)}")
-    return " AND ".join(parts) or "true"
-
-
 def be_between(e: Expectation, schema: Schema) -> Check:
     """Every value lies within the bounds."""
     column = _column(e, schema, Family.INTEGER, Family.FLOAT)
     return _map_check(e, column, within(column.sql, e.kwargs))
-
-
-def be_unique(e: Expectation, schema: Schema) -> Check:
-    """No value comes twice; every copy counts as failing."""
-    column = _column(e, schema, *_COUNTABLE)
-    copies = (
-        f"SELECT {column.sql} FROM {RELATION} WHERE {column.sql} IS NOT NULL "  # noqa: S608
-        f"GROUP BY 1 HAVING count(*) > 1"
-    )
-    return _copies_check(
-        e,
-        [column],
-        groups=f"WHERE {column.sql} IS NOT NULL GROUP BY {column.sql}",
-        considered=f"count({column.sql})",
-        failing=f"({column.sql} IN ({copies}))",
-        sample=Sample.VALUE,
-    )
-
-
-def compound_unique(e: Expectation, schema: Schema) -> Check:
-    """No combination of the columns' values comes twice; missing equals missing."""
-    columns = [schema.column(e, name) for name in e.kwargs["column_list"]]
-    for column in columns:
-        need(column, *_COUNTABLE)
-    kept = {
-        "all_values_are_missing": " OR ".join(f"{c.sql} IS NOT NULL" for c in columns),
-        "any_value_is_missing": " AND ".join(f"{c.sql} IS NOT NULL" for c in columns),
-        "never": "true",
-    }[e.kwargs.get("ignore_row_if", "all_values_are_missing")]
-    names = ", ".join(c.sql for c in columns)
-    copies = f"SELECT {names} FROM {RELATION} WHERE {kept} GROUP BY ALL HAVING count(*) > 1"  # noqa: S608
-    same = " AND ".join(f"copies.{c.sql} IS NOT DISTINCT FROM {RELATION}.{c.sql}" for c in columns)
-    return _copies_check(
-        e,
-        columns,
-        groups=f"WHERE {kept} GROUP BY {names}",
-        considered=f"count(*) FILTER (WHERE {kept})",
-        failing=f"(({kept}) AND EXISTS (SELECT 1 FROM ({copies}) AS copies WHERE {same}))",  # noqa: S608
-        sample=Sample.RECORD,
-    )
-
-
-def _copies_check(
-    e: Expectation,
-    columns: Sequence[Column],
-    *,
-    groups: str,
-    considered: str,
-    failing: str,
-    sample: Sample,
-) -> Check:
-    unexpected = (
-        f"(SELECT coalesce(sum(n), 0)::BIGINT FROM (SELECT count(*) AS n FROM {RELATION} {groups} "  # noqa: S608
-        f"HAVING count(*) > 1))"
-    )
-
-    def judge(facts: Facts) -> Outcome:
-        if why := inexact(facts, columns):
-            return Outcome(unsure=why)
-        failed, counted = facts[unexpected], facts[considered]
-        return Outcome(
-            success=mostly_met(counted, failed, _mostly(e)),
-            result=map_result(total=facts[_ROWS], considered=counted, unexpected=failed),
-        )
-
-    return Check(
-        expectation=e,
-        reads=(_ROWS, considered, unexpected, *exact(columns)),
-        judge=judge,
-        failing=failing,
-        shown=tuple(columns),
-        sample=sample,
-    )
 
 
 def _regex(e: Expectation, schema: Schema, *, wanted: bool) -> Check:
@@ -315,13 +185,13 @@ def _pair_check(e: Expectation, schema: Schema, operator: str) -> Check:
             return Outcome(unsure=why)
         counted, unexpected = facts[considered], facts[_failed(failing)]
         return Outcome(
-            success=mostly_met(counted, unexpected, _mostly(e)),
-            result=map_result(total=facts[_ROWS], considered=counted, unexpected=unexpected),
+            success=mostly_met(counted, unexpected, mostly_of(e)),
+            result=map_result(total=facts[ROWS], considered=counted, unexpected=unexpected),
         )
 
     return Check(
         expectation=e,
-        reads=(_ROWS, considered, _failed(failing), *exact([a, b])),
+        reads=(ROWS, considered, _failed(failing), *exact([a, b])),
         judge=judge,
         failing=failing,
         shown=(a, b),
@@ -345,12 +215,10 @@ ROW_LEVEL: dict[str, Compile] = {
     "expect_column_values_to_be_in_set": be_in_set,
     "expect_column_values_to_not_be_in_set": not_be_in_set,
     "expect_column_values_to_be_between": be_between,
-    "expect_column_values_to_be_unique": be_unique,
     "expect_column_values_to_match_regex": match_regex,
     "expect_column_values_to_not_match_regex": not_match_regex,
     "expect_column_value_lengths_to_be_between": lengths_between,
     "expect_column_value_lengths_to_equal": lengths_equal,
-    "expect_compound_columns_to_be_unique": compound_unique,
     "expect_column_pair_values_to_be_equal": pair_equal,
     "expect_column_pair_values_a_to_be_greater_than_b": pair_greater,
 }

@@ -55,9 +55,14 @@ class Column:
 
     @property
     def as_seen(self) -> str:
-        """The projection in which NaN is missing, as in pandas."""
+        """The projection in which NaN is missing, as in pandas.
+
+        ``isnan`` and comparisons with NaN would not do: DuckDB folds them to false where a Parquet
+        file's statistics name a highest value, and writers leave NaN out of those.
+        """
         if self.type.upper() in {"DOUBLE", "FLOAT"}:
-            return f"nullif({self.sql}, 'nan'::{self.type}) AS {self.sql}"
+            there = f"isfinite({self.sql}) OR isinf({self.sql})"
+            return f"CASE WHEN {there} THEN {self.sql} END AS {self.sql}"
         return self.sql
 
     @property

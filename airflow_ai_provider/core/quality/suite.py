@@ -152,9 +152,10 @@ def _expectation(suite: str, index: int, entry: Any, parameters: Mapping[str, An
     kind = entry.get("type") or entry.get("expectation_type")
     if not isinstance(kind, str):
         raise _error(suite, index, "?", "names no type", 'Write "type": "expect_...".')
-    kwargs = entry.get("kwargs") or {}
-    if not isinstance(kwargs, Mapping):
-        raise _error(suite, index, kind, "has kwargs that are not an object", "Correct them.")
+    kwargs, meta = entry.get("kwargs") or {}, entry.get("meta") or {}
+    for name, value in (("kwargs", kwargs), ("meta", meta)):
+        if not isinstance(value, Mapping):
+            raise _error(suite, index, kind, f"has {name} that are not an object", "Correct them.")
     filled = {
         key: _filled(suite, index, kind, value, parameters)
         for key, value in kwargs.items()
@@ -170,7 +171,7 @@ def _expectation(suite: str, index: int, entry: Any, parameters: Mapping[str, An
         kwargs=filled,
         severity=_severity(suite, index, kind, entry),
         id=entry.get("id"),
-        meta=entry.get("meta") or {},
+        meta=meta,
         description=entry.get("description"),
     )
 
@@ -179,7 +180,7 @@ def _filled(suite: str, index: int, kind: str, value: Any, parameters: Mapping[s
     if not (isinstance(value, Mapping) and _PARAMETER in value):
         return value
     wanted = value[_PARAMETER]
-    if wanted not in parameters:
+    if not isinstance(wanted, str) or wanted not in parameters:
         raise _error(
             suite,
             index,

@@ -5,25 +5,23 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Any
 
-from airflow_ai_provider.core.quality.check import Check, Facts, NotCompiledError, Outcome, Schema
-from airflow_ai_provider.core.quality.rows import Compile, bounds
+from airflow_ai_provider.core.quality.check import (
+    ROWS,
+    Check,
+    Compile,
+    Facts,
+    NotCompiledError,
+    Outcome,
+    Schema,
+)
+from airflow_ai_provider.core.quality.limits import bounds, met
 from airflow_ai_provider.core.quality.suite import Expectation
-
-_ROWS = "count(*)"
-
-
-def met(value: Any, kwargs: Any) -> bool:
-    """Return whether ``value`` lies within the bounds of ``kwargs``."""
-    low, high = bounds(kwargs)
-    above = low is None or (value > low if kwargs.get("strict_min") else value >= low)
-    below = high is None or (value < high if kwargs.get("strict_max") else value <= high)
-    return bool(above and below)
 
 
 def row_count_between(e: Expectation, schema: Schema) -> Check:
     """There are as many rows as the bounds say."""
     bounds(e.kwargs)
-    return Check(expectation=e, reads=(_ROWS,), judge=lambda facts: _within(e, facts[_ROWS]))
+    return Check(expectation=e, reads=(ROWS,), judge=lambda facts: _within(e, facts[ROWS]))
 
 
 def _within(e: Expectation, value: Any) -> Outcome:
@@ -35,11 +33,11 @@ def row_count_equal(e: Expectation, schema: Schema) -> Check:
 
     def judge(facts: Facts) -> Outcome:
         return Outcome(
-            success=bool(facts[_ROWS] == e.kwargs["value"]),
-            result={"observed_value": facts[_ROWS]},
+            success=bool(facts[ROWS] == e.kwargs["value"]),
+            result={"observed_value": facts[ROWS]},
         )
 
-    return Check(expectation=e, reads=(_ROWS,), judge=judge)
+    return Check(expectation=e, reads=(ROWS,), judge=judge)
 
 
 def _settled(e: Expectation, success: bool, result: dict[str, Any]) -> Check:

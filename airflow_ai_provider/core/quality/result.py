@@ -1,0 +1,139 @@
+"""What the data gate decided, and everything it saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_ai_provider.core.errors import DataQualityGateError
+from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
+from airflow_ai_provider.core.quality.report import QualityReport, fitted
+from airflow_ai_provider.core.quality.suite import Severity
+from airflow_ai_provider.core.quality.values import json_safe
+
+DECIDED_BY = "DataQualityGateOperator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSeen:
+    """Exactly which data the gate saw: enough to find the same data again."""
+
+    path: str
+    size: int
+    digest: str
+    rows: int
+    files: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantine:
+    """Where the failing rows went, and how many."""
+
+    path: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityResult:
+    """What the gate decided, and everything it saw."""
+
+    report: QualityReport
+    data: DataSeen
+    fail_on: Severity
+    dataset: str | None = None
+    partition: str | None = None
+    project: str | None = None
+    quarantine: Quarantine | None = None
+    good_rows: Quarantine | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Fail when an expectation of ``fail_on`` or worse failed, warn when a lesser one did."""
+        return self.report.verdict(self.fail_on)
+
+    @property
+    def success(self) -> bool:
+        """Whether the data may pass."""
+        return self.verdict.lets_pass
+
+    @property
+    def subject(self) -> str:
+        """The URI of what was judged: the data set's partition, or the file."""
+        if self.dataset:
+            return (
+                f"ai-data://{self.dataset}/{self.partition}"
+                if self.partition
+                else (f"ai-data://{self.dataset}")
+            )
+        path = self.data.path
+        return path if "://" in path else Path(path).absolute().as_uri()
+
+    def compact(self) -> dict[str, Any]:
+        """Return the report for XCom: JSON-safe, under 8 KiB; ``record`` is filled in later."""
+        report = {
+            "success": self.success,
+            "verdict": self.verdict.value,
+            "dataset": self.dataset,
+            "partition": self.partition,
+            "data": {
+                "path": self.data.path,
+                "size": self.data.size,
+                "digest": self.data.digest,
+                "rows": self.data.rows,
+            },
+            "suite": self.report.suite.name,
+            "engine": self.report.engine,
+            "evaluated": len(self.report.results),
+            "failed": [r.brief() for r in self.report.failed],
+            "quarantine": _written(self.quarantine),
+            "record": None,
+        }
+        if self.good_rows:
+            report["good_rows"] = _written(self.good_rows)
+        return fitted(json_safe(report))
+
+    def draft(self, *, verdict: Verdict | None = None) -> GateDraft:
+        """Return the gate record to be written; ``verdict`` where the caller lets it pass."""
+        return GateDraft(
+            kind=GateKind.DATA,
+            subject=self.subject,
+            verdict=verdict or self.verdict,
+            criteria=self.report.criteria(self.fail_on),
+            evidence={
+                "data": vars(self.data),
+                "dataset": self.dataset,
+                "partition": self.partition,
+                "project": self.project,
+                "suite": {
+                    "name": self.report.suite.name,
+                    "digest": self.report.suite.digest,
+                    "parameters": dict(self.report.suite.parameters),
+                },
+                "engine": self.report.engine,
+                "fail_on": self.fail_on.value,
+                "quarantine": _written(self.quarantine),
+            },
+            decided_by=DECIDED_BY,
+        )
+
+    def error(self, *, record: str | None = None) -> DataQualityGateError:
+        """Return the error that carries the failed expectations and the gate record's id."""
+        refused = [
+            r for r in self.report.failed if r.expectation.severity.rank >= self.fail_on.rank
+        ]
+        named = "; ".join(f"{r.expectation.label}: {r.sentence()}" for r in refused[:5])
+        more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+        return DataQualityGateError(
+            f"{self.subject} failed {len(refused)} of {len(self.report.results)} expectations of "
+            f"suite {self.report.suite.name}: {named}{more}",
+            remedy=f"Its failing rows are in {self.quarantine.path}."
+            if self.quarantine
+            else "Ask for a corrected delivery.",
+            record=record,
+            failed=[r.brief() for r in self.report.failed],
+        )
+
+
+def _written(kept: Quarantine | None) -> dict[str, Any] | None:
+    return None if kept is None else {"path": kept.path, "rows": kept.rows}

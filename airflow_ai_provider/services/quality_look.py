@@ -1,0 +1,166 @@
+"""One look at open data through one suite: what is compiled, what is left over, who fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_ai_provider.core.errors import DataReadError, SuiteError
+from airflow_ai_provider.core.quality.check import SHOWN, Check, Outcome, Sample
+from airflow_ai_provider.core.quality.compiler import (
+    FAILED_COLUMN,
+    ROW_NUMBER,
+    Leftover,
+    Plan,
+    flagged_statement,
+    sample_statement,
+)
+from airflow_ai_provider.core.quality.report import (
+    GREAT_EXPECTATIONS,
+    ExpectationResult,
+    QualityReport,
+    shown_values,
+)
+from airflow_ai_provider.core.quality.result import Quarantine
+from airflow_ai_provider.core.quality.suite import Expectation, Suite
+
+if TYPE_CHECKING:
+    from airflow_ai_provider.adapters.duckdb import DuckDBData
+
+
+def not_compiled(suite: Suite, leftover: Leftover) -> SuiteError:
+    """Return the error that the compiled engine alone cannot decide an expectation."""
+    return suite.error(
+        leftover.expectation,
+        f"cannot be decided by the compiled engine: {leftover.reason}",
+        'Use engine="auto", which leaves it to Great Expectations.',
+    )
+
+
+class Look:
+    """One look at the data through one suite."""
+
+    def __init__(self, suite: Suite, data: DuckDBData) -> None:
+        self._suite = suite
+        self._data = data
+        self._predicates: dict[int, str] = {}  # an expectation's place -> who fails it
+        self.rows = 0
+
+    def results(self, plan: Plan, *, compiled_only: bool) -> list[ExpectationResult]:
+        """Return every expectation's result, in the suite's order."""
+        leftovers = list(plan.leftovers)
+        built = self._build(leftovers)  # a slip in the suite shows before the data is read
+        facts = dict(zip(plan.reads, self._data.row(plan.statement), strict=True))
+        self.rows = int(facts["count(*)"])
+        found: dict[int, ExpectationResult] = {}
+        for compiled in plan.checks:
+            outcome = compiled.judge(facts)
+            if outcome.unsure is None:
+                found[compiled.expectation.index] = self._compiled(compiled, outcome)
+                continue
+            leftover = Leftover(expectation=compiled.expectation, reason=outcome.unsure)
+            if compiled_only:
+                raise not_compiled(self._suite, leftover)
+            leftovers.append(leftover)
+            built |= self._build([leftover])
+        for result in self._others(leftovers, built):
+            found[result.expectation.index] = result
+        return [found[index] for index in sorted(found)]
+
+    def failing(self, report: QualityReport) -> dict[str, str]:
+        """Return who fails each failed row-level expectation, by its label."""
+        found: dict[str, str] = {}
+        for result in report.results:
+            predicate = self._predicates.get(result.expectation.index)
+            if result.success or predicate is None:
+                continue
+            label = result.expectation.label
+            found[label] = f"{found[label]} OR {predicate}" if label in found else predicate
+        return found
+
+    def _compiled(self, compiled: Check, outcome: Outcome) -> ExpectationResult:
+        result = dict(outcome.result or {})
+        if compiled.failing:
+            self._predicates[compiled.expectation.index] = compiled.failing
+        if "element_count" in result:
+            result |= self._sample(compiled, int(result["unexpected_count"]))
+        return ExpectationResult(
+            expectation=compiled.expectation, success=outcome.success, result=result
+        )
+
+    def _sample(self, compiled: Check, unexpected: int) -> dict[str, Any]:
+        if unexpected == 0:
+            return shown_values([])
+        if compiled.sample is Sample.NULLS:
+            return shown_values([None] * min(SHOWN, unexpected))
+        statement = sample_statement(compiled)
+        rows = self._data.rows(statement) if statement else []
+        if compiled.sample is Sample.VALUE:
+            return shown_values([row[0] for row in rows])
+        if compiled.sample is Sample.PAIR:
+            return shown_values([list(row) for row in rows])
+        names = [column.name for column in compiled.shown]
+        return shown_values([dict(zip(names, row, strict=True)) for row in rows])
+
+    def _build(self, leftovers: Sequence[Leftover]) -> dict[int, Any]:
+        if not leftovers:
+            return {}
+        from airflow_ai_provider.adapters import great_expectations
+
+        return great_expectations.build(self._suite, [item.expectation for item in leftovers])
+
+    def _others(
+        self, leftovers: Sequence[Leftover], built: Mapping[int, Any]
+    ) -> list[ExpectationResult]:
+        if not leftovers:
+            return []
+        from airflow_ai_provider.adapters import great_expectations
+
+        reasons = {item.expectation.index: item.reason for item in leftovers}
+        found = []
+        for judged in great_expectations.validate(self._suite, built, self._data.frame()):
+            if judged.rows:
+                self._predicates[judged.expectation.index] = self._numbered(
+                    judged.expectation, judged.rows
+                )
+            found.append(
+                ExpectationResult(
+                    expectation=judged.expectation,
+                    success=judged.success,
+                    result=judged.result,
+                    engine=GREAT_EXPECTATIONS,
+                    reason=reasons[judged.expectation.index],
+                )
+            )
+        return found
+
+    def _numbered(self, expectation: Expectation, rows: Sequence[int]) -> str:
+        table = f"failing_{expectation.index}"
+        self._data.add_numbers(table, rows)
+        return f"{ROW_NUMBER} IN (SELECT number FROM {table})"  # noqa: S608
+
+
+def keep_rows(
+    data: DuckDBData,
+    failing: Mapping[str, str],
+    target: str | os.PathLike[str] | None,
+    *,
+    bad: bool,
+) -> Quarantine | None:
+    """Write the rows that failed something (or the others); None when none was asked for."""
+    if target is None or (bad and not failing):
+        return None
+    path = Path(target)
+    flagged = flagged_statement(failing)
+    which = f"len({FAILED_COLUMN}) {'>' if bad else '='} 0"
+    kept = "*" if bad else f"* EXCLUDE ({FAILED_COLUMN})"
+    statement = f"SELECT {kept} FROM ({flagged}) WHERE {which}"  # noqa: S608
+    try:
+        rows = data.write_parquet(statement, path)
+    except OSError as error:
+        raise DataReadError(
+            f"Cannot write rows to {path}: {error.strerror or error}.", remedy="Check the path."
+        ) from error
+    return Quarantine(path=str(path), rows=rows)

@@ -1,0 +1,191 @@
+"""Data in files: what is read, and what is refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_ai_provider.adapters.duckdb import find_files, open_data
+from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.quality.regex import UnsupportedPatternError, translate
+
+
+def parquet(path: Path, rows: str = "SELECT range AS a FROM range(1000)") -> Path:
+    duckdb.sql(f"COPY ({rows}) TO '{path}' (FORMAT parquet)")
+    return path
+
+
+def seen(path: Path | str) -> list[tuple[object, ...]]:
+    with open_data(path) as data:
+        return data.rows("SELECT * FROM data")
+
+
+def test_a_file_is_known_by_its_bytes(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet")
+    files = find_files(path)
+    assert files.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert files.size == path.stat().st_size
+
+
+def test_a_glob_and_a_folder_are_one_data_set(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        parquet(tmp_path / f"{name}.parquet")
+    globbed, folder = find_files(tmp_path / "*.parquet"), find_files(tmp_path)
+    assert globbed.digest == folder.digest
+    assert [f.name for f in globbed.files] == ["a.parquet", "b.parquet"]
+    with open_data(tmp_path) as data:
+        assert data.row("SELECT count(*) FROM data") == (2000,)
+
+
+def test_a_csv_is_read_as_pandas_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('n,x,text,day\n1,1.5,"a,b",2013-01-01\nNA,,null,2013-01-02\n')
+    with open_data(path) as data:
+        assert [c.type for c in data.columns] == ["BIGINT", "DOUBLE", "VARCHAR", "VARCHAR"]
+    assert seen(path) == [(1, 1.5, "a,b", "2013-01-01"), (None, None, None, "2013-01-02")]
+
+
+def test_json_lines_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1, "b": "x"}\n{"a": null, "b": "y"}\n')
+    assert seen(path) == [(1, "x"), (None, "y")]
+
+
+def test_nan_is_missing_even_where_the_file_knows_better(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as pq
+
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": pa.array([1.0, float("nan"), 2.0, float("inf")])}), path)
+    with open_data(path) as data:
+        assert data.row("SELECT count(x), max(x) FROM data") == (3, float("inf"))
+
+
+def truncated(path: Path) -> Path:
+    parquet(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    return path
+
+
+def middle_overwritten(path: Path) -> Path:
+    parquet(path, "SELECT random() AS a FROM range(50000)")
+    content = bytearray(path.read_bytes())
+    content[4:60000] = b"\0" * 59996
+    path.write_bytes(content)
+    return path
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: truncated(folder / "bad.parquet"),
+        lambda folder: middle_overwritten(folder / "bad.parquet"),
+        lambda folder: written(folder / "bad.parquet", ""),
+        lambda folder: written(folder / "bad.parquet", "this is no parquet file at all"),
+        lambda folder: written(folder / "bad.csv", "a,b\n1,2\n3,4,5\n6,7\n"),
+        lambda folder: written(folder / "bad.csv", "a,b\n1,2\n3\n"),
+        lambda folder: written(folder / "bad.csv", 'a,b\n1,"2\n3,4\n'),
+        lambda folder: written(folder / "bad.csv", ""),
+        lambda folder: written(folder / "bad.jsonl", '{"a": 1}\n{"a": \n'),
+        lambda folder: written(folder / "bad.jsonl", '{"a": 1}\n{"a": 2'),
+        lambda folder: folder / "bad.parquet",
+        lambda folder: str(folder / "bad-*.parquet"),
+        lambda folder: written(folder / "bad.xlsx", "?"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, make) -> None:
+    with pytest.raises(DataReadError, match=re.escape(str(tmp_path / "bad"))):
+        with open_data(make(tmp_path)) as data:
+            data.rows("SELECT count(*), max(COLUMNS(*)) FROM data")
+
+
+def test_two_formats_are_no_data_set(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet")
+    written(tmp_path / "a.csv", "a\n1\n")
+    with pytest.raises(DataReadError, match="several formats"):
+        find_files(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet")
+    path.chmod(0)
+    with pytest.raises(DataReadError, match="Permission denied"):
+        find_files(path)
+
+
+def test_a_file_that_changed_meanwhile_is_noticed(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet")
+    with open_data(path) as data:
+        parquet(path, "SELECT 1 AS a")
+        with pytest.raises(DataReadError, match="changed while it was read"):
+            data.files.need_unchanged()
+
+
+def test_what_is_written_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "out" / "rows.parquet"
+    with open_data(parquet(tmp_path / "a.parquet")) as data:
+        assert data.write_parquet("SELECT * FROM data WHERE a < 10", target) == 10
+        with pytest.raises(DataReadError):
+            data.write_parquet("SELECT ('x' || a)::INT FROM data", target)
+    assert [p.name for p in target.parent.iterdir()] == ["rows.parquet"]
+    assert len(seen(target)) == 10
+
+
+def test_more_than_the_memory_limit_spills(tmp_path: Path) -> None:
+    rows = "SELECT range AS a, md5(range::VARCHAR) AS b FROM range(1000000)"
+    path = parquet(tmp_path / "a.parquet", rows)
+    groups = "SELECT count(*) FROM (SELECT b FROM data GROUP BY b)"
+    with open_data(path, memory_limit="120MiB") as data:
+        assert data.row(groups) == (1_000_000,)
+
+
+PIECES = [
+    "a",
+    "b",
+    "é",
+    ".",
+    r"\d",
+    r"\w",
+    r"\s",
+    "[a-c]",
+    "[^b]",
+    r"[\d_]",
+    "(ab|c)",
+    "^",
+    "$",
+    "-",
+]
+patterns = st.lists(
+    st.tuples(st.sampled_from(PIECES), st.sampled_from(["", "*", "+", "?", "{2}", "*?"])),
+    max_size=4,
+).map(lambda parts: "".join(p + (q if p not in {"^", "$"} else "") for p, q in parts))
+texts = st.text(st.sampled_from("abcé1٣ \n\x85_-Z²"), max_size=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(patterns, st.lists(texts, min_size=1, max_size=5))
+def test_both_meanings_of_a_pattern_are_what_each_engine_says(
+    written: str, values: list[str]
+) -> None:
+    try:
+        pattern = translate(written)
+    except UnsupportedPatternError:
+        return
+    both = "SELECT regexp_matches(v, $1), regexp_matches(v, $2) FROM (SELECT unnest($3) AS v)"
+    found = duckdb.execute(both, [pattern.python, pattern.re2, values]).fetchall()
+    assert [row[0] for row in found] == [bool(re.search(written, v)) for v in values]
+    if pattern.certain:
+        assert all(python == re2 for python, re2 in found)
