@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator, Param
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import model_asset
@@ -148,8 +149,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         store_conn_id: str = _STORE,
         **kwargs: Any,
     ) -> None:
-        form = {"comment": Param(None, type=["null", "string"], title="Comment"), **(params or {})}
-        super().__init__(assigned_users=assigned_users, params=form, **kwargs)
+        super().__init__(assigned_users=assigned_users, params=_form(params or {}), **kwargs)
         self.evidence = evidence
         self.submitter = submitter
         self.project = project
@@ -302,6 +302,8 @@ class ModelPromoteOperator(BaseOperator):
         except (RegistryUnavailableError, StoreUnavailableError):
             raise  # Airflow tries again
         except AirflowAiError as error:
+            if error.facts.get("in_progress"):
+                raise
             raise AirflowFailException(str(error)) from error
         result: dict[str, Any] = {
             "model_name": order.model_name,
@@ -333,6 +335,14 @@ class ModelPromoteOperator(BaseOperator):
     def _add_outlet(self, asset: Asset) -> None:
         if asset not in self.outlets:
             self.outlets = [*self.outlets, asset]
+
+
+def _form(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the form's fields; Airflow hands over Param objects whose values hide them."""
+    comment = Param(None, type=["null", "string"], title="Comment", source="task")
+    if isinstance(params, ParamsDict):
+        return {"comment": comment, **{name: params.get_param(name) for name in params}}
+    return {"comment": comment, **params}
 
 
 def _refusal(result: dict[str, Any]) -> ModelGateError | None:

@@ -21,7 +21,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.schema import promotion_state
 
-CLAIM_LIMIT = timedelta(minutes=3)  # the registry calls of one move end well within
+CLAIM_LIMIT = timedelta(seconds=90)  # the three registry calls of one move end well within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,8 @@ class Promotions:
         raise PromotionConflictError(
             f"{standing.by} is moving {claim.model_name} right now: version "
             f"{standing.move.get('version')} to {standing.move.get('environment')}.",
-            remedy="Look at its outcome, then judge again.",
+            remedy="Try again when it is done.",
+            in_progress=True,
             winner=standing.by,
             version=standing.move.get("version"),
             environment=standing.move.get("environment"),

@@ -7,7 +7,7 @@ evidence names a group. Both models see the same resample (paired), which cancel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,17 +18,14 @@ from airflow_ai_provider.core.promotion.metrics import Array, NotMeasurableError
 FEWEST_GROUPS = 5
 _MATRIX_GROUPS = 400  # above, the pair counts of every two groups cost more than they save
 _MOST_UNDEFINED = 0.05
+_BLOCK_CELLS = 200_000  # counts that fit the cache
 
 _ROW_METRICS: dict[str, Callable[[Array, Array], Array]] = {
     "accuracy": metrics.row_accuracy,
     "brier": metrics.row_brier,
     "log_loss": metrics.row_log_loss,
 }
-_RANK_METRICS: dict[str, Callable[[Array, Array, Array | None], float]] = {
-    "average_precision": metrics.ranked_average_precision,
-    "roc_auc": metrics.ranked_auc,
-}
-COMPARABLE = (*sorted(_ROW_METRICS), *sorted(_RANK_METRICS))
+COMPARABLE = (*sorted(_ROW_METRICS), "average_precision", "roc_auc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +69,18 @@ def paired_interval(
         _statistic(metric, label, candidate, codes, groups),
         _statistic(metric, label, reference, codes, groups),
     )
-    whole = np.ones(groups)
-    differences = _resampled(pair, groups, resamples, np.random.default_rng(seed))
+    differences = np.concatenate(
+        [pair[0](drawn) - pair[1](drawn) for drawn in _draws(groups, resamples, seed)]
+    )
     defined = differences[np.isfinite(differences)]
     if len(defined) < (1 - _MOST_UNDEFINED) * resamples:
         raise NotMeasurableError(
             f"{resamples - len(defined)} of {resamples} resamples have only one class"
         )
+    whole = np.ones((1, groups))
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(
-        difference=float(pair[0](whole) - pair[1](whole)),
+        difference=float((pair[0](whole) - pair[1](whole))[0]),
         low=float(low),
         high=float(high),
         groups=groups,
@@ -89,45 +88,66 @@ def paired_interval(
     )
 
 
-_Statistic = Callable[[Array], float]
+_Statistic = Callable[[Array], Array]  # how often each group was drawn, per resample -> the metric
 
 
-def _resampled(
-    pair: tuple[_Statistic, _Statistic], groups: int, resamples: int, random: np.random.Generator
-) -> Array:
-    found = np.empty(resamples)
-    for place in range(resamples):
-        drawn = random.integers(0, groups, groups)
-        counts = np.bincount(drawn, minlength=groups).astype(np.float64)
-        found[place] = pair[0](counts) - pair[1](counts)
-    return found
+def _draws(groups: int, resamples: int, seed: int) -> Iterator[Array]:
+    """Yield blocks of resamples: each row says how often each group was drawn."""
+    random = np.random.default_rng(seed)
+    block = max(1, _BLOCK_CELLS // groups)
+    for start in range(0, resamples, block):
+        count = min(block, resamples - start)
+        drawn = random.integers(0, groups, (count, groups))
+        drawn += np.arange(count)[:, None] * groups
+        counts = np.bincount(drawn.ravel(), minlength=count * groups)
+        yield counts.reshape(count, groups).astype(np.float64)
 
 
 def _statistic(metric: str, label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
     """Return the metric as a function of how often each group was drawn."""
     if metric in _ROW_METRICS:
         return _mean_of(_ROW_METRICS[metric](label, score), codes, groups)
-    if metric == "roc_auc" and groups <= _MATRIX_GROUPS:
-        return _auc_of_pairs(label, score, codes, groups)
-    return _ranked(_RANK_METRICS[metric], label, score, codes)
+    if metric == "roc_auc":
+        made = _auc_of_pairs if groups <= _MATRIX_GROUPS else _auc_of_rows
+        return made(label, score, codes, groups)
+    return _ranked_precision(label, score, codes)
 
 
 def _mean_of(values: Array, codes: Array, groups: int) -> _Statistic:
     sums = np.bincount(codes, values, groups)
     sizes = np.bincount(codes, minlength=groups).astype(np.float64)
-    return lambda counts: float(counts @ sums / (counts @ sizes))
+    return lambda drawn: np.asarray((drawn @ sums) / (drawn @ sizes))
 
 
-def _ranked(
-    metric: Callable[[Array, Array, Array | None], float],
-    label: Array,
-    score: Array,
-    codes: Array,
-) -> _Statistic:
+def _ranked_precision(label: Array, score: Array, codes: Array) -> _Statistic:
     order = metrics.descending(score)
     ends = metrics.tie_ends(order, score)
     label, codes = label[order], codes[order]
-    return lambda counts: metric(label, ends, counts[codes])
+    return lambda drawn: np.array(
+        [metrics.ranked_average_precision(label, ends, counts[codes]) for counts in drawn]
+    )
+
+
+def _auc_of_rows(label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
+    """Return the AUC from the weight of the negative rows below each positive one."""
+    order = np.argsort(score, kind="stable")
+    positive, negative = order[label[order] == 1], order[label[order] == 0]
+    below = np.searchsorted(score[negative], score[positive], "left")
+    upto = np.searchsorted(score[negative], score[positive], "right")
+    positives, negatives = codes[positive], codes[negative]
+
+    def auc(drawn: Array) -> Array:
+        found = np.full(len(drawn), np.nan)
+        passed = np.zeros(len(negatives) + 1)
+        for place, counts in enumerate(drawn):
+            mine = counts[positives]
+            np.cumsum(counts[negatives], out=passed[1:])
+            pairs = mine.sum() * passed[-1]
+            if pairs > 0:
+                found[place] = mine @ (passed[below] + passed[upto]) / (2 * pairs)
+        return found
+
+    return auc
 
 
 def _auc_of_pairs(label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
@@ -147,8 +167,9 @@ def _auc_of_pairs(label: Array, score: Array, codes: Array, groups: int) -> _Sta
     positives = np.bincount(codes[positive], minlength=groups).astype(np.float64)
     negatives = np.bincount(codes[negative], minlength=groups).astype(np.float64)
 
-    def auc(counts: Array) -> float:
-        pairs = (counts @ positives) * (counts @ negatives)
-        return float(counts @ won @ counts / pairs) if pairs else float("nan")
+    def auc(drawn: Array) -> Array:
+        pairs = (drawn @ positives) * (drawn @ negatives)
+        wins = ((drawn @ won) * drawn).sum(axis=1)
+        return np.divide(wins, pairs, out=np.full_like(wins, np.nan), where=pairs > 0)
 
     return auc

@@ -118,7 +118,7 @@ def _criterion(place: int, item: Any) -> ModelCriterion:
     given = dict(item)
     kind = given.pop("kind", None)
     where = f"Criterion {place} ({given.get('name', kind)})"
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise CriteriaError(
             f"{where} has the unknown kind {kind!r}.", remedy=_suggest(kind, tuple(KINDS))
         )
@@ -126,7 +126,7 @@ def _criterion(place: int, item: Any) -> ModelCriterion:
     severity = _one_of(where, "severity", given.pop("severity", "fail"), SEVERITIES)
     options = _options(where, KINDS[kind], given)
     if given:
-        unknown = sorted(given)[0]
+        unknown = next(iter(given))
         known = (*KINDS[kind].texts, *KINDS[kind].limits, *options)
         raise CriteriaError(
             f"{where} has the unknown option {unknown!r}.", remedy=_suggest(unknown, known)

@@ -11,6 +11,8 @@ from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.store.ledger import Ledger
 
+_MOVES = {GateKind.PROMOTION.value, GateKind.ROLLBACK.value}
+
 
 def history(model_name: str, *, ledger: Ledger, at: datetime | None = None) -> list[dict[str, Any]]:
     """Return the intervals during which a version was in an environment, oldest first.
@@ -45,14 +47,11 @@ def holders(model_name: str, *, ledger: Ledger) -> dict[str, dict[str, Any]]:
 
 def moves(model_name: str, ledger: Ledger) -> list[GateRecord]:
     """Return the records of every move of the model, oldest first."""
-    prefix = version_subject(model_name, "")
-    found = [
+    return [
         record
-        for kind in (GateKind.PROMOTION, GateKind.ROLLBACK)
-        for record in ledger.search(kind=kind, subject_prefix=prefix)
-        if Verdict(record.verdict).lets_pass
+        for record in ledger.search(subject_prefix=version_subject(model_name, ""))
+        if record.kind in _MOVES and Verdict(record.verdict).lets_pass
     ]
-    return sorted(found, key=lambda record: datetime.fromisoformat(record.created_at))
 
 
 def check_aliases(

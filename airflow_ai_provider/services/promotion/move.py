@@ -13,7 +13,9 @@ by the reading back, or by ``check_aliases``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,11 +67,13 @@ def promote(
     decided_by: str = "promote",
     origin: Origin | None = None,
     path: EnvironmentPath = DEFAULT_PATH,
+    patience: float = 30.0,
 ) -> Promoted:
     """Move ``order.version`` into ``order.environment`` and put it on record, once per ``key``.
 
     ``moved_by`` names the promoter: the losers of a race are told so. ``decided_by`` stands in the
-    record when neither an approval nor an override names a person.
+    record when neither an approval nor an override names a person. ``patience`` is the seconds to
+    wait for another move of the same model to end.
 
     :raises PromotionError: a step would be skipped, or a decision is missing.
     :raises EvidenceError: the decision is about something else, or its evidence changed.
@@ -86,7 +90,7 @@ def promote(
         return there
     draft = _draft(order, clearance, moved_by, decided_by, origin or Origin())
     claim = Claim(model_name=order.model_name, key=key, by=moved_by, move=_as_move(order, draft))
-    resumed = promotions.claim(claim)
+    resumed = _claimed(claim, promotions, patience)
     try:
         _move_alias(order, clearance.expected, registry, ledger, resumed=resumed)
     except RegistryUnavailableError:
@@ -95,6 +99,19 @@ def promote(
         promotions.release(claim)
         raise
     return Promoted(record=promotions.complete(claim, draft), previous=clearance.expected)
+
+
+def _claimed(claim: Claim, promotions: Promotions, patience: float) -> bool:
+    """Take the row, waiting while another move is in progress; see ``Promotions.claim``."""
+    deadline = time.monotonic() + patience
+    pause = 0.02
+    while True:
+        with suppress(PromotionConflictError):
+            return promotions.claim(claim)
+        if time.monotonic() + pause > deadline:
+            return promotions.claim(claim)
+        time.sleep(pause)
+        pause = min(pause * 2, 1.0)
 
 
 def _move_alias(
