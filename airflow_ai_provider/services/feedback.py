@@ -76,7 +76,8 @@ class FeedbackService:
                                 model_name=model_name,
                                 not_after=not_after,
                             )
-                            good.add(row_of(record), weight=len(record.comment or ""))
+                            row = row_of(record)
+                            good.add(row, weight=sum(len(v) for v in row if type(v) is str))
                             continue
                         except FeedbackRecordError as error:
                             reason = error.message

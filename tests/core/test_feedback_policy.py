@@ -170,7 +170,6 @@ def test_a_policy_is_read_from_a_mapping() -> None:
         {"max_age_days": 60.5},
         {"max_age_days": True},
         {"min_feedback": None},
-        {"max_in_flight": 2},
         {"max_gap": None, "max_age_days": None},
         ["max_gap"],
         None,

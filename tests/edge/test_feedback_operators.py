@@ -1,4 +1,4 @@
-"""The feedback operators, sensor, trigger and command, on a real store."""
+"""The feedback operators, sensor and trigger, on a real store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from airflow_ai_provider import cli
 from airflow_ai_provider.assets import (
     decision_alias,
     feedback_alias,
@@ -305,34 +304,3 @@ def test_the_trigger_fires_when_the_records_are_there_and_not_too_soon(
     event = asyncio.run(meanwhile())
     assert event == {"model_name": MODEL, "partition": None, "records": 60}
     assert datetime.now(timezone.utc) > not_before
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
-    status = cli.main(["feedback", *arguments, "--json"])
-    return status, json.loads(capsys.readouterr().out)
-
-
-def test_the_command_ingests_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    url = f"sqlite:///{tmp_path / 'cli.db'}"
-    file = outcomes(tmp_path, 3, review=5)
-    status, counts = run(capsys, "ingest", file, "--map", "score=review", "--store", url)
-    assert (status, counts["read"], counts["stored"]) == (0, 3, 3)
-    status, counts = run(capsys, "ingest", file, file, "--map", "score=review", "--store", url)
-    assert (status, counts["read"], counts["duplicates"]) == (0, 6, 6)
-    status, totals = run(capsys, "status", "--store", url)
-    assert status == 0
-    assert (totals["stored"], totals["revised"], totals["quarantined"]) == (3, 0, 0)
-    assert totals["models"] == {MODEL: 3}
-    assert cli.main(["feedback", "status", "--store", url]) == 0
-    assert "3 stored" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "arguments", [["ingest", "/no/such/file"], ["ingest", "x", "--map", "score"], ["status"]]
-)
-def test_the_command_says_when_it_could_not_look(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
-    status, document = run(capsys, *arguments, "--store", f"sqlite:///{tmp_path / 'none.db'}")
-    assert status == 2
-    assert document["error"].endswith("Error")

@@ -20,7 +20,7 @@ CAUSES = ("calibration_gap", "champion_age")
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainPolicy:
-    """When to retrain.
+    """When to retrain; never while a retraining of the model is under way.
 
     :param max_gap: the calibration gap (observed rate minus mean score) that is still well; its
         interval must lie wholly beyond it, on either side. None: no cause.
@@ -28,14 +28,12 @@ class RetrainPolicy:
         window from which age is a cause. None: no cause.
     :param min_feedback: outcomes of the champion's predictions that the window must have.
     :param cooldown_days: days of data between the windows of two retrainings.
-    :param max_in_flight: retrainings of the model that may run at once; only 1 is known.
     """
 
     max_gap: float | None = 0.02
     max_age_days: int | None = 60
     min_feedback: int = 1
     cooldown_days: int = 0
-    max_in_flight: int = 1
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> RetrainPolicy:
@@ -67,8 +65,6 @@ class RetrainPolicy:
                 "The retrain policy names no cause to retrain.",
                 remedy="Give max_gap or max_age_days.",
             )
-        if policy.max_in_flight != 1:
-            raise RetrainPolicyError("max_in_flight must be 1: one retraining at a time.")
         return policy
 
 
