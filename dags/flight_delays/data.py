@@ -67,7 +67,7 @@ def partition_of(month: int | str) -> str:
 def month_of(partition: int | str) -> int:
     """``"2013-04"`` (or ``"flights/2013-04"``, ``"4"``, ``4``) -> ``4``."""
     text = str(partition).rpartition("/")[2].removeprefix(f"{YEAR}-")
-    if not text.isdigit() or not 1 <= int(text) <= 12:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 12:
         raise DataReadError(
             f"There is no month {partition!r} in the flights of {YEAR}.",
             remedy=f"Name a month from 1 to 12, or a partition such as '{YEAR}-04'.",
@@ -191,7 +191,12 @@ def _source(landing: Path) -> Path:
     target = landing.parent / "source" / f"flights-{YEAR}.parquet"
     if target.exists():
         return target
-    archive = source_folder() / "flights.csv.zip"
+    read_archive(source_folder() / "flights.csv.zip", target)
+    return target
+
+
+def read_archive(archive: Path, target: Path) -> None:
+    """Convert the package's archive of one CSV file to Parquet."""
     with TemporaryDirectory() as folder, connect() as connection:
         try:
             with ZipFile(archive) as opened:
@@ -204,7 +209,6 @@ def _source(landing: Path) -> Path:
             ) from error
         read = f"read_csv({quoted(csv)}, header=true, columns={FLIGHTS}, nullstr=['NA', ''])"
         write(connection, f"SELECT * FROM {read}", target)
-    return target
 
 
 def _spoil(connection: DuckDBPyConnection) -> None:

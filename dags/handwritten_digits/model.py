@@ -91,6 +91,7 @@ def train(
             params={"candidate": candidate, "seed": seed, "held_out": HELD_OUT},
             metrics=costs,
             tags={"candidate": candidate},
+            predict="predict",
         )
     target = Path(evaluations) / model_name / f"{candidate}-{logged.run_id}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +141,7 @@ def _split(path: Path) -> tuple[Any, Any]:
     from sklearn.model_selection import train_test_split
 
     rows = pandas.read_parquet(path)
+    rows = rows.astype({name: "float32" for name in rows if name != "label"})
     train_rows, held_out = train_test_split(
         rows, test_size=HELD_OUT, stratify=rows["label"], random_state=0
     )
