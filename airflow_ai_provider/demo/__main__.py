@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from airflow_ai_provider.core.errors import AirflowAiError
+from airflow_ai_provider.core.errors import AirflowAiError, DemoError
 from airflow_ai_provider.demo.airflow_home import (
     USERS,
     Home,
@@ -72,9 +72,13 @@ def _live(home: Home, processes: Processes, interrupts: Interrupts, *, temporary
         say=say,
         is_over=is_over,
     )
-    runs = life.run()
-    say("the life is over")
-    write_report(read_facts(gates, runs, people.answers), home.report)
+    try:
+        runs = life.run()
+        say("the life is over")
+        write_report(read_facts(gates, runs, people.answers), home.report)
+    except DemoError:
+        print("", *gate_table(gates.records()), sep="\n", flush=True)
+        raise
     print("", *gate_table(gates.records()), "", *addresses(home, temporary=temporary), sep="\n")
     if sys.stdin.isatty() and sys.stdout.isatty():
         _stay(servers, interrupts)

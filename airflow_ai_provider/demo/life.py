@@ -122,6 +122,9 @@ class Life:
 
     def _tell(self, runs: Iterable[dict[str, Any]]) -> None:
         now = time.monotonic()
+        for sentence in self._gates.news():
+            self._seen.news_at = now
+            self._say(sentence)
         for run in runs:
             key = (run["dag_id"], run["dag_run_id"])
             if run["state"] in _LIVE:
@@ -131,9 +134,6 @@ class Life:
                 self._seen.news_at = now
                 if run["state"] != "queued":
                     self._say(f"{run['dag_id']}: {run['state']}{_why(run)}")
-        for sentence in self._gates.news():
-            self._seen.news_at = now
-            self._say(sentence)
         if now - max(self._seen.news_at, self._seen.told_at) > self._limits.patience:
             self._seen.told_at = now
             self._say(f"waiting for {self._waited_for()}")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from flight_delays import data
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ai_provider.core.errors import DataReadError
+from flight_delays import data
 
 JUNE = 28_243
 DEFECTS = """

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from flight_delays import data, features, timetable
 
 from airflow_ai_provider.core.errors import DataReadError
+from flight_delays import data, features, timetable
 
 if TYPE_CHECKING:
     import duckdb

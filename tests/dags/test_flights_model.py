@@ -10,10 +10,10 @@ from typing import Any
 
 import duckdb
 import pytest
-from flight_delays import data, features, model, scoring
-from handwritten_digits import model as digits
 
 from airflow_ai_provider.core.errors import DataReadError, EvidenceError
+from flight_delays import data, features, model, scoring
+from handwritten_digits import model as digits
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

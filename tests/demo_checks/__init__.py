@@ -1,0 +1,3 @@
+"""What must hold of a finished demo, one module per capability."""
+
+from __future__ import annotations
