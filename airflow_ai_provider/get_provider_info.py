@@ -99,6 +99,20 @@ def _connection_types() -> list[dict[str, Any]]:
                     "description": "Bearer token, instead of user and password.",
                     "schema": {"type": ["string", "null"], "format": "password"},
                 },
+                "ca_file": {
+                    "label": "CA file",
+                    "description": "Path of the certificates that the server is checked against.",
+                    "schema": {"type": ["string", "null"]},
+                },
+                "verify_tls": {
+                    "label": "Check the server's certificate",
+                    "schema": {"type": ["boolean", "null"], "default": True},
+                },
+                "timeout": {
+                    "label": "Timeout",
+                    "description": "Seconds to wait for an answer.",
+                    "schema": {"type": ["number", "null"], "default": 10, "minimum": 1},
+                },
             },
         },
     ]

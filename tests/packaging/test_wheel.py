@@ -65,6 +65,24 @@ def test_airflow_lists_the_provider_the_plugin_and_the_connection_types(home: Pa
     assert {"ai_store", "mlflow"} <= {hook["connection_type"] for hook in hooks}
 
 
+FORMS = """
+import json
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+found = {h.connection_type: sorted(h.extra_fields or {}) for h in HookMetaService.hook_meta_data()}
+print("RESULT" + json.dumps({name: found[name] for name in ("ai_store", "mlflow")}))
+"""
+
+
+def test_each_connection_type_has_its_form(home: Path) -> None:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW") and k != "PYTHONPATH"}
+    env["AIRFLOW_HOME"] = str(home / "airflow")
+    printed = run(home / "venv/bin/python", "-c", FORMS, env=env)
+    (line,) = [line for line in printed.splitlines() if line.startswith("RESULT")]
+    forms = json.loads(line.removeprefix("RESULT"))
+    assert forms["ai_store"] == ["url"]
+    assert {"registry_uri", "token", "timeout"} <= set(forms["mlflow"])
+
+
 def test_the_script_answers_without_an_airflow_home(home: Path, tmp_path: Path) -> None:
     script = home / "venv/bin/airflow-ai"
     url = f"sqlite:///{tmp_path / 'a.db'}"
