@@ -12,7 +12,6 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.core.errors import GpuRequestError
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
-from airflow_ai_provider.triggers.gpu import GpuLeaseTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -126,6 +125,8 @@ class GpuPythonOperator(PythonOperator):
         return self.execute(context)  # whole, so that what a subclass adds to it happens too
 
     def _wait(self, ticket: Ticket) -> NoReturn:
+        from airflow_ai_provider.triggers.gpu import GpuLeaseTrigger
+
         now = time.time()
         deadline = self._deadline
         if deadline is None and ticket.request.max_wait is not None:

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from airflow_ai_provider.core.errors import AirflowAiError, LeaseLostError
+from airflow_ai_provider.core.errors import AirflowAiError, LeaseLostError, StoreNotFoundError
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process
 from airflow_ai_provider.core.gpu.states import LeaseState
 
 log = logging.getLogger("airflow_ai_provider.keeper")
 
-SCAN_EVERY = 0.5  # seconds between looks at what holders started
+SCAN_EVERY = 1.0  # seconds between looks at what holders started
 END_EVERY = 0.2  # seconds between looks at what an ended holder left
 GRACE = 0.5  # seconds that it has to end by itself
 GRACE_OF_LIVING = 5.0  # the same, when the holder released and lives on
@@ -214,6 +214,8 @@ class Keeper:
                 self.leases.release(kept.id, kept.fence, reason=kept.reason)
             except LeaseLostError:
                 log.info("lease %s was released by another", kept.id)
+            except (StoreNotFoundError, FileNotFoundError):
+                log.warning("lease %s: the store is gone, and so is the lease", kept.id)
             else:
                 log.info("lease %s is released", kept.id)
             self.kept.pop(kept.id, None)
@@ -253,7 +255,10 @@ class Keeper:
     def _guarded(self, action: Callable[[], None], now: float) -> None:
         try:
             action()
-        except AirflowAiError as error:  # the store may answer again: holders still need care
+        except (
+            AirflowAiError,
+            OSError,
+        ) as error:  # the store may answer again: holders still need care
             log.warning("%s: %s", type(error).__name__, error)
             self._rest_until = now + REST
             self._next_tick = min(self._next_tick or now, self._rest_until)

@@ -63,7 +63,7 @@ def start_child(kind: str) -> int:
 def hold_with_child(kind: str) -> None:
     with gpu_lease() as lease:
         child = start_child(kind)
-        time.sleep(1.5)  # long enough for the keeper to see what was only forked
+        time.sleep(2.5)  # long enough for the keeper to see what was only forked
         say("held", lease, child=child)
         time.sleep(60)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from airflow_ai_provider.core.errors import StoreUnavailableError
+from airflow_ai_provider.core.errors import StoreNotFoundError, StoreUnavailableError
 from airflow_ai_provider.core.gpu.lease import Host, LeaseRecord, Process, Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState
@@ -208,6 +208,22 @@ def test_a_store_that_does_not_answer_is_asked_again() -> None:
     away = False
     scene.run(20)
     assert scene.states == []
+
+
+def test_a_store_that_is_gone_keeps_no_keeper() -> None:
+    scene = Scene()
+    lease = scene.lease()
+
+    def open_leases() -> GpuStore:
+        raise StoreNotFoundError("There is no store.")
+
+    scene.keeper = Keeper(open_leases, scene.processes, ttl=60, uid=0)
+    scene.keeper.hold(lease.id, lease.fence, HOLDER)
+    scene.run(20)
+    assert list(scene.keeper.kept) == [lease.id]
+    scene.die(lease)
+    scene.run(5)
+    assert scene.keeper.kept == {}
 
 
 def test_short_leases_never_open_the_store() -> None:

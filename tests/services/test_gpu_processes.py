@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -252,11 +253,7 @@ def overlaps(events: list[dict[str, Any]]) -> list[Any]:
     found = []
     for name, intervals in by_device.items():
         intervals.sort()
-        found += [
-            (name, one, other)
-            for one, other in zip(intervals, intervals[1:], strict=False)
-            if other[0] < one[1]
-        ]
+        found += [(name, one, other) for one, other in pairwise(intervals) if other[0] < one[1]]
     return found
 
 
