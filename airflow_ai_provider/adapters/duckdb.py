@@ -6,6 +6,7 @@ import glob
 import hashlib
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -154,7 +155,8 @@ class DuckDBData:
 
     def frame(self) -> Any:
         """Return the whole data as a pandas frame, in the order of the files."""
-        with _reading(self.files):
+        with _reading(self.files), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # DuckDB's own use of pandas
             return self._connection.execute(f"SELECT * FROM {RELATION}").df()  # noqa: S608
 
     def add_numbers(self, name: str, numbers: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -105,10 +106,11 @@ def written(path: Path, text: str) -> Path:
         lambda folder: written(folder / "bad.xlsx", "?"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, make) -> None:
-    with pytest.raises(DataReadError, match=re.escape(str(tmp_path / "bad"))):
-        with open_data(make(tmp_path)) as data:
-            data.rows("SELECT count(*), max(COLUMNS(*)) FROM data")
+def test_what_cannot_be_read_is_named(tmp_path: Path, make: Callable[[Path], Path | str]) -> None:
+    path = make(tmp_path)
+    named = re.escape(str(tmp_path / "bad"))
+    with pytest.raises(DataReadError, match=named), open_data(path) as data:
+        data.rows("SELECT count(*), max(COLUMNS(*)) FROM data")
 
 
 def test_two_formats_are_no_data_set(tmp_path: Path) -> None:
