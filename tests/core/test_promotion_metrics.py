@@ -33,25 +33,6 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(found):
     assert metrics.roc_auc(label, score) == pytest.approx(share)
 
 
-@given(rows, st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
-def test_whole_weights_are_repeated_rows(found, times):
-    label, score = columns(found)
-    order = metrics.descending(score)
-    ends = metrics.tie_ends(order, score)
-    weight = np.arange(len(label), dtype=float) % (times + 1)
-    repeated = np.repeat(np.arange(len(label)), weight.astype(int))
-    for weighted, plain in (
-        (metrics.ranked_auc, metrics.roc_auc),
-        (metrics.ranked_average_precision, metrics.average_precision),
-    ):
-        mine = weighted(label[order], ends, weight[order])
-        if len(set(label[repeated])) == 2:
-            assert mine == pytest.approx(plain(label[repeated], score[repeated]))
-        elif not label[repeated].any():
-            assert math.isnan(mine)
-
-
 def test_known_values():
     label = np.array([0, 0, 1, 1])
     score = np.array([0.1, 0.4, 0.35, 0.8])

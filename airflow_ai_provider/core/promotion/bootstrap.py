@@ -110,7 +110,7 @@ def _statistic(metric: str, label: Array, score: Array, codes: Array, groups: in
     if metric == "roc_auc":
         made = _auc_of_pairs if groups <= _MATRIX_GROUPS else _auc_of_rows
         return made(label, score, codes, groups)
-    return _ranked_precision(label, score, codes)
+    return _precision_of_rows(label, score, codes, groups)
 
 
 def _mean_of(values: Array, codes: Array, groups: int) -> _Statistic:
@@ -119,35 +119,54 @@ def _mean_of(values: Array, codes: Array, groups: int) -> _Statistic:
     return lambda drawn: np.asarray((drawn @ sums) / (drawn @ sizes))
 
 
-def _ranked_precision(label: Array, score: Array, codes: Array) -> _Statistic:
-    order = metrics.descending(score)
-    ends = metrics.tie_ends(order, score)
-    label, codes = label[order], codes[order]
-    return lambda drawn: np.array(
-        [metrics.ranked_average_precision(label, ends, counts[codes]) for counts in drawn]
-    )
-
-
 def _auc_of_rows(label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
     """Return the AUC from the weight of the negative rows below each positive one."""
-    order = np.argsort(score, kind="stable")
-    positive, negative = order[label[order] == 1], order[label[order] == 0]
+    positive, negative = _ascending(label, score)
     below = np.searchsorted(score[negative], score[positive], "left")
     upto = np.searchsorted(score[negative], score[positive], "right")
-    positives, negatives = codes[positive], codes[negative]
 
-    def auc(drawn: Array) -> Array:
-        found = np.full(len(drawn), np.nan)
-        passed = np.zeros(len(negatives) + 1)
+    def auc(mine: Array, others: Array) -> float:
+        pairs = mine.sum() * others[-1]
+        return mine @ (others[below] + others[upto]) / (2 * pairs) if pairs else np.nan
+
+    return _weighed(auc, codes[positive], codes[negative])
+
+
+def _precision_of_rows(label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
+    """Return the average precision from the weights above each positive row, ties included."""
+    positive, negative = (rows[::-1] for rows in _ascending(label, score))
+    first = np.searchsorted(-score[positive], -score[positive], "right") - 1
+    over = np.searchsorted(-score[negative], -score[positive], "right")
+
+    def precision(mine: Array, others: Array) -> float:
+        right = np.cumsum(mine)[first]
+        seen = right + others[over]
+        parts = np.divide(right, seen, out=np.zeros_like(right), where=seen > 0)
+        return mine @ parts / mine.sum() if mine.any() else np.nan
+
+    return _weighed(precision, codes[positive], codes[negative])
+
+
+def _ascending(label: Array, score: Array) -> tuple[Array, Array]:
+    """Return the positive and the negative rows, each from the lowest score to the highest."""
+    order = np.argsort(score, kind="stable")
+    return order[label[order] == 1], order[label[order] == 0]
+
+
+def _weighed(
+    metric: Callable[[Array, Array], float], positive: Array, negative: Array
+) -> _Statistic:
+    """Return ``metric`` of positive rows' weights and of negative rows' cumulated ones."""
+
+    def statistic(drawn: Array) -> Array:
+        found = np.empty(len(drawn))
+        passed = np.zeros(len(negative) + 1)
         for place, counts in enumerate(drawn):
-            mine = counts[positives]
-            np.cumsum(counts[negatives], out=passed[1:])
-            pairs = mine.sum() * passed[-1]
-            if pairs > 0:
-                found[place] = mine @ (passed[below] + passed[upto]) / (2 * pairs)
+            np.cumsum(counts[negative], out=passed[1:])
+            found[place] = metric(counts[positive], passed)
         return found
 
-    return auc
+    return statistic
 
 
 def _auc_of_pairs(label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
@@ -170,6 +189,6 @@ def _auc_of_pairs(label: Array, score: Array, codes: Array, groups: int) -> _Sta
     def auc(drawn: Array) -> Array:
         pairs = (drawn @ positives) * (drawn @ negatives)
         wins = ((drawn @ won) * drawn).sum(axis=1)
-        return np.divide(wins, pairs, out=np.full_like(wins, np.nan), where=pairs > 0)
+        return np.asarray(np.divide(wins, pairs, out=np.full_like(wins, np.nan), where=pairs > 0))
 
     return auc

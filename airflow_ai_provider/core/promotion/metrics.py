@@ -23,16 +23,17 @@ class NotMeasurableError(ValueError):
 
 def roc_auc(label: Array, score: Array) -> float:
     """Return the area under the ROC curve: how often a positive row outranks a negative one."""
-    label, score = probabilities(label, score)
-    ends = tie_ends(order := descending(score), score)
-    return ranked_auc(label[order], ends, None)
+    positives, negatives = _cumulated(*probabilities(label, score))
+    heights = (positives + np.concatenate(([0.0], positives[:-1]))) / 2
+    widths = np.diff(negatives, prepend=0.0)
+    return float(heights @ widths / (positives[-1] * negatives[-1]))
 
 
 def average_precision(label: Array, score: Array) -> float:
     """Return the average precision: the step-wise area under precision over recall."""
-    label, score = probabilities(label, score)
-    ends = tie_ends(order := descending(score), score)
-    return ranked_average_precision(label[order], ends, None)
+    positives, negatives = _cumulated(*probabilities(label, score))
+    precision = positives / (positives + negatives)
+    return float(precision @ np.diff(positives, prepend=0.0) / positives[-1])
 
 
 def log_loss(label: Array, score: Array) -> float:
@@ -124,40 +125,10 @@ def row_accuracy(label: Array, score: Array) -> Array:
     return np.asarray(guess == label, dtype=np.float64)
 
 
-def descending(score: Array) -> Array:
-    """Return the order of the rows from the highest score to the lowest."""
-    return np.argsort(-score, kind="stable")
-
-
-def tie_ends(order: Array, score: Array) -> Array:
-    """Return where each run of equal scores ends in ``order``."""
+def _cumulated(label: Array, score: Array) -> tuple[Array, Array]:
+    """Return how many positive and negative rows score at least each score, the highest first."""
+    order = np.argsort(-score, kind="stable")
     ordered = score[order]
-    return np.asarray(np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1))
-
-
-def ranked_auc(label: Array, ends: Array, weight: Array | None) -> float:
-    """Return the AUC of rows in descending order of score; NaN when a class weighs nothing."""
-    positives, negatives = _cumulated(label, ends, weight)
-    if positives[-1] == 0 or negatives[-1] == 0:
-        return float("nan")
-    heights = (positives + np.concatenate(([0.0], positives[:-1]))) / 2
-    widths = np.diff(negatives, prepend=0.0)
-    return float(heights @ widths / (positives[-1] * negatives[-1]))
-
-
-def ranked_average_precision(label: Array, ends: Array, weight: Array | None) -> float:
-    """Return the average precision of rows in descending order of score; NaN with no positives."""
-    positives, negatives = _cumulated(label, ends, weight)
-    if positives[-1] == 0:
-        return float("nan")
-    seen = positives + negatives
-    precision = np.divide(positives, seen, out=np.zeros_like(seen), where=seen > 0)
-    return float(precision @ np.diff(positives, prepend=0.0) / positives[-1])
-
-
-def _cumulated(label: Array, ends: Array, weight: Array | None) -> tuple[Array, Array]:
-    if weight is None:
-        positives = np.cumsum(label)[ends]
-        return positives, (ends + 1) - positives
-    positives = np.cumsum(label * weight)[ends]
-    return positives, np.cumsum(weight)[ends] - positives
+    ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+    positives = np.cumsum(label[order])[ends]
+    return positives, (ends + 1) - positives
