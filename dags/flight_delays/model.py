@@ -106,6 +106,7 @@ def train(
     months = sorted(map(month_of, train_months))
     inputs = list(CANDIDATES.get(candidate, ()))
     model = make(candidate, seed)
+    tracking.require_server(tracking_uri)
     with tracking.one_thread():
         rows = _arrived(months, landing, features)
         start = time.process_time()

@@ -63,6 +63,7 @@ def train(
     same for every candidate and seed.
     """
     model = make(candidate, seed)
+    tracking.require_server(tracking_uri)
     path = Path(landing) / "digits" / "digits.parquet"
     if not path.is_file():
         raise DataReadError(
