@@ -5,6 +5,7 @@
     load_model(model_uri, tracking_uri) -> the scikit-learn model
     latency_ms(predict, inputs) -> float          95th percentile for 1,000 rows
     size_bytes(model) -> int                      what it takes on disk
+    require_server(tracking_uri)                  a typed error when MLflow does not answer
     lease() -> "<id>:<fence>" of the GPU lease that this process runs under, or None
     code_digest(module) -> SHA-256 of the source files beside a module
     one_thread()                                      context: no numeric library takes more
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_ai_provider.core.errors import RegistryUnavailableError
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -35,6 +38,29 @@ class Logged:
 
     run_id: str
     model_uri: str
+
+
+def require_server(tracking_uri: str, patience: float = 10.0) -> None:
+    """Raise a :class:`RegistryUnavailableError` when no MLflow server answers there.
+
+    Ask before an hour of training, not after: MLflow's own client tries for minutes. A URI that
+    names no server (``sqlite:///...``) is not asked.
+    """
+    if not tracking_uri.startswith(("http://", "https://")):
+        return
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    try:
+        urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=patience).close()  # noqa: S310
+    except HTTPError:
+        return  # it answers; what it says to our requests is MLflow's to tell
+    except OSError as error:
+        raise RegistryUnavailableError(
+            f"MLflow does not answer at {tracking_uri}: {error}.",
+            remedy="Start the MLflow server, or correct the address, and run the task again.",
+            tracking_uri=tracking_uri,
+        ) from error
 
 
 def lease() -> str | None:
@@ -94,6 +120,7 @@ def log_candidate(
     import mlflow.sklearn
     from mlflow.models import infer_signature
 
+    require_server(tracking_uri)
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_experiment(experiment)
     example = inputs.head(100)
@@ -126,6 +153,8 @@ def log_results(
 
 def load_model(model_uri: str, tracking_uri: str) -> Any:
     """The model behind ``models:/NAME/VERSION``, ``models:/m-...`` or ``runs:/RUN/model``."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # it fills task logs
+    require_server(tracking_uri)
     import mlflow
     import mlflow.sklearn
 

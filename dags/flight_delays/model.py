@@ -103,22 +103,15 @@ def train(
 
     ``gates`` are the ids of the data gate's records that let the training months pass.
     """
-    months = sorted(map(month_of, train_months))
-    inputs = list(CANDIDATES.get(candidate, ()))
-    model = make(candidate, seed)
+    model, months = make(candidate, seed), sorted(map(month_of, train_months))
+    partitions = [f"{DATASET}/{partition_of(month)}" for month in months]
+    tracking.require_server(tracking_uri)
     with tracking.one_thread():
-        rows = _arrived(months, landing, features)
-        start = time.process_time()
-        model.fit(rows[inputs], rows["label"])
-        costs = {
-            "train_cpu_s": round(time.process_time() - start, 2),
-            "p95_ms_per_1000": tracking.latency_ms(model.predict_proba, rows[inputs]),
-            "size_bytes": tracking.size_bytes(model),
-        }
-        partitions = [f"{DATASET}/{partition_of(month)}" for month in months]
+        rows = _arrived(load(months, landing, features))
+        costs = _fit(model, rows, list(CANDIDATES[candidate]))
         logged = tracking.log_candidate(
             model,
-            rows[inputs],
+            rows[list(model.feature_names_in_)],
             tracking_uri=tracking_uri,
             experiment=model_name,
             run_name=f"{candidate} {partition_of(months[0])}..{partition_of(months[-1])}",
@@ -146,10 +139,26 @@ def train(
     }
     if judge_month is None:
         return evidence
-    places = {"landing": landing, "features": features, "evaluations": evaluations}
     return evaluate(
-        evidence, judge_month=judge_month, tracking_uri=tracking_uri, model=model, **places
+        evidence,
+        judge_month=judge_month,
+        landing=landing,
+        features=features,
+        evaluations=evaluations,
+        tracking_uri=tracking_uri,
+        model=model,
     )
+
+
+def _fit(model: Pipeline, rows: DataFrame, inputs: list[str]) -> dict[str, float]:
+    """Train ``model`` and return what it cost."""
+    start = time.process_time()
+    model.fit(rows[inputs], rows["label"])
+    return {
+        "train_cpu_s": round(time.process_time() - start, 2),
+        "p95_ms_per_1000": tracking.latency_ms(model.predict_proba, rows[inputs]),
+        "size_bytes": tracking.size_bytes(model),
+    }
 
 
 def evaluate(
@@ -167,9 +176,8 @@ def evaluate(
 
     Only flights that arrived are judged; how many did is ``data.coverage``.
     """
-    month = month_of(judge_month)
-    trained = [month_of(partition) for partition in evidence["training"]["partitions"]]
-    if month in trained:
+    month, trained = month_of(judge_month), evidence["training"]["partitions"]
+    if month in map(month_of, trained):
         raise EvidenceError(
             f"{evidence['candidate']} was trained on {partition_of(month)}.",
             remedy="Judge it on a later month.",
@@ -177,24 +185,17 @@ def evaluate(
         )
     with tracking.one_thread():
         delivered = load([month], landing, features)
-        rows = delivered[delivered["label"].notna()].astype({"label": "int64"})
+        rows = _arrived(delivered)
         model = model or tracking.load_model(evidence["model_uri"], tracking_uri)
         rows["score"] = probabilities(model, rows)
         if champion is None:
-            rows["reference"] = baseline(_arrived(trained, landing, features), rows)
+            rows["reference"] = baseline(_arrived(load(trained, landing, features)), rows)
         else:
             uri = f"models:/{evidence['model_name']}/{champion['version']}"
             rows["reference"] = probabilities(tracking.load_model(uri, tracking_uri), rows)
     name = f"{evidence['candidate']}-{evidence['run_id']}.parquet"
     target = Path(evaluations) / evidence["model_name"] / partition_of(month) / name
-    with connect() as connection:
-        connection.register("judged", rows)
-        write(
-            connection,
-            "SELECT flight_id, day::DATE AS day, carrier, origin, label, score, reference"
-            " FROM judged",
-            target,
-        )
+    _keep(rows, target)
     tracking.log_results(
         evidence["run_id"],
         tracking_uri=tracking_uri,
@@ -219,6 +220,21 @@ def evaluate(
             "coverage": round(len(rows) / len(delivered), 4),
         },
     }
+
+
+def _arrived(rows: DataFrame) -> DataFrame:
+    return rows[rows["label"].notna()].astype({"label": "int64"})
+
+
+def _keep(rows: DataFrame, target: Path) -> None:
+    with connect() as connection:
+        connection.register("judged", rows)
+        write(
+            connection,
+            "SELECT flight_id, day::DATE AS day, carrier, origin, label, score, reference"
+            " FROM judged",
+            target,
+        )
 
 
 def probabilities(model: Pipeline, rows: DataFrame) -> ndarray:
@@ -246,8 +262,3 @@ def metrics(rows: DataFrame, score: str, prefix: str = "") -> dict[str, float]:
         f"{prefix}log_loss": float(log_loss(label, rows[score])),
         f"{prefix}ece": float((bins["label"] - bins[score]).abs().mean()),
     }
-
-
-def _arrived(months: Sequence[int], landing: str | Path, features: str | Path) -> DataFrame:
-    rows = load(months, landing, features)
-    return rows[rows["label"].notna()].astype({"label": "int64"})

@@ -23,6 +23,7 @@ from airflow_ai_provider.core.errors import DataReadError, EvidenceError
 from experiments import tracking
 
 if TYPE_CHECKING:
+    from pandas import DataFrame, Series
     from sklearn.pipeline import Pipeline
 
 MODEL_NAME = "handwritten_digits"
@@ -63,23 +64,12 @@ def train(
     same for every candidate and seed.
     """
     model = make(candidate, seed)
+    tracking.require_server(tracking_uri)
     path = Path(landing) / "digits" / "digits.parquet"
-    if not path.is_file():
-        raise DataReadError(
-            f"{path} has not been delivered.",
-            remedy="Deliver it first: flight_delays.data.ensure_history(landing).",
-            path=str(path),
-        )
+    train_rows, held_out = _split(path)
+    inputs = [name for name in train_rows if name.startswith("pixel_")]
     with tracking.one_thread():
-        train_rows, held_out = _split(path)
-        inputs = [name for name in train_rows if name.startswith("pixel_")]
-        start = time.process_time()
-        model.fit(train_rows[inputs], train_rows["label"])
-        costs = {
-            "train_cpu_s": round(time.process_time() - start, 3),
-            "p95_ms_per_1000": tracking.latency_ms(model.predict, held_out[inputs]),
-            "size_bytes": tracking.size_bytes(model),
-        }
+        costs = _fit(model, train_rows[inputs], train_rows["label"])
         held_out["prediction"] = model.predict(held_out[inputs])
         held_out["reference"] = train_rows["label"].mode()[0]
         logged = tracking.log_candidate(
@@ -96,17 +86,16 @@ def train(
     target = Path(evaluations) / model_name / f"{candidate}-{logged.run_id}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
     held_out[["label", "prediction", "reference"]].to_parquet(target, index=False)
-    hits = {name: held_out["label"] == held_out[name] for name in ("prediction", "reference")}
+    right = {name: held_out["label"] == held_out[name] for name in ("prediction", "reference")}
     tracking.log_results(
         logged.run_id,
         tracking_uri=tracking_uri,
         metrics={
-            "accuracy": float(hits["prediction"].mean()),
-            "reference_accuracy": float(hits["reference"].mean()),
+            "accuracy": float(right["prediction"].mean()),
+            "reference_accuracy": float(right["reference"].mean()),
         },
         files=[target],
     )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return {
         "model_name": model_name,
         "run_id": logged.run_id,
@@ -121,7 +110,12 @@ def train(
         "reference_version": None,
         "group": None,
         "slices": [],
-        "data": {"name": PARTITION, "own": False, "digest": digest, "rows": len(held_out)},
+        "data": {
+            "name": PARTITION,
+            "own": False,
+            "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "rows": len(held_out),
+        },
         "training": {
             "partitions": [PARTITION],
             "through": None,
@@ -135,11 +129,31 @@ def train(
     }
 
 
-def _split(path: Path) -> tuple[Any, Any]:
-    """The rows to train on and those held out, every digit in the same share of both."""
+def _fit(model: Pipeline, inputs: DataFrame, labels: Series) -> dict[str, float]:
+    """Train ``model`` and return what it cost."""
+    start = time.process_time()
+    model.fit(inputs, labels)
+    return {
+        "train_cpu_s": round(time.process_time() - start, 3),
+        "p95_ms_per_1000": tracking.latency_ms(model.predict, inputs),
+        "size_bytes": tracking.size_bytes(model),
+    }
+
+
+def _split(path: Path) -> tuple[DataFrame, DataFrame]:
+    """The rows to train on and those held out, every digit in the same share of both.
+
+    :raises DataReadError: the digits have not been delivered.
+    """
     import pandas
     from sklearn.model_selection import train_test_split
 
+    if not path.is_file():
+        raise DataReadError(
+            f"{path} has not been delivered.",
+            remedy="Deliver it first: flight_delays.data.ensure_history(landing).",
+            path=str(path),
+        )
     rows = pandas.read_parquet(path)
     rows = rows.astype({name: "float32" for name in rows if name != "label"})
     train_rows, held_out = train_test_split(

@@ -74,6 +74,17 @@ def test_a_window_counts_what_a_person_would_count(
     assert march.execute(found, [asked]).fetchone() == pytest.approx(counted)
 
 
+def test_the_aircraft_had_landed_an_hour_before_it_leaves_again(
+    march: duckdb.DuckDBPyConnection,
+) -> None:
+    query = """SELECT count(previous_ground_minutes) / count(*), min(previous_ground_minutes),
+        max(previous_ground_minutes) FROM march"""
+    share, shortest, longest = march.execute(query).fetchone() or (0, 0, 0)
+    assert 0.3 < share < 0.45
+    assert 60 <= shortest < 70
+    assert 890 < longest <= 15 * 60
+
+
 # Everything recorded after the moment is made wrong: flights that had not left are cancelled or
 # leave hours later, flights in the air land hours later, the weather turns absurd.
 LATER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from airflow_ai_provider.core.errors import DataReadError, EvidenceError
+from airflow_ai_provider.core.errors import DataReadError, EvidenceError, RegistryUnavailableError
 from flight_delays import data, features, model, scoring
 from handwritten_digits import model as digits
 
@@ -207,3 +208,12 @@ def test_the_digits_beat_the_most_frequent_class_on_public_data(
 def test_an_unknown_candidate_is_refused_before_anything_is_read(places: dict[str, Any]) -> None:
     with pytest.raises(EvidenceError, match="boosting"):
         model.train("forest", train_months=[1], **places)
+
+
+def test_an_mlflow_that_does_not_answer_is_said_before_the_training(places: dict[str, Any]) -> None:
+    with socket.socket() as taken:  # bound, not listening: nobody answers there
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RegistryUnavailableError, match="does not answer") as refused:
+            model.train("boosting", train_months=[1], **{**places, "tracking_uri": uri})
+    assert uri in str(refused.value)
