@@ -66,6 +66,14 @@ def find_files(path: str | os.PathLike[str]) -> DataFiles:
     :raises DataReadError: there is none, its format is unknown, or it may not be read.
     """
     shown = os.fspath(path)
+    try:
+        return _found(shown)
+    except OSError as error:  # a folder or file without permission, a device that fails
+        named = str(error.filename or shown)
+        raise _unreadable(named, error.strerror or str(error), "Check its permissions.") from error
+
+
+def _found(shown: str) -> DataFiles:
     files = _matching(shown)
     if not files:
         raise _unreadable(shown, "there is no such file", "Check the path, and whether it arrived.")
@@ -121,12 +129,9 @@ def _digest(files: Sequence[Path]) -> str:
     each = []
     for file in files:
         running = hashlib.sha256()
-        try:
-            with file.open("rb") as stream:
-                while block := stream.read(_BLOCK):
-                    running.update(block)
-        except OSError as error:
-            raise _unreadable(str(file), error.strerror or str(error), "Check it.") from error
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                running.update(block)
         each.append((file.name, running.hexdigest()))
     if len(each) == 1:
         return each[0][1]

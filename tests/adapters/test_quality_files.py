@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,12 +121,34 @@ def test_two_formats_are_no_data_set(tmp_path: Path) -> None:
         find_files(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    path = parquet(tmp_path / "a.parquet")
-    path.chmod(0)
-    with pytest.raises(DataReadError, match="Permission denied"):
-        find_files(path)
+def said_to_nobody(path: Path) -> str:
+    """What a process without any privilege is told about ``path``."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            find_files(path)
+        except BaseException as error:  # noqa: BLE001 - the child only tells
+            os.write(writer, f"{type(error).__name__}: {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as told:
+        return told.read()
+
+
+@pytest.mark.parametrize("closed", ["folder", "file"])
+def test_what_may_not_be_read_is_named(closed: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = parquet(Path(folder) / "a.parquet")
+        Path(folder).chmod(0o755)
+        (path if closed == "file" else Path(folder)).chmod(0)
+        said = said_to_nobody(path)
+        Path(folder).chmod(0o755)
+    assert said.startswith(f"DataReadError: Cannot read {path}: Permission denied")
 
 
 def test_a_file_that_changed_meanwhile_is_noticed(tmp_path: Path) -> None:
