@@ -132,7 +132,7 @@ def _champion(champion: Champion | None) -> Criterion:
     if champion is None:
         sentence = "There is no champion yet: the first comes from a pilot, not from retraining."
         return _criterion("champion", "there is one", None, False, sentence)
-    sentence = f"Version {champion.version} is in production."
+    sentence = f"Version {champion.version} is the one that predicts."
     return _criterion("champion", "there is one", champion.version, True, sentence)
 
 
