@@ -12,7 +12,7 @@ CANDIDATES = tuple(model.CANDIDATES)
 
 
 def train_pilot(candidate: str, *, gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Train on some writers' digits, judge on the others'."""
+    """Train on seven tenths of the digits, judge on the rest; who wrote which is not known."""
     return model.train(
         candidate,
         landing=PLACES["landing"],
