@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import phase_alias, project_asset
 from airflow_ai_provider.core.errors import AirflowAiError, StoreUnavailableError
-from airflow_ai_provider.operators.gate import GateOutcome
+from airflow_ai_provider.operators._gate import GateOutcome
 
 if TYPE_CHECKING:
     from airflow_ai_provider.core.lifecycle.milestones import Milestone

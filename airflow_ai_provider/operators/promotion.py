@@ -19,7 +19,7 @@ from airflow_ai_provider.core.errors import (
     RegistryUnavailableError,
     StoreUnavailableError,
 )
-from airflow_ai_provider.operators.gate import GateOutcome
+from airflow_ai_provider.operators._gate import GateOutcome
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context

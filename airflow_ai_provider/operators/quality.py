@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.branch import BranchMixIn
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import data_alias, data_asset
-from airflow_ai_provider.core.errors import GateRefusedError, QualityError
+from airflow_ai_provider.core.errors import QualityError
 from airflow_ai_provider.core.gate import Verdict
+from airflow_ai_provider.operators._gate import GateOutcome
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_ai_provider.services.quality import QualityResult
 
-ON_FAIL = ("fail", "skip", "branch", "warn")
 
-
-class DataQualityGateOperator(BaseOperator, BranchMixIn):
+class DataQualityGateOperator(BaseOperator, GateOutcome):
     """Let data pass only when it meets its expectations, and record the decision.
 
     The suite is Great Expectations' own JSON. It is compiled to one DuckDB statement; what has no
@@ -79,7 +77,7 @@ class DataQualityGateOperator(BaseOperator, BranchMixIn):
         engine: str = "auto",
         fail_on: str = "critical",
         on_fail: str = "fail",
-        branch_task_ids: str | Iterable[str] | None = None,
+        branch_task_ids: str | Sequence[str] | None = None,
         quarantine_path: str | None = None,
         good_rows_path: str | None = None,
         project: str | None = None,
@@ -109,7 +107,7 @@ class DataQualityGateOperator(BaseOperator, BranchMixIn):
         """Look, record, decide."""
         from airflow_ai_provider.hooks.quality import DataQualityHook
 
-        self._need_way_out()
+        self.check_on_fail()
         hook = DataQualityHook(self.store_conn_id)
         try:
             result = hook.check(
@@ -131,20 +129,8 @@ class DataQualityGateOperator(BaseOperator, BranchMixIn):
         self._say(result, report)
         if verdict.lets_pass:
             self._announce(report, context)
-        if not verdict.lets_pass or self.on_fail == "branch":  # both may end this method early
-            context["ti"].xcom_push(key="return_value", value=report)
-        if verdict.lets_pass:
-            self._follow(context, refused=False)
-            return report
-        return self._refuse(result, report, context)
-
-    def _need_way_out(self) -> None:
-        if self.on_fail not in ON_FAIL:
-            raise AirflowFailException(
-                f"on_fail={self.on_fail!r} means nothing. Use one of {', '.join(ON_FAIL)}."
-            )
-        if self.on_fail == "branch" and not self.branch_task_ids:
-            raise AirflowFailException("on_fail='branch' needs branch_task_ids.")
+        refusal = None if verdict.lets_pass else result.error(record=report["record"])
+        return self.conclude(context, report, refusal)
 
     def _verdict(self, result: QualityResult) -> Verdict:
         if self.on_fail == "warn" and result.verdict is Verdict.FAIL:
@@ -187,23 +173,3 @@ class DataQualityGateOperator(BaseOperator, BranchMixIn):
         if alias in self.outlets:
             asset = data_asset(self.dataset, self.partition or "all")
             context["outlet_events"][alias].add(asset, extra=dict(report))
-
-    def _refuse(
-        self, result: QualityResult, report: dict[str, Any], context: Context
-    ) -> dict[str, Any]:
-        error: GateRefusedError = result.error(record=report["record"])
-        if self.on_fail == "skip":
-            raise AirflowSkipException(str(error)) from error
-        if self.on_fail == "branch":
-            self.log.warning("%s", error)
-            self._follow(context, refused=True)
-            return report
-        raise AirflowFailException(str(error)) from error
-
-    def _follow(self, context: Context, *, refused: bool) -> None:
-        """Skip the way not taken; only when branching."""
-        if self.on_fail != "branch" or not self.branch_task_ids:
-            return
-        named = set(self._expand_task_group_roots(context["ti"], self.branch_task_ids))
-        others = self.downstream_task_ids - named
-        self.skip_all_except(context["ti"], named if refused else others)

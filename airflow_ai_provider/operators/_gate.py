@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.skipmixin import SkipMixin
@@ -26,6 +26,10 @@ class GateOutcome(SkipMixin):
     on_fail: str
     branch_task_ids: str | Sequence[str] | None
 
+    if TYPE_CHECKING:  # what the operator beside this class has
+
+        def get_direct_relatives(self, upstream: bool = False) -> Iterable[Any]: ...
+
     def check_on_fail(self) -> None:
         """Refuse a choice that means nothing."""
         if self.on_fail not in ON_FAIL:
@@ -43,15 +47,15 @@ class GateOutcome(SkipMixin):
             self.log.warning("%s", refusal)
         if self.on_fail == "branch":
             context["ti"].xcom_push(key="return_value", value=result)
-            self.skip(context["ti"], self._not_taken(context, refused=refusal is not None))
+            self.skip(context["ti"], self._not_taken(refused=refusal is not None))
         elif refusal is not None and self.on_fail != "warn":
             context["ti"].xcom_push(key="return_value", value=result)
             kind = AirflowSkipException if self.on_fail == "skip" else AirflowFailException
             raise kind(str(refusal)) from refusal
         return result
 
-    def _not_taken(self, context: Context, *, refused: bool) -> list[Any]:
+    def _not_taken(self, *, refused: bool) -> list[Any]:
         named = self.branch_task_ids or ()
         branches = {named} if isinstance(named, str) else set(named)
-        below = context["task"].get_direct_relatives(upstream=False)
+        below = self.get_direct_relatives(upstream=False)
         return [task for task in below if (task.task_id in branches) is not refused]
