@@ -131,15 +131,15 @@ class Keeper:
         """Do what is due and return in how many seconds to come again."""
         if self._next_tick is None:
             self._next_tick = now + 1.0
+        for kept in list(self.kept.values()):
+            if kept.ending_since is not None and now >= self._rest_until:
+                self._guarded(partial(self._end, kept, now), now)
         if now >= self._next_tick:
             self._next_tick = now + self._renew_every
             self._guarded(partial(self._tick, now), now)
         if now >= self._next_scan:
             self._next_scan = now + SCAN_EVERY
             self._scan(now)
-        for kept in list(self.kept.values()):
-            if kept.ending_since is not None and now >= self._rest_until:
-                self._guarded(partial(self._end, kept, now), now)
         ending = any(kept.ending_since is not None for kept in self.kept.values())
         pause = END_EVERY if ending else SCAN_EVERY if self.kept else self._renew_every
         return max(0.01, min(pause, self._next_tick - now))
