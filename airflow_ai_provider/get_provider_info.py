@@ -145,12 +145,6 @@ def _config() -> dict[str, Any]:
                     "60",
                     "30",
                 ),
-                "reserve_after": _option(
-                    "Seconds of waiting after which a request is planned around.",
-                    "integer",
-                    "600",
-                    "300",
-                ),
                 "device_host": _option(
                     "The name under which this machine's devices are registered; "
                     "the host name unless said.",

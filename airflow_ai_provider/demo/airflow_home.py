@@ -162,10 +162,13 @@ def _airflow(home: Home) -> dict[str, str]:
         for section, options in sections.items()
         for option, value in options.items()
     }
+    store = {"conn_type": "ai_store", "extra": {"url": f"sqlite:///{home.store}"}}
     mlflow = {"conn_type": "mlflow", "host": home.mlflow_url}
     return env | {
         "AIRFLOW_HOME": str(home.path),
         "AIRFLOW_CONN_MLFLOW_DEFAULT": json.dumps(mlflow),
+        # The default, said: a look-up in vain costs the triggerer seconds at its first time.
+        "AIRFLOW_CONN_AI_STORE_DEFAULT": json.dumps(store),
     }
 
 
