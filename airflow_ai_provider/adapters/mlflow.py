@@ -80,14 +80,22 @@ def open_registry(settings: RegistrySettings) -> ModelRegistry:
     return ClientRegistry(settings)
 
 
+def point_process_at(settings: RegistrySettings) -> None:
+    """Let MLflow in this process, and in those it starts, use ``settings``.
+
+    Its own patience with a server that is away, many minutes, is cut unless somebody set it.
+    """
+    os.environ.update(settings.environment())
+    for variable, value in (("MAX_RETRIES", "3"), ("BACKOFF_FACTOR", "1"), ("TIMEOUT", "30")):
+        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{variable}", value)
+
+
 def client_of(settings: RegistrySettings) -> Any:
     """Return MLflow's own ``MlflowClient``, this process's variables set to match.
 
     :raises RegistryError: MLflow is not installed.
     """
-    os.environ.update(settings.environment())
-    for variable, value in (("MAX_RETRIES", "3"), ("BACKOFF_FACTOR", "1"), ("TIMEOUT", "30")):
-        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{variable}", value)  # its own wait for minutes
+    point_process_at(settings)
     try:
         from mlflow.tracking import MlflowClient
     except ImportError as error:

@@ -46,13 +46,14 @@ class RestRegistry:
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return the version under each alias."""
-        found = self._ask("GET", "registered-models/get", {"name": name})["registered_model"]
+        answer = self._ask("GET", "registered-models/get", {"name": name})
+        found = self._part(answer, "registered_model")
         return {a["alias"]: str(a["version"]) for a in found.get("aliases", [])}
 
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version."""
         found = self._ask("GET", "model-versions/get", {"name": name, "version": version})
-        return _version(found["model_version"])
+        return _version(self._part(found, "model_version"))
 
     def find_versions(self, name: str, *, run_id: str | None = None) -> list[ModelVersion]:
         """Return the versions of the model, oldest first."""
@@ -91,7 +92,7 @@ class RestRegistry:
             "tags": _pairs(tags),
         }
         made = self._ask("POST", "model-versions/create", body, repeatable=False)
-        return _version(made["model_version"])
+        return _version(self._part(made, "model_version"))
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Move the alias."""
@@ -105,7 +106,8 @@ class RestRegistry:
 
     def _source_of_run(self, model_uri: str) -> tuple[str, str | None]:
         run_id, path = mlflow.split_run_uri(model_uri)
-        info = self._ask("GET", "runs/get", {"run_id": run_id})["run"]["info"]
+        run = self._part(self._ask("GET", "runs/get", {"run_id": run_id}), "run")
+        info = self._part(run, "info")
         query = {
             "experiment_ids": [info["experiment_id"]],
             "filter": f"name = '{path}' AND source_run_id = '{run_id}'",
@@ -163,11 +165,22 @@ class RestRegistry:
         except (OSError, http.client.HTTPException) as error:
             raise self._away(str(error) or type(error).__name__) from error
         except ValueError as error:
-            raise RegistryError(
-                f"{self._base} answered, but not as MLflow does.",
-                remedy="Check the tracking URI of the connection.",
-            ) from error
-        return document if isinstance(document, dict) else {}
+            raise self._stranger() from error
+        if not isinstance(document, dict):
+            raise self._stranger()
+        return document
+
+    def _part(self, document: Mapping[str, Any], name: str) -> dict[str, Any]:
+        found = document.get(name)
+        if not isinstance(found, dict):
+            raise self._stranger()
+        return found
+
+    def _stranger(self) -> RegistryError:
+        return RegistryError(
+            f"{self._base} answered, but not as MLflow does.",
+            remedy="Check the tracking URI of the connection.",
+        )
 
     def _refusal(self, error: urllib.error.HTTPError) -> RegistryError:
         text = error.read(10_000).decode(errors="replace")

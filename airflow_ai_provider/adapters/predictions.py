@@ -62,7 +62,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, Array]:
         return {name: _dense(values) for name, values in found.fetchnumpy().items()}
     except duckdb.Error as error:
         raise EvidenceError(
-            f"The predictions {path} cannot be read: {str(error).splitlines()[0]}",
+            f"The predictions {path} cannot be read: {str(error).splitlines()[0]}.",
             remedy="Write them again as Parquet; the file may be cut short.",
             path=str(path),
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -62,20 +63,23 @@ class ModelRegistryHook(BaseHook):
                 password=os.environ.get("MLFLOW_TRACKING_PASSWORD"),
                 token=os.environ.get("MLFLOW_TRACKING_TOKEN"),
                 ca_file=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"),
+                verify_tls=os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower()
+                not in {"true", "1"},
             )
         extra = connection.extra_dejson
-        for secret in (connection.password, extra.get("token")):
+        address = _uri(connection)
+        for secret in (connection.password, extra.get("token"), urlsplit(address).password):
             if secret:
                 mask_secret(secret)
         return RegistrySettings(
-            tracking_uri=_uri(connection),
+            tracking_uri=address,
             registry_uri=extra.get("registry_uri") or None,
             username=connection.login or None,
             password=connection.password or None,
             token=extra.get("token") or None,
             ca_file=extra.get("ca_file") or None,
             verify_tls=extra.get("verify_tls") is not False,
-            timeout=float(extra.get("timeout") or 10),
+            timeout=_seconds(connection, extra.get("timeout") or 10),
         )
 
     def get_conn(self) -> ModelRegistry:
@@ -97,8 +101,10 @@ class ModelRegistryHook(BaseHook):
 
         Returns the tracking URI. ``import mlflow`` afterwards logs there.
         """
+        from airflow_ai_provider.adapters.mlflow import point_process_at
+
         settings = self.get_settings()
-        os.environ.update(settings.environment())
+        point_process_at(settings)
         return settings.tracking_uri
 
     def register(
@@ -130,15 +136,11 @@ class ModelRegistryHook(BaseHook):
         self, name: str, store_conn_id: str = "ai_store_default"
     ) -> list[dict[str, Any]]:
         """Return the environments whose alias is not where the ledger put it."""
-        from airflow_ai_provider.core.errors import RegistryNotFoundError
         from airflow_ai_provider.hooks.store import AiStoreHook
         from airflow_ai_provider.services.promotion import check_aliases
 
         ledger = AiStoreHook(store_conn_id).ledger
-        try:
-            return check_aliases(name, ledger=ledger, registry=self.get_conn())
-        except RegistryNotFoundError:
-            return []  # a model that nobody registered has no aliases
+        return check_aliases(name, ledger=ledger, registry=self.get_conn())
 
     def version_at(self, name: str, alias: str) -> str | None:
         """Return the version that ``alias`` names; None when it names none.
@@ -169,3 +171,16 @@ def _uri(connection: Any) -> str:
     scheme = connection.schema or "http"
     port = f":{connection.port}" if connection.port else ""
     return f"{scheme}://{host}{port}"
+
+
+def _seconds(connection: Any, value: Any) -> float:
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = 0.0
+    if not 0 < found <= 600:
+        raise RegistryError(
+            f"The connection {connection.conn_id} has the timeout {value!r}.",
+            remedy="Write seconds between 0 and 600.",
+        )
+    return found

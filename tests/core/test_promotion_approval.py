@@ -121,3 +121,13 @@ def test_any_dict_can_be_approved():
     assert "| what | a \\| b |" in made.body(None)
     assert request({"subject": "project://p/pilot"}).subject == "project://p/pilot"
     assert answer(on=made).evidence["evidence_hash"] == digest({"rows": 3, "what": "a | b"})
+
+
+def test_several_verdicts_are_a_table_each():
+    body = request({"pilots": [RESULT, {**RESULT, "candidate": "logistic"}], "owner": "ml"}).body(
+        ""
+    )
+    assert "#### boosting, pass\n\n| criterion |" in body
+    assert "#### logistic, pass" in body
+    assert "| owner | ml |" in body
+    assert len(request({"long": "x" * 9000}).body("")) < 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from airflow_ai_provider.core.promotion.evidence import evidence_hash, parse_evi
 
 _LONGEST_COMMENT = 2000
 _SHOWN_ROWS = 20
+_LONGEST_CELL = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +34,10 @@ class ApprovalRequest:
         """Return the form's text in Markdown: ``text``, what it is about, and the criteria."""
         shown = [text.strip()] if text else []
         shown.append("\n".join(self._facts()))
-        criteria = self.evidence.get("criteria")
-        if isinstance(criteria, Sequence) and not isinstance(criteria, str) and criteria:
-            shown.append("\n".join(_table(criteria)))
+        if _is_verdict(self.evidence):
+            shown.append("\n".join(_table(self.evidence["criteria"])))
         else:
-            shown.append("\n".join(_pairs(self.evidence)))
+            shown.extend("\n".join(lines) for lines in _described(self.evidence))
         return "\n\n".join(shown)
 
     def answered(
@@ -195,6 +195,29 @@ def _table(criteria: Sequence[Any]) -> list[str]:
     return lines
 
 
+def _is_verdict(value: Any) -> bool:
+    criteria = value.get("criteria") if isinstance(value, Mapping) else None
+    return isinstance(criteria, list) and all(isinstance(c, Mapping) for c in criteria)
+
+
+def _described(evidence: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield a table for each verdict in a dict, and one of what else it holds."""
+    rest = {}
+    for name, value in evidence.items():
+        if isinstance(value, list) and value and all(map(_is_verdict, value)):
+            for verdict in value:
+                yield [_title(verdict), "", *_table(verdict["criteria"])]
+        else:
+            rest[name] = value
+    if rest:
+        yield _pairs(rest)
+
+
+def _title(verdict: Mapping[str, Any]) -> str:
+    named = (verdict.get(key) for key in ("model_name", "candidate", "verdict"))
+    return "#### " + ", ".join(_cell(part) for part in named if part)
+
+
 def _pairs(evidence: Mapping[str, Any]) -> list[str]:
     lines = ["| what | value |", "|---|---|"]
     shown = list(evidence.items())[:_SHOWN_ROWS]
@@ -206,4 +229,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         value = f"{value:.4g}"
     text = "" if value is None else str(plain(value))
+    text = text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]} ..."
     return " ".join(text.replace("|", "\\|").replace("`", "'").split())

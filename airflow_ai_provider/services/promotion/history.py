@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from airflow_ai_provider.core.errors import RegistryNotFoundError
 from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict
 from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH, EnvironmentPath
 from airflow_ai_provider.core.promotion.evidence import version_subject
@@ -66,10 +68,12 @@ def check_aliases(
     Each is ``{"model_name", "environment", "expected", "found", "record", "by", "sentence"}``: who
     moves an alias by hand, or deletes a live version, is noticed here, not prevented.
 
-    :raises RegistryNotFoundError: the registry does not know the model.
+    A model that the registry no longer has is missing from every environment it was in.
     """
     known = holders(model_name, ledger=ledger)
-    found = registry.aliases(model_name)
+    found: dict[str, str] = {}
+    with suppress(RegistryNotFoundError):
+        found = registry.aliases(model_name)
     drifts = []
     for environment in path.names:
         holder = known.get(environment)

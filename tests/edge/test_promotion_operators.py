@@ -1,0 +1,527 @@
+"""The promotion operators and their hook, with contexts made by hand, a real store, HTTP between."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import duckdb
+import pytest
+from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import DAG, BaseOperator, Param
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+)
+
+from airflow_ai_provider.assets import model_asset
+from airflow_ai_provider.core.errors import (
+    ModelGateError,
+    RegistryError,
+    RegistryUnavailableError,
+)
+from airflow_ai_provider.core.gate import GateKind
+from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+from airflow_ai_provider.operators.promotion import (
+    ModelGateOperator,
+    ModelPromoteOperator,
+    PromotionApprovalOperator,
+)
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.testing import FakeRegistry
+
+
+class TaskInstance(SimpleNamespace):
+    def xcom_push(self, key, value):
+        self.pushed[key] = json.loads(json.dumps(value))
+
+    def xcom_pull(self, key, **_where):
+        return self.pushed.get(key)
+
+
+def context_of(operator, *, user="ml", map_index=-1, try_number=1, pushed=None):
+    ti = TaskInstance(
+        id="ti",
+        dag_id="d",
+        run_id="r",
+        task_id=operator.task_id,
+        map_index=map_index,
+        try_number=try_number,
+        pushed={} if pushed is None else pushed,
+        task=operator,
+    )
+    return {
+        "ti": ti,
+        "task_instance": ti,
+        "task": operator,
+        "dag_run": SimpleNamespace(triggering_user_name=user),
+        "outlet_events": defaultdict(lambda: SimpleNamespace(extra=None)),
+    }
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    connection = {"conn_type": "ai_store", "extra": {"url": url}}
+    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
+    return Ledger(Store.open(url))
+
+
+def handler_of(registry):
+    """Return a request handler that serves the calls a promotion makes."""
+
+    def aliases(said):
+        found = registry.aliases(said["name"])
+        return {"aliases": [{"alias": a, "version": v} for a, v in found.items()]}
+
+    def version(said):
+        found = registry.get_version(said["name"], said["version"])
+        return {"name": found.name, "version": found.version, "run_id": found.run_id}
+
+    calls = {
+        "registered-models/get": lambda said: {"registered_model": aliases(said)},
+        "model-versions/get": lambda said: {"model_version": version(said)},
+        "registered-models/alias": lambda said: registry.set_alias(**said) or {},
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            parts = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            said = json.loads(body) if body else {k: v[0] for k, v in parse_qs(parts.query).items()}
+            answer = calls[parts.path.removeprefix("/api/2.0/mlflow/")](said)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def do_POST(self):
+            self.do_GET()
+
+        def log_message(self, *_args):
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    fake = FakeRegistry()
+    fake.create_model("flights")
+    for place in (1, 2):
+        fake.create_version("flights", model_uri=f"m{place}", run_id=f"run{place}", tags={})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(fake))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host=address))
+    yield fake
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def connection(**fields):
+    return json.dumps({"conn_type": "mlflow", **fields})
+
+
+# --- the gate ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evidence(tmp_path):
+    path = tmp_path / "p.parquet"
+    duckdb.sql(
+        f"COPY (SELECT i % 2 AS label, i % 2 * 0.5 + 0.2 AS score FROM range(50) t(i)) TO '{path}'"
+    )
+    return {
+        "model_name": "flights",
+        "run_id": "run1",
+        "version": "1",
+        "candidate": "boosting",
+        "predictions": str(path),
+    }
+
+
+GOOD = [{"kind": "threshold", "metric": "roc_auc", "min": 0.7}]
+BAD = [{"kind": "min_rows", "min": 51}]
+
+
+def gate(evidence, criteria, **arguments):
+    return ModelGateOperator(task_id="judge", evidence=evidence, criteria=criteria, **arguments)
+
+
+def test_a_pass_is_returned_and_on_record(ledger, evidence):
+    operator = gate(evidence, GOOD, project="p")
+    result = operator.execute(context_of(operator))
+    assert result["passed"] is True
+    record = ledger.get(result["record"])
+    assert (record.kind, record.subject, record.verdict) == ("model", "mlflow://flights/1", "pass")
+    assert (record.decided_by, record.task_id) == ("ModelGateOperator", "judge")
+    assert record.evidence["project"] == "p"
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_a_retry_leaves_one_record(ledger, evidence):
+    operator = gate(evidence, GOOD)
+    records = {
+        operator.execute(context_of(operator, try_number=number))["record"] for number in (1, 2)
+    }
+    assert len(records) == 1
+    assert len(ledger.search()) == 1
+
+
+def test_a_refusal_is_pushed_before_it_is_raised(ledger, evidence):
+    operator = gate(evidence, BAD)
+    context = context_of(operator)
+    with pytest.raises(AirflowFailException, match="boosting.*is refused: There are 50") as caught:
+        operator.execute(context)
+    assert isinstance(caught.value.__cause__, ModelGateError)
+    assert caught.value.__cause__.facts["failed"][0]["name"] == "min_rows"
+    assert context["ti"].pushed["return_value"]["passed"] is False
+    assert ledger.search()[0].verdict == "fail"
+
+
+def test_a_refusal_may_skip_or_warn(ledger, evidence):
+    operator = gate(evidence, BAD, on_fail="skip")
+    context = context_of(operator)
+    with pytest.raises(AirflowSkipException):
+        operator.execute(context)
+    assert context["ti"].pushed["return_value"]["verdict"] == "fail"
+    operator = gate(evidence, BAD, on_fail="warn")
+    assert operator.execute(context_of(operator))["passed"] is False
+
+
+@pytest.mark.parametrize(("criteria", "skipped"), [(BAD, ["go_on"]), (GOOD, ["repair"])])
+def test_a_verdict_may_branch(ledger, evidence, criteria, skipped):
+    with DAG("d", schedule=None):
+        operator = gate(evidence, criteria, on_fail="branch", branch_task_ids="repair")
+        operator >> [BaseOperator(task_id=name) for name in ("repair", "go_on")]
+    context = context_of(operator)
+    with pytest.raises(DownstreamTasksSkipped) as caught:
+        operator.execute(context)
+    assert list(caught.value.tasks) == skipped
+    assert context["ti"].pushed["return_value"]["record"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"criteria": [{"kind": "x"}]}, "unknown kind"),
+        ({"criteria": "/nowhere.yaml"}, "cannot be read"),
+        ({"evidence": {}}, "has no model_name"),
+        ({"on_fail": "explode"}, "Choose one of fail, skip, branch, warn"),
+        ({"on_fail": "branch"}, "names no task"),
+    ],
+)
+def test_hopeless_input_is_not_retried(ledger, evidence, arguments, message):
+    operator = ModelGateOperator(
+        task_id="judge", **{"evidence": evidence, "criteria": GOOD, **arguments}
+    )
+    with pytest.raises(AirflowFailException, match=message):
+        operator.execute(context_of(operator))
+    assert ledger.search() == []
+
+
+# --- approval ----------------------------------------------------------------------------------
+
+
+class Parked(BaseException):
+    """Airflow took the question."""
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Keep what Airflow is asked to show, and park as it does."""
+    shown = {}
+
+    def park(self, context):
+        shown.update(body=self.body, users=self.assigned_users, params=self.serialized_params)
+        raise Parked
+
+    monkeypatch.setattr(HITLOperator, "execute", park)
+    return shown
+
+
+@pytest.fixture
+def verdict(ledger, evidence):
+    operator = gate(evidence, GOOD)
+    return operator.execute(context_of(operator))
+
+
+def approval(verdict, **arguments):
+    return PromotionApprovalOperator(
+        **{
+            "task_id": "approve",
+            "subject": "May it go?",
+            "evidence": verdict,
+            "assigned_users": ["sponsor", "ml"],
+            **arguments,
+        }
+    )
+
+
+def answer(by="sponsor", choice="Approve", **params):
+    return {
+        "chosen_options": [choice],
+        "params_input": {"comment": None, **params},
+        "responded_at": datetime(2026, 1, 1, tzinfo=timezone.utc),
+        "responded_by_user": {"id": by, "name": by} if by else None,
+    }
+
+
+def ask(operator, **context):
+    made = context_of(operator, **context)
+    with pytest.raises(Parked):
+        operator.execute(made)
+    return made["ti"].pushed
+
+
+def test_the_form_shows_the_criteria_to_others_than_the_submitter(verdict, asked):
+    ask(approval(verdict, body="Please."))
+    assert asked["users"] == [{"id": "sponsor", "name": "sponsor"}]
+    assert "| roc_auc threshold | 0.7 | 1 | pass |" in asked["body"]
+    assert asked["body"].startswith("Please.")
+    assert asked["params"]["comment"]["schema"]["type"] == ["null", "string"]
+
+
+@pytest.mark.parametrize("map_index", [-1, 3])
+def test_an_approval_is_recorded_with_its_evidence(verdict, asked, ledger, map_index):
+    pushed = ask(approval(verdict), map_index=map_index)
+    operator = approval(verdict)  # a new process
+    context = context_of(operator, pushed=pushed, map_index=map_index)
+    result = operator.execute_complete(context, answer(comment="fine"))
+    assert result["chosen_options"] == ["Approve"]
+    assert result["approved"] is True
+    assert result["evidence_hash"] == verdict["evidence_hash"]
+    record = ledger.get(result["record"])
+    assert (record.kind, record.verdict, record.decided_by) == ("approval", "pass", "sponsor")
+    assert record.evidence["decision"] == verdict["record"]
+    assert record.evidence["submitter"] == "ml"
+    assert record.map_index == map_index
+    assert context["ti"].pushed["approval"]["record"] == record.id
+
+
+def test_a_no_is_recorded_too(verdict, asked, ledger):
+    pushed = ask(approval(verdict))
+    operator = approval(verdict, fail_on_reject=True)
+    context = context_of(operator, pushed=pushed)
+    with pytest.raises(HITLRejectException):
+        operator.execute_complete(context, answer(choice="Reject"))
+    assert ledger.get(context["ti"].pushed["approval"]["record"]).verdict == "fail"
+
+
+def test_a_no_skips_what_follows(verdict, asked, ledger):
+    pushed = ask(approval(verdict))
+    with DAG("d", schedule=None):
+        operator = approval(verdict)
+        operator >> BaseOperator(task_id="promote")
+    with pytest.raises(DownstreamTasksSkipped):
+        operator.execute_complete(context_of(operator, pushed=pushed), answer(choice="Reject"))
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (answer(by="ml"), "ml submitted mlflow://flights/1 and may not approve"),
+        (answer(by=None), "names nobody"),
+        (answer(by="viewer"), "not among those asked"),
+        (answer(comment=3), "comment must be a text"),
+    ],
+)
+def test_an_answer_that_does_not_hold_is_not_recorded(verdict, asked, ledger, event, message):
+    pushed = ask(approval(verdict))
+    operator = approval(verdict)
+    with pytest.raises(AirflowFailException, match=message):
+        operator.execute_complete(context_of(operator, pushed=pushed), event)
+    assert ledger.search(kind=GateKind.APPROVAL) == []
+
+
+def test_evidence_that_changed_voids_the_answer(verdict, asked):
+    pushed = ask(approval(verdict))
+    operator = approval({**verdict, "criteria": []})
+    with pytest.raises(AirflowFailException, match="changed since it was shown"):
+        operator.execute_complete(context_of(operator, pushed=pushed), answer())
+
+
+def test_nobody_in_time_is_no_answer(verdict, asked):
+    pushed = ask(approval(verdict))
+    operator = approval(verdict)
+    with pytest.raises(HITLTimeoutError):
+        operator.execute_complete(
+            context_of(operator, pushed=pushed), {"error": "timeout", "error_type": "timeout"}
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"defaults": "Approve"}, "no default answer"),
+        ({"assigned_users": []}, "no user is assigned"),
+        ({"assigned_users": "ml"}, "but ml, who submitted it"),
+        ({"evidence": {"evidence_hash": "x", "evidence": {}}}, "does not fit its own hash"),
+        ({"submitter": "sponsor", "assigned_users": ["sponsor"]}, "but sponsor"),
+    ],
+)
+def test_what_cannot_be_asked(verdict, asked, arguments, message):
+    operator = approval(verdict, **arguments)
+    with pytest.raises(AirflowFailException, match=message):
+        operator.execute(context_of(operator))
+
+
+def test_the_form_keeps_its_own_fields_and_not_those_of_the_dag(verdict):
+    with DAG("d", schedule=None, params={"month": Param("x", type="string")}):
+        operator = approval(verdict, params={"why": Param(None, type=["null", "string"])})
+    assert set(operator.serialized_params) == {"comment", "why"}
+    assert operator.serialized_params["why"]["schema"] == {"type": ["null", "string"]}
+
+
+# --- the move ----------------------------------------------------------------------------------
+
+
+def move(environment="dev", version="1", **arguments):
+    return ModelPromoteOperator(
+        task_id=f"to_{environment}",
+        model_name="flights",
+        version=version,
+        environment=environment,
+        **arguments,
+    )
+
+
+def test_a_move_is_made_recorded_and_emitted(ledger, registry):
+    operator = move()
+    asset = model_asset("flights", "dev")
+    assert operator.outlets == [asset]
+    context = context_of(operator)
+    result = operator.execute(context)
+    assert result == {
+        "model_name": "flights",
+        "version": "1",
+        "environment": "dev",
+        "previous": None,
+        "record": ledger.search()[0].id,
+    }
+    assert registry.aliases("flights") == {"dev": "1"}
+    assert context["outlet_events"][asset].extra == result
+    assert ledger.search()[0].evidence["moved_by"] == "d/r/to_dev"
+    assert operator.execute(context_of(operator, try_number=2)) == result
+
+
+def test_from_verdict_and_approval_to_production(ledger, registry, verdict, asked):
+    decided = {"decision": verdict["record"], "evidence_hash": verdict["evidence_hash"]}
+    for environment in ("dev", "test", "staging"):
+        operator = move(environment, **decided)
+        operator.execute(context_of(operator))
+    question = approval(verdict)
+    pushed = ask(question)
+    said = question.execute_complete(context_of(approval(verdict), pushed=pushed), answer())
+    operator = move("production", approval=said["record"], **decided)
+    record = ledger.get(operator.execute(context_of(operator))["record"])
+    assert record.decided_by == "sponsor"
+    assert registry.aliases("flights")["production"] == "1"
+
+
+def test_templates_that_gave_nothing_are_nothing(ledger, registry):
+    operator = move(version=1, decision="None", approval="", evidence_hash=None, override={})
+    assert operator.execute(context_of(operator))["version"] == "1"
+
+
+def test_a_name_known_only_at_run_time_is_emitted_too(ledger, registry):
+    operator = ModelPromoteOperator(
+        task_id="t", model_name="{{ params.m }}", version="1", environment="dev"
+    )
+    assert operator.outlets == []
+    operator.model_name = "flights"
+    operator.execute(context_of(operator))
+    assert operator.outlets == [model_asset("flights", "dev")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"environment": "production"}, "was never in staging"),
+        ({"environment": "prod"}, "no environment 'prod'"),
+        ({"decision": "nowhere"}, "no model record nowhere"),
+        ({"expected": "2"}, "names no version, not 2 as expected"),
+    ],
+)
+def test_a_refusal_is_not_retried(ledger, registry, arguments, message):
+    operator = move(**arguments)
+    with pytest.raises(AirflowFailException, match=message):
+        operator.execute(context_of(operator))
+    assert registry.aliases("flights") == {}
+
+
+def test_a_registry_that_is_away_is_tried_again_by_airflow(ledger, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host="http://127.0.0.1:1"))
+    operator = move()
+    with pytest.raises(RegistryUnavailableError):
+        operator.execute(context_of(operator))
+
+
+# --- the hook ----------------------------------------------------------------------------------
+
+
+def settings(monkeypatch, **fields):
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(**fields))
+    return ModelRegistryHook().get_settings()
+
+
+@pytest.mark.parametrize(
+    ("fields", "uri"),
+    [
+        ({"host": "http://h:5000"}, "http://h:5000"),
+        ({"host": "sqlite:////a/mlflow.db"}, "sqlite:////a/mlflow.db"),
+        ({"host": "h", "port": 5000}, "http://h:5000"),
+        ({"host": "h", "schema": "https"}, "https://h"),
+        ({"host": "databricks"}, "databricks"),
+    ],
+)
+def test_a_connection_is_an_address(monkeypatch, fields, uri):
+    assert settings(monkeypatch, **fields).tracking_uri == uri
+
+
+def test_a_connection_has_secrets_and_extras(monkeypatch):
+    extra = {"token": "t", "registry_uri": "http://r", "verify_tls": False, "timeout": "3"}
+    found = settings(monkeypatch, host="https://h", login="ml", password="s", extra=extra)
+    assert (found.username, found.password, found.token) == ("ml", "s", "t")
+    assert (found.uri, found.verify_tls, found.timeout) == ("http://r", False, 3.0)
+    assert found.environment()["MLFLOW_TRACKING_INSECURE_TLS"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "names no host"),
+        ({"host": "h", "extra": {"timeout": "soon"}}, "timeout 'soon'"),
+        ({"host": "h", "extra": {"timeout": -1}}, "timeout -1"),
+    ],
+)
+def test_a_connection_that_means_nothing(monkeypatch, fields, message):
+    with pytest.raises(RegistryError, match=message):
+        settings(monkeypatch, **fields)
+
+
+def test_what_the_hook_tells(registry, ledger):
+    hook = ModelRegistryHook()
+    assert hook.version_at("flights", "production") is None
+    registry.set_alias("flights", "production", "2")
+    assert hook.version_at("flights", "production") == "2"
+    assert hook.champion("flights")["run_id"] == "run2"
+    (drift,) = hook.check_aliases("flights")
+    assert drift["found"] == "2"
+
+
+def test_the_hooks_test_button(registry, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host="http://127.0.0.1:1"))
+    done, message = ModelRegistryHook().test_connection()
+    assert not done
+    assert "does not answer" in message

@@ -1,0 +1,256 @@
+"""Promotion against a real MLflow server, and MLflow's own client on SQLite."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+import pytest
+
+from airflow_ai_provider.adapters.mlflow import RegistrySettings, open_registry
+from airflow_ai_provider.core.errors import (
+    PromotionConflictError,
+    RegistryNotFoundError,
+    RegistryUnavailableError,
+)
+from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
+from airflow_ai_provider.services.promotion import (
+    PromotionOrder,
+    champion,
+    check_aliases,
+    history,
+    promote,
+    register,
+)
+from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.promotion import Promotions
+from airflow_ai_provider.testing import memory_store
+
+pytest.importorskip("mlflow")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+ENVIRONMENTS = ("dev", "test", "staging", "production")
+
+# Runs a program until this process is gone, however it ended, and leaves nothing of it behind.
+UNTIL_STDIN_CLOSES = """
+import os, signal, subprocess, sys
+subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+sys.stdin.read()
+os.killpg(0, signal.SIGKILL)
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_healthy(url, process):
+    deadline = time.monotonic() + 150
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2) as response:
+                if response.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise AssertionError("the MLflow server did not start")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mlflow")
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [
+        *(sys.executable, "-c", UNTIL_STDIN_CLOSES),
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+        *("--host", "127.0.0.1", "--port", url.rpartition(":")[2]),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+    ]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until_healthy(url, process)
+        yield url
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+class World:
+    def __init__(self, registry):
+        self.registry = registry
+        store = memory_store()
+        self.ledger, self.promotions = Ledger(store), Promotions(store)
+        self.name = f"model_{uuid.uuid4().hex[:8]}"
+        self.versions = [self.register(place) for place in range(2)]
+
+    def evidence(self, place):
+        return {
+            "model_name": self.name,
+            "run_id": f"{place}".rjust(32, "a"),
+            "model_uri": f"s3://bucket/model{place}",
+            "candidate": "boosting",
+            "training": {"through": f"2013-0{place + 1}-28"},
+        }
+
+    def register(self, place):
+        return register(self.evidence(place), registry=self.registry).version
+
+    def decide(self, version):
+        draft = GateDraft(
+            kind=GateKind.MODEL,
+            subject=f"mlflow://{self.name}/{version}",
+            verdict=Verdict.PASS,
+            evidence={"evidence_hash": "e"},
+        )
+        return self.ledger.append(draft).id
+
+    def promote(self, environment, version, *, by="dag/run/task", **order):
+        return promote(
+            PromotionOrder(
+                model_name=self.name,
+                version=version,
+                environment=environment,
+                decision=self.decide(version),
+                **order,
+            ),
+            promotions=self.promotions,
+            registry=self.registry,
+            key=f"{environment}:{version}:{by}",
+            moved_by=by,
+        )
+
+    def aliases(self):
+        return self.registry.aliases(self.name)
+
+
+@pytest.fixture
+def world(server):
+    return World(open_registry(RegistrySettings(tracking_uri=server)))
+
+
+def walk_and_look(world):
+    one, two = world.versions
+    assert (one, two) == ("1", "2")
+    assert world.register(0) == one, "a run has one version"
+    assert [v.version for v in world.registry.find_versions(world.name)] == ["1", "2"]
+    for version in (one, two):
+        for environment in ENVIRONMENTS:
+            world.promote(environment, version)
+    assert world.aliases() == dict.fromkeys(ENVIRONMENTS, two)
+    live = [i for i in history(world.name, ledger=world.ledger) if i["to"] is None]
+    assert {i["environment"]: i["version"] for i in live} == world.aliases()
+    assert check_aliases(world.name, ledger=world.ledger, registry=world.registry) == []
+    found = champion(world.name, registry=world.registry)
+    assert (found["version"], found["trained_through"]) == ("2", "2013-02-28")
+    world.registry.set_alias(world.name, "dev", one)
+    (drift,) = check_aliases(world.name, ledger=world.ledger, registry=world.registry)
+    assert (drift["environment"], drift["expected"], drift["found"]) == ("dev", "2", "1")
+    with pytest.raises(RegistryNotFoundError):
+        world.registry.get_version(world.name, "99")
+    with pytest.raises(RegistryNotFoundError):
+        world.registry.aliases("nobody_registered_this")
+    assert world.registry.find_versions("nobody_registered_this") == []
+
+
+def test_versions_walk_to_production_on_a_server(world):
+    walk_and_look(world)
+
+
+def test_versions_walk_to_production_through_the_client(tmp_path):
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    walk_and_look(World(open_registry(RegistrySettings(tracking_uri=address))))
+
+
+def test_an_alias_moved_by_hand_is_refused_and_reported(world):
+    one, two = world.versions
+    world.promote("dev", one)
+    world.registry.set_alias(world.name, "dev", two)
+    third = world.register(2)
+    with pytest.raises(PromotionConflictError, match="somebody outside Airflow"):
+        world.promote("dev", third)
+    assert world.aliases()["dev"] == two
+
+
+def test_of_four_promoters_one_wins(world):
+    one, two = world.versions
+    world.promote("dev", one)
+    start, won, lost = threading.Barrier(4), [], []
+
+    def race(name):
+        start.wait()
+        try:
+            world.promote("dev", two, by=name, expected=one)
+            won.append(name)
+        except PromotionConflictError as error:
+            lost.append(error.facts["winner"])
+
+    threads = [threading.Thread(target=race, args=(f"p{place}",)) for place in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert lost == won * 3
+    assert len(history(world.name, ledger=world.ledger)) == 2
+    assert world.ledger.verify()[1] is None
+
+
+def test_a_promotion_costs_little_beyond_the_requests(world):
+    world.promote("dev", world.versions[0])
+    begun = time.process_time()
+    world.promote("test", world.versions[0])
+    assert time.process_time() - begun < 0.25
+
+
+def test_a_model_logged_in_a_run_is_registered_by_both_addresses(server, tmp_path):
+    script = f"""
+import mlflow
+mlflow.set_tracking_uri({server!r})
+class Model(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input: list[float]) -> list[float]:
+        return model_input
+with mlflow.start_run() as run:
+    info = mlflow.pyfunc.log_model(name="model", python_model=Model(), pip_requirements=[])
+print(run.info.run_id, info.model_uri)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    run_id, model_uri = done.stdout.split()[-2:]
+    registry = open_registry(RegistrySettings(tracking_uri=server))
+    for place, address in enumerate((model_uri, f"runs:/{run_id}/model")):
+        found = register(
+            {"model_name": f"logged{place}", "run_id": run_id, "model_uri": address},
+            registry=registry,
+        )
+        assert (found.run_id, found.source) == (run_id, model_uri)
+
+
+def test_a_server_that_is_away_is_told_in_time():
+    registry = open_registry(RegistrySettings(tracking_uri=f"http://127.0.0.1:{free_port()}"))
+    begun = time.monotonic()
+    with pytest.raises(RegistryUnavailableError, match="does not answer"):
+        registry.aliases("m")
+    assert time.monotonic() - begun < 10
