@@ -1,4 +1,4 @@
-"""The promotion operators and their hook, with contexts made by hand, a real store, HTTP between."""
+"""The promotion operators and their hook: contexts made by hand, a real store, HTTP between."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_retry_leaves_one_record(ledger, evidence):
 def test_a_refusal_is_pushed_before_it_is_raised(ledger, evidence):
     operator = gate(evidence, BAD)
     context = context_of(operator)
-    with pytest.raises(AirflowFailException, match="boosting.*is refused: There are 50") as caught:
+    with pytest.raises(AirflowFailException, match=r"boosting.*is refused: There are 50") as caught:
         operator.execute(context)
     assert isinstance(caught.value.__cause__, ModelGateError)
     assert caught.value.__cause__.facts["failed"][0]["name"] == "min_rows"
