@@ -26,7 +26,7 @@ def register(subparsers: Any) -> None:
 
 def run_history(args: argparse.Namespace) -> int:
     """Print the intervals of a model's versions in their environments."""
-    from airflow_ai_provider.services.promotion.history import history
+    from airflow_ai_provider.services.promotion.timeline import history
     from airflow_ai_provider.store.ledger import Ledger
 
     intervals = history(args.model, ledger=Ledger(open_store(args)), at=args.at)

@@ -14,7 +14,6 @@ from airflow_ai_provider.assets import model_asset
 from airflow_ai_provider.core.errors import (
     AirflowAiError,
     ApprovalError,
-    ModelGateError,
     PromotionError,
     RegistryUnavailableError,
     StoreUnavailableError,
@@ -47,7 +46,8 @@ class ModelGateOperator(BaseOperator, GateOutcome):
     :param branch_task_ids: the tasks directly downstream that follow a refusal.
     :param project: the project that the record names.
     :param store_conn_id: the connection of the store.
-    :param mlflow_conn_id: the connection of the registry.
+    :param mlflow_conn_id: the connection of the registry, which is asked whether the champion that
+        the candidate was compared with is still the live one.
     """
 
     template_fields: Sequence[str] = (
@@ -86,6 +86,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Judge, record, and let pass or refuse."""
+        from airflow_ai_provider.hooks.promotion import ModelRegistryHook
         from airflow_ai_provider.hooks.store import AiStoreHook, decision_key, origin_of
         from airflow_ai_provider.services.promotion import judge
 
@@ -99,7 +100,10 @@ class ModelGateOperator(BaseOperator, GateOutcome):
                 decided_by=type(self).__name__,
                 origin=origin_of(context),
                 project=self.project,
+                registry=ModelRegistryHook(self.mlflow_conn_id).get_conn,
             )
+        except RegistryUnavailableError:
+            raise  # Airflow tries again
         except PromotionError as error:
             raise AirflowFailException(str(error)) from error
         record = ledger.append(judgement.draft, key=decision_key(context, judgement.draft))
@@ -107,7 +111,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         for criterion in judgement.criteria:
             self.log.info("%s: %s %s", criterion.name, criterion.verdict.value, criterion.sentence)
         self.log.info("Gate record %s: %s", record.id, record.verdict)
-        return self.conclude(context, result, _refusal(result))
+        return self.conclude(context, result, judgement.refusal(record))
 
 
 class PromotionApprovalOperator(ApprovalOperator):
@@ -173,6 +177,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         ti = context["ti"]
         asked = ti.xcom_pull(task_ids=ti.task_id, key="asked", map_indexes=ti.map_index)
         self.validate_chosen_options(event["chosen_options"])
+        self.validate_params_input(event["params_input"] or {})
         try:
             draft = request.answered(
                 event, asked=asked, yes=self.APPROVE, origin=origin_of(context)
@@ -287,15 +292,15 @@ class ModelPromoteOperator(BaseOperator):
         from airflow_ai_provider.services.promotion import promote
         from airflow_ai_provider.store.promotion import Promotions
 
-        order = self._order()
-        origin = origin_of(context)
+        order, origin = self._order(), origin_of(context)
+        place = _place(origin)
         try:
             done = promote(
                 order,
                 promotions=Promotions(AiStoreHook(self.store_conn_id).get_conn()),
                 registry=ModelRegistryHook(self.mlflow_conn_id).get_conn(),
-                key=_move_key(origin, order),
-                moved_by=_place(origin),
+                key=order.key(place),
+                moved_by=place,
                 decided_by=type(self).__name__,
                 origin=origin,
             )
@@ -318,19 +323,11 @@ class ModelPromoteOperator(BaseOperator):
         return result
 
     def _order(self) -> PromotionOrder:
-        from airflow_ai_provider.services.promotion import PromotionOrder
+        from airflow_ai_provider.services.promotion import read_order
 
-        return PromotionOrder(
-            model_name=self.model_name,
-            version=str(self.version),
-            environment=self.environment,
-            decision=_said(self.decision),
-            approval=_said(self.approval),
-            evidence_hash=_said(self.evidence_hash),
-            expected=_said(self.expected),
-            override=self.override or None,
-            project=_said(self.project),
-        )
+        names = ("model_name", "version", "environment", "decision", "approval", "evidence_hash")
+        said = {name: getattr(self, name) for name in (*names, "expected", "override", "project")}
+        return read_order(**said)
 
     def _add_outlet(self, asset: Asset) -> None:
         if asset not in self.outlets:
@@ -345,31 +342,6 @@ def _form(params: Mapping[str, Any]) -> dict[str, Any]:
     return {"comment": comment, **params}
 
 
-def _refusal(result: dict[str, Any]) -> ModelGateError | None:
-    if result["passed"]:
-        return None
-    failed = [c for c in result["criteria"] if c["verdict"] == "fail"]
-    return ModelGateError(
-        f"{result['model_name']} ({result['candidate'] or result['version']}) is refused: "
-        + " ".join(c["sentence"] for c in failed),
-        remedy=f"The gate record is {result['record']}.",
-        record=result["record"],
-        failed=failed,
-    )
-
-
-def _said(value: Any) -> str | None:
-    """Return a templated value: Jinja writes an absent one as an empty text or ``None``."""
-    return None if value in (None, "", "None") else str(value)
-
-
 def _place(origin: Origin) -> str:
     mapped = f"[{origin.map_index}]" if (origin.map_index or -1) >= 0 else ""
     return f"{origin.dag_id}/{origin.run_id}/{origin.task_id}{mapped}"
-
-
-def _move_key(origin: Origin, order: PromotionOrder) -> str:
-    from airflow_ai_provider.core.gate import digest
-
-    content = [order.model_name, order.version, order.environment, order.decision, order.approval]
-    return f"promotion:{digest([_place(origin), content])}"

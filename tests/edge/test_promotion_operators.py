@@ -181,7 +181,9 @@ def test_a_retry_leaves_one_record(ledger, evidence):
 def test_a_refusal_is_pushed_before_it_is_raised(ledger, evidence):
     operator = gate(evidence, BAD)
     context = context_of(operator)
-    with pytest.raises(AirflowFailException, match=r"boosting.*is refused: There are 50") as caught:
+    with pytest.raises(
+        AirflowFailException, match=r"\(boosting\) is refused: There are 50"
+    ) as caught:
         operator.execute(context)
     assert isinstance(caught.value.__cause__, ModelGateError)
     assert caught.value.__cause__.facts["failed"][0]["name"] == "min_rows"
@@ -226,6 +228,26 @@ def test_hopeless_input_is_not_retried(ledger, evidence, arguments, message):
         task_id="judge", **{"evidence": evidence, "criteria": GOOD, **arguments}
     )
     with pytest.raises(AirflowFailException, match=message):
+        operator.execute(context_of(operator))
+    assert ledger.search() == []
+
+
+@pytest.mark.parametrize(("live", "passed"), [("2", True), ("1", False), (None, False)])
+def test_the_champion_compared_with_must_be_the_live_one(ledger, registry, evidence, live, passed):
+    if live:
+        registry.set_alias("flights", "production", live)
+    compared = {"reference_kind": "champion", "reference_version": "2"}
+    operator = gate({**evidence, **compared}, GOOD, on_fail="warn")
+    result = operator.execute(context_of(operator))
+    assert result["passed"] is passed
+    assert result["criteria"][-1]["name"] == "champion_is_live"
+    assert result["criteria"][-1]["observed"] == live
+
+
+def test_a_registry_that_is_away_judges_nothing(ledger, evidence, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host="http://127.0.0.1:1"))
+    operator = gate({**evidence, "reference_kind": "champion", "reference_version": "2"}, GOOD)
+    with pytest.raises(RegistryUnavailableError):
         operator.execute(context_of(operator))
     assert ledger.search() == []
 
@@ -333,13 +355,22 @@ def test_a_no_skips_what_follows(verdict, asked, ledger):
         (answer(by="ml"), "ml submitted mlflow://flights/1 and may not approve"),
         (answer(by=None), "names nobody"),
         (answer(by="viewer"), "not among those asked"),
-        (answer(comment=3), "comment must be a text"),
+        (answer(comment="x" * 3000), "comment must be a text"),
     ],
 )
 def test_an_answer_that_does_not_hold_is_not_recorded(verdict, asked, ledger, event, message):
     pushed = ask(approval(verdict))
     operator = approval(verdict)
     with pytest.raises(AirflowFailException, match=message):
+        operator.execute_complete(context_of(operator, pushed=pushed), event)
+    assert ledger.search(kind=GateKind.APPROVAL) == []
+
+
+@pytest.mark.parametrize("event", [answer(comment=3), answer(other="x"), answer(choice="Perhaps")])
+def test_a_form_that_was_filled_in_wrongly_is_asked_again(verdict, asked, ledger, event):
+    pushed = ask(approval(verdict))
+    operator = approval(verdict)
+    with pytest.raises(ValueError, match=r"Invalid input|does not match|not in"):
         operator.execute_complete(context_of(operator, pushed=pushed), event)
     assert ledger.search(kind=GateKind.APPROVAL) == []
 

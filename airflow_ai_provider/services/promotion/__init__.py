@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_ai_provider.services.promotion.history import check_aliases, history, holders
-from airflow_ai_provider.services.promotion.judge import Judgement, judge, load_criteria
-from airflow_ai_provider.services.promotion.move import LEDGER, Promoted, PromotionOrder, promote
-from airflow_ai_provider.services.promotion.register import champion, in_environment, register
+from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
+from airflow_ai_provider.services.promotion.moving import Promoted, promote
+from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder, read_order
+from airflow_ai_provider.services.promotion.registration import champion, in_environment, register
+from airflow_ai_provider.services.promotion.timeline import check_aliases, history, holders
 
 __all__ = [
     "LEDGER",
@@ -20,5 +21,6 @@ __all__ = [
     "judge",
     "load_criteria",
     "promote",
+    "read_order",
     "register",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_ai_provider.core.errors import (
@@ -16,30 +15,9 @@ from airflow_ai_provider.core.gate import Criterion, GateKind, GateRecord, Verdi
 from airflow_ai_provider.core.promotion.environments import EnvironmentPath
 from airflow_ai_provider.core.promotion.evidence import SUBJECT_SCHEME, version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
-from airflow_ai_provider.services.promotion.history import holders, moves
+from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder
+from airflow_ai_provider.services.promotion.timeline import holders, moves
 from airflow_ai_provider.store.ledger import Ledger
-
-LEDGER = "ledger"  # an alias is expected to be where the ledger put it
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromotionOrder:
-    """What is to be moved where, and on whose word.
-
-    ``decision`` and ``approval`` are ids of gate records. ``expected`` is the version that the
-    environment must hold: ``LEDGER``, a version, or None for none. ``override`` names who lets a
-    step or a decision be missing, and why: ``{"by", "reason"}``.
-    """
-
-    model_name: str
-    version: str
-    environment: str
-    decision: str | None = None
-    approval: str | None = None
-    evidence_hash: str | None = None
-    expected: str | None = LEDGER
-    override: Mapping[str, str] | None = None
-    project: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

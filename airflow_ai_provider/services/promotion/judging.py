@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +12,12 @@ import numpy as np
 import yaml
 
 from airflow_ai_provider.adapters.predictions import digest_of, file_of, read_columns
-from airflow_ai_provider.core.errors import CriteriaError, LedgerError
+from airflow_ai_provider.core.errors import (
+    CriteriaError,
+    LedgerError,
+    ModelGateError,
+    RegistryNotFoundError,
+)
 from airflow_ai_provider.core.gate import (
     Criterion,
     GateDraft,
@@ -24,6 +29,7 @@ from airflow_ai_provider.core.gate import (
     worst,
 )
 from airflow_ai_provider.core.promotion.criteria import ModelCriterion, parse_criteria
+from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
 from airflow_ai_provider.core.promotion.evaluate import Case, evaluate
 from airflow_ai_provider.core.promotion.evidence import (
     ModelEvidence,
@@ -32,6 +38,7 @@ from airflow_ai_provider.core.promotion.evidence import (
     parse_evidence,
 )
 from airflow_ai_provider.core.promotion.metrics import METRICS, NotMeasurableError
+from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.store.ledger import Ledger
 
 _RECORDED = (
@@ -87,6 +94,19 @@ class Judgement:
         )
         return found
 
+    def refusal(self, record: GateRecord) -> ModelGateError | None:
+        """Return the error that says why the candidate is refused; None when it passes."""
+        if self.verdict.lets_pass:
+            return None
+        found = self.evidence
+        who = found.candidate or (f"version {found.version}" if found.version else found.run_id)
+        return ModelGateError(
+            f"{found.model_name} ({who}) is refused: " + " ".join(c.sentence for c in self.failed),
+            remedy=f"The gate record is {record.id}.",
+            record=record.id,
+            failed=[plain(asdict(criterion)) for criterion in self.failed],
+        )
+
 
 def judge(
     evidence: Mapping[str, Any],
@@ -94,10 +114,14 @@ def judge(
     *,
     ledger: Ledger,
     decided_by: str,
+    registry: Callable[[], ModelRegistry] | None = None,
     origin: Origin | None = None,
     project: str | None = None,
 ) -> Judgement:
     """Return the judgement on ``evidence`` by ``criteria`` (a list of dicts, or a YAML file).
+
+    Evidence that was compared with a champion must have been compared with the one that is live:
+    ``registry`` is asked for it, and only then.
 
     :raises CriteriaError: the criteria mean nothing.
     :raises EvidenceError: the evidence is of another shape, or its predictions cannot be read.
@@ -110,7 +134,7 @@ def judge(
         content = {**found.content, "predictions_digest": digest_of(path)}
         found, predictions = parse_evidence(content), _rows(found, path)
     case = Case(evidence=found, predictions=predictions, gates=_gates(found, ledger))
-    judged = evaluate(wanted, case)
+    judged = (*evaluate(wanted, case), *_champion_is_live(found, registry))
     measured = _metrics(predictions)
     bound = evidence_hash(found.content)
     recorded = {name: found.content[name] for name in _RECORDED if name in found.content}
@@ -146,6 +170,27 @@ def load_criteria(value: Any) -> tuple[ModelCriterion, ...]:
     except yaml.YAMLError as error:
         raise CriteriaError(f"The criteria {value} are no YAML: {error}") from error
     return parse_criteria(document)
+
+
+def _champion_is_live(
+    evidence: ModelEvidence, registry: Callable[[], ModelRegistry] | None
+) -> list[Criterion]:
+    compared = evidence.reference_version
+    if registry is None or evidence.reference_kind != "champion" or compared is None:
+        return []
+    live: str | None = None
+    with suppress(RegistryNotFoundError):
+        live = registry().aliases(evidence.model_name).get(DEFAULT_PATH.last)
+    return [
+        Criterion(
+            name="champion_is_live",
+            limit=compared,
+            observed=live,
+            verdict=Verdict.PASS if live == compared else Verdict.FAIL,
+            sentence=f"The candidate was compared with version {compared}; "
+            f"{f'version {live}' if live else 'no version'} is in {DEFAULT_PATH.last}.",
+        )
+    ]
 
 
 def _rows(evidence: ModelEvidence, path: Path) -> Predictions:

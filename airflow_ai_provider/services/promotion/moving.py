@@ -36,17 +36,11 @@ from airflow_ai_provider.core.gate import (
 from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH, EnvironmentPath
 from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
-from airflow_ai_provider.services.promotion.checks import (
-    LEDGER,
-    Clearance,
-    PromotionOrder,
-    check_order,
-)
-from airflow_ai_provider.services.promotion.history import holders
+from airflow_ai_provider.services.promotion.checks import Clearance, check_order
+from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder
+from airflow_ai_provider.services.promotion.timeline import holders
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.promotion import Claim, Promotions
-
-__all__ = ["LEDGER", "Promoted", "PromotionOrder", "promote"]
 
 
 @dataclass(frozen=True, kw_only=True)
