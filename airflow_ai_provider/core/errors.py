@@ -28,19 +28,12 @@ AirflowAiError
 │       └── RegistryUnavailableError
 ├── FeedbackError
 │   ├── FeedbackRecordError
-<<<<<<< HEAD
-│   └── FeedbackSourceError
+│   ├── FeedbackSourceError
+│   └── RetrainPolicyError
 ├── LifecycleError
 │   ├── ProjectFileError
 │   └── MilestoneIncompleteError
 └── DemoError
-=======
-│   ├── FeedbackSourceError
-│   └── RetrainPolicyError
-└── LifecycleError
-    ├── ProjectFileError
-    └── MilestoneIncompleteError
->>>>>>> feedback
 """
 
 from __future__ import annotations
