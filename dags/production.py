@@ -97,7 +97,11 @@ def production():
     )
     evidence = evaluate(planned, trained, challenger)
     judge = ModelGateOperator(
-        task_id="judge", evidence=evidence, criteria=planned["criteria"], on_fail="skip"
+        task_id="judge",
+        evidence=evidence,
+        criteria=planned["criteria"],
+        on_fail="skip",
+        multiple_outputs=True,
     )
     promoted = promote_to_production(
         judge.output,

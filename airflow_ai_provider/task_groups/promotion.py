@@ -27,7 +27,7 @@ def promote_to_production(
     The approval is bound to the hash of the evidence that the gate saw: what was approved is what
     is promoted, or nothing is.
 
-    :param verdict: what ``ModelGateOperator`` returned.
+    :param verdict: the output of a ``ModelGateOperator`` with ``multiple_outputs=True``.
     :param subject: the question that the approver reads.
     :param approvers: user names who may answer.
     :param submitter: the user who answers for the candidate and may not approve it.
@@ -44,6 +44,7 @@ def promote_to_production(
         submitter=submitter,
         response_timeout=respond_within,
         fail_on_reject=False,
+        multiple_outputs=True,
     )
     approved: Any = approval.output
     production = ModelPromoteOperator(
