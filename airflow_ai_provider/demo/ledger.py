@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_ai_provider.core.gate import GateRecord, Verdict
+from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
+
+_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 
 class Gates:
@@ -36,7 +39,9 @@ class Gates:
         """Return a sentence for each record that was not told yet."""
         records = self.records()
         new, self._told = records[self._told :], len(records)
-        return [f"{r.kind} gate on {r.subject}: {r.verdict}{reason(r)}" for r in new]
+        return [
+            f"{gate_name(r)}: {r.verdict}{f' ({told})' if (told := reason(r)) else ''}" for r in new
+        ]
 
     def refused(self, task: Mapping[str, Any]) -> bool:
         """Whether the failed ``task`` (as Airflow's API gives it) is a gate that said no."""
@@ -53,6 +58,26 @@ class Gates:
 
 
 def reason(record: GateRecord) -> str:
-    """Return why a record says what it says, when it is no plain pass."""
-    told = [c["sentence"] for c in record.criteria if c["verdict"] != Verdict.PASS]
-    return f": {' '.join(told[:2])}" if told else ""
+    """Return why a record says what it says: as its gate summed it up, else what spoke against."""
+    said = record.evidence.get("summary") or record.evidence.get("why")
+    if not said:
+        told = [str(c["sentence"]) for c in record.criteria if c["verdict"] != Verdict.PASS]
+        said = " ".join(told[:2])
+    return _shorter(str(said))
+
+
+def gate_name(record: GateRecord) -> str:
+    """Return what was decided on, short enough for a line."""
+    evidence = record.evidence
+    name = f"{record.kind} {_shorter(record.subject)}"
+    if environment := evidence.get("environment"):
+        return f"{name} to {environment}"
+    if record.kind == GateKind.RETRAIN:
+        return f"{name} after {evidence.get('partition')}"
+    if record.kind == GateKind.MODEL and isinstance(evidence.get("data"), Mapping):
+        return f"{name} on {evidence['data'].get('name')}"
+    return name
+
+
+def _shorter(text: str) -> str:
+    return _ID.sub(lambda found: found[0][:8], text)

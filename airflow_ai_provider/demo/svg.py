@@ -9,6 +9,7 @@ from html import escape
 
 _WIDTH, _LEFT, _RIGHT = 960.0, 170.0, 16.0
 _ROW, _GAP, _AXIS = 18.0, 8.0, 26.0
+_TOUCHING = 1e-3  # seconds; what rounding makes of a bar that begins where one ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,9 @@ def _stack(bars: Iterable[Bar]) -> list[tuple[int, Bar]]:
     free_from: list[float] = []
     placed: list[tuple[int, Bar]] = []
     for bar in sorted(bars, key=lambda b: b.began):
-        level = next((n for n, t in enumerate(free_from) if t <= bar.began), len(free_from))
+        level = next(
+            (n for n, t in enumerate(free_from) if t <= bar.began + _TOUCHING), len(free_from)
+        )
         if level == len(free_from):
             free_from.append(0.0)
         free_from[level] = bar.ended

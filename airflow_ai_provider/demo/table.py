@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from airflow_ai_provider.core.gate import GateRecord
 from airflow_ai_provider.demo.airflow_home import Home
-from airflow_ai_provider.demo.ledger import reason
+from airflow_ai_provider.demo.ledger import gate_name, reason
 
 _PHASES = {"scoring": "production", "feedback": "production"}
 
@@ -16,10 +16,10 @@ _PHASES = {"scoring": "production", "feedback": "production"}
 def gate_table(records: Iterable[GateRecord], width: int | None = None) -> list[str]:
     """Return phase, gate, verdict and why of each record, as lines of at most ``width``."""
     width = max(width or shutil.get_terminal_size((120, 24)).columns, 80)
-    rows = [(phase(r), f"{r.kind} {r.subject}", r.verdict, why(r)) for r in records]
+    rows = [(phase(r), gate_name(r), r.verdict, why(r)) for r in records]
     header = ("phase", "gate", "verdict", "why")
     sizes = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
-    rest = max(width - sum(sizes) - 6, 30)
+    rest = max(width - sum(sizes) - 6, 24)
     lines = [_line(header, sizes), _line(tuple("-" * s for s in [*sizes, min(rest, 40)]), sizes)]
     for row in rows:
         first, *more = textwrap.wrap(row[3], rest) or [""]
@@ -35,13 +35,12 @@ def phase(record: GateRecord) -> str:
 
 
 def why(record: GateRecord) -> str:
-    """Return the reasons: those against first, else the last criterion that was met."""
-    told = reason(record).removeprefix(": ")
+    """Return the reasons, or how many criteria were met."""
+    told = reason(record)
     if told or not record.criteria:
         return told or f"decided by {record.decided_by}"
     met = len(record.criteria)
-    sentence = str(record.criteria[-1]["sentence"])
-    return sentence if met == 1 else f"{met} criteria met, among them: {sentence}"
+    return str(record.criteria[0]["sentence"]) if met == 1 else f"All {met} criteria are met."
 
 
 def addresses(home: Home, *, temporary: bool) -> list[str]:

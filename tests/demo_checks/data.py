@@ -58,8 +58,8 @@ def held_out(demo: Demo) -> str:
             continue
         require(judged_on > max(training["partitions"]), f"{judged_on} is not later")
         for path in (demo.home / "data" / "evaluations").rglob(f"*{evidence['run_id']}*.parquet"):
-            first = duckdb.sql(f"SELECT min(day)::DATE::VARCHAR FROM '{path}'").fetchone()
-            require(first and first[0] > training["through"], f"{path} has days of the training")
+            first = duckdb.sql(f"SELECT min(day)::DATE::VARCHAR FROM '{path}'").fetchall()
+            require(first and first[0][0] > training["through"], f"{path} has days of the training")
             looked += 1
     require(looked, "no predictions were found to look into")
     return f"{looked} files of predictions begin after their model's training ends"

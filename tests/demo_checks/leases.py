@@ -23,7 +23,8 @@ def no_livelease(demo: Demo) -> str:
 @must("no lease overlapped another on a device")
 def no_overlap(demo: Demo) -> str:
     rows = demo.ours(
-        """SELECT host, device_uuid, lease_id, granted_at, released_at, memory_mib, epoch
+        """SELECT lease_device.host AS host, device_uuid, lease_id, granted_at, released_at,
+        memory_mib, epoch
         FROM lease_device JOIN lease ON lease.id = lease_id ORDER BY granted_at"""
     )
     devices: dict[tuple[str, str], list[Row]] = {}

@@ -145,7 +145,7 @@ def test_refusal_is_a_result(gates: Gates, ledger: Ledger) -> None:
     record(ledger, GateKind.DATA, Verdict.FAIL, map_index=3)
     lived, said = life(FakeRest([run("pilot", "failed")], failed=[task("gate", 3)]), gates)
     lived.run()
-    assert "data gate on mlflow://m/1: fail: Two is too many." in said
+    assert "data mlflow://m/1: fail (Two is too many.)" in said
 
 
 @pytest.mark.parametrize(
