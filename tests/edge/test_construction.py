@@ -1,0 +1,98 @@
+"""An operator that is made does nothing yet: DAG files are parsed often, and far from the data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_ai_provider.decorators.gpu import gpu_task
+from airflow_ai_provider.operators.feedback import (
+    FeedbackIngestOperator,
+    FeedbackMetricsOperator,
+    RetrainDecisionOperator,
+)
+from airflow_ai_provider.operators.gpu import GpuPythonOperator
+from airflow_ai_provider.operators.lifecycle import (
+    MilestoneFormOperator,
+    MilestoneOperator,
+    PhaseGateOperator,
+)
+from airflow_ai_provider.operators.promotion import (
+    ModelGateOperator,
+    ModelPromoteOperator,
+    PromotionApprovalOperator,
+)
+from airflow_ai_provider.operators.quality import DataQualityGateOperator
+from airflow_ai_provider.sensors.feedback import FeedbackSensor
+
+NOWHERE = "/nowhere/at/all"
+TOUCHING = ("open", "os.listdir", "os.mkdir", "socket.", "sqlite3.", "subprocess.", "urllib.")
+_watchers: list[list[str]] = []
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if _watchers and event.startswith(TOUCHING):
+        _watchers[-1].append(f"{event} {arguments[:1]}")
+
+
+sys.addaudithook(_watch)
+
+
+@contextmanager
+def touched() -> Iterator[list[str]]:
+    found: list[str] = []
+    _watchers.append(found)
+    try:
+        yield found
+    finally:
+        _watchers.pop()
+
+
+MAKERS: dict[str, Callable[[], Any]] = {
+    "GpuPythonOperator": lambda: GpuPythonOperator(
+        task_id="t", python_callable=print, gpus="{{ 1 }}"
+    ),
+    "@task.gpu": lambda: gpu_task(print_it, gpus=-1, gpu_memory="what")(),
+    "DataQualityGateOperator": lambda: DataQualityGateOperator(
+        task_id="t", data=NOWHERE, suite=NOWHERE, dataset="x", on_fail="what"
+    ),
+    "ModelGateOperator": lambda: ModelGateOperator(task_id="t", evidence=None, criteria=NOWHERE),
+    "ModelPromoteOperator": lambda: ModelPromoteOperator(
+        task_id="t", model_name="m", version="{{ 1 }}", environment="what"
+    ),
+    "PromotionApprovalOperator": lambda: PromotionApprovalOperator(
+        task_id="t", subject="s", evidence={}, assigned_users=[]
+    ),
+    "FeedbackIngestOperator": lambda: FeedbackIngestOperator(task_id="t", paths=NOWHERE),
+    "FeedbackMetricsOperator": lambda: FeedbackMetricsOperator(
+        task_id="t", model_name="m", predictions=NOWHERE, partition="p"
+    ),
+    "RetrainDecisionOperator": lambda: RetrainDecisionOperator(
+        task_id="t", model_name="m", policy=NOWHERE, metrics=None, champion=None, partition="p",
+        window_end="what", newest_data=None,
+    ),
+    "FeedbackSensor": lambda: FeedbackSensor(task_id="t", model_name="m", min_records="{{ 1 }}"),
+    "MilestoneOperator": lambda: MilestoneOperator(task_id="t", project=NOWHERE, milestone="what"),
+    "MilestoneFormOperator": lambda: MilestoneFormOperator(
+        task_id="t", project=NOWHERE, milestone="kick_off"
+    ),
+    "PhaseGateOperator": lambda: PhaseGateOperator(task_id="t", project=NOWHERE, phase="what"),
+}  # fmt: skip
+
+
+def print_it() -> None:
+    """A function that a task may be made of."""
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_making_an_operator_touches_nothing_and_checks_nothing(name: str) -> None:
+    with DAG("d", schedule=None):
+        MAKERS[name]()  # once, so that what is imported is there
+    with DAG("e", schedule=None), touched() as found:
+        MAKERS[name]()
+    assert found == []
