@@ -57,7 +57,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "GpuPythonOperator": lambda: GpuPythonOperator(
         task_id="t", python_callable=print, gpus="{{ 1 }}"
     ),
-    "@task.gpu": lambda: gpu_task(print_it, gpus=-1, gpu_memory="what")(),
+    "@task.gpu": gpu_task(print_it, gpus=-1, gpu_memory="what"),
     "DataQualityGateOperator": lambda: DataQualityGateOperator(
         task_id="t", data=NOWHERE, suite=NOWHERE, dataset="x", on_fail="what"
     ),
