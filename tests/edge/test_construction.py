@@ -53,6 +53,10 @@ def touched() -> Iterator[list[str]]:
         _watchers.pop()
 
 
+def print_it() -> None:
+    """A function that a task may be made of."""
+
+
 MAKERS: dict[str, Callable[[], Any]] = {
     "GpuPythonOperator": lambda: GpuPythonOperator(
         task_id="t", python_callable=print, gpus="{{ 1 }}"
@@ -83,10 +87,6 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
     "PhaseGateOperator": lambda: PhaseGateOperator(task_id="t", project=NOWHERE, phase="what"),
 }  # fmt: skip
-
-
-def print_it() -> None:
-    """A function that a task may be made of."""
 
 
 @pytest.mark.parametrize("name", MAKERS)
