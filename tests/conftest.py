@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,3 +18,17 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened = Store.open(url)
     yield opened
     opened.close()
+
+
+MAY_BE_SKIPPED = {"gpu", "kubernetes", "fleet"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Make a skip a failure where every test must run, but of tests that need what is not here."""
+    report = yield
+    excused = any(item.get_closest_marker(name) for name in MAY_BE_SKIPPED)
+    if report.skipped and os.environ.get("AIRFLOW_AI_EVERY_TEST_RUNS") and not excused:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and every test must run: {report.longrepr}"
+    return report
