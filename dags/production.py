@@ -11,7 +11,13 @@ from datetime import datetime, timedelta, timezone
 from airflow.sdk import Param, dag, task
 
 import use_cases
-from airflow_ai_provider.assets import project_asset, request_asset, retrain_asset
+from airflow_ai_provider.assets import (
+    phase_alias,
+    project_asset,
+    request_asset,
+    retrain_asset,
+)
+from airflow_ai_provider.operators.lifecycle import PhaseGateOperator
 from airflow_ai_provider.operators.promotion import ModelGateOperator, ModelPromoteOperator
 from airflow_ai_provider.sensors.feedback import FeedbackSensor
 from airflow_ai_provider.task_groups.promotion import promote_to_production
@@ -109,6 +115,14 @@ def production():
         approvers=planned["approvers"],
         submitter=planned["owner"],
     )
+    live = PhaseGateOperator(
+        task_id="phase_gate",
+        project="{{ params.project }}",
+        phase="production",
+        evidence={"models": [MODEL]},
+        outlets=[phase_alias(PROJECT)],
+    )
+    judge >> live >> promoted
     to_dev >> to_test >> [ask_for_month(planned), outcomes]
     outcomes >> evidence
     [judge, promoted] >> close_month(planned)
