@@ -11,6 +11,15 @@ import pytest
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 
 
+@pytest.fixture(autouse=True)
+def environment_as_it_was() -> Iterator[None]:
+    """Undo what a test does to the environment: hooks point whole processes at a server."""
+    saved = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(saved)
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A store of each kind, empty: what one can do every other can."""
