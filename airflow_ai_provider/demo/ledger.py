@@ -62,7 +62,7 @@ def reason(record: GateRecord) -> str:
     said = record.evidence.get("summary") or record.evidence.get("why")
     if not said:
         told = [str(c["sentence"]) for c in record.criteria if c["verdict"] != Verdict.PASS]
-        said = " ".join(told[:2])
+        said = " ".join(told[:2]) + (f" And {len(told) - 2} more." if len(told) > 2 else "")
     return _shorter(str(said))
 
 

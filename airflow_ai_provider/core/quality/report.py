@@ -142,7 +142,7 @@ def _criterion(result: ExpectationResult, fail_on: Severity) -> Criterion:
         limit=limit,
         observed={k: _short(result.result[k]) for k in seen if result.result.get(k) is not None},
         verdict=verdict,
-        sentence=result.sentence(),
+        sentence=f"{result.expectation.label}: {result.sentence()}",
     )
 
 
