@@ -11,9 +11,19 @@ import pytest
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 
 
+@pytest.fixture(autouse=True, scope="module")
+def environment_before_the_module() -> Iterator[None]:
+    """Undo what a module's fixtures do to the environment: libraries point processes at servers."""
+    yield from _environment_as_it_was()
+
+
 @pytest.fixture(autouse=True)
-def environment_as_it_was() -> Iterator[None]:
-    """Undo what a test does to the environment: hooks point whole processes at a server."""
+def environment_before_the_test() -> Iterator[None]:
+    """Undo what a test does to the environment."""
+    yield from _environment_as_it_was()
+
+
+def _environment_as_it_was() -> Iterator[None]:
     saved = dict(os.environ)
     yield
     os.environ.clear()

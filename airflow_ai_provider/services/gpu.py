@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_ai_provider.adapters import processes
@@ -48,7 +48,9 @@ CLAIM_WITHIN = 90.0  # seconds that a task has to come back after its grant
 _CLAIM_WITHIN_WAITING = 15.0  # the same, for a process that polls
 _FIRST_POLL, _LAST_POLL = 0.05, 0.25
 _PLAN_IS_OLD = 5.0
+_LOOK_EVERY = 2.0
 _SAY_AGAIN = 30.0
+_next_look: dict[str, float] = {}  # by store, for this process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,7 @@ class GpuPool:
         :raises GpuRequestError: it can never be met; or another process holds this ticket's lease.
         :raises LeaseLostError: a newer try of the same task took its place.
         """
+        self._look_after_the_dead()
         me = _this_process()
         since = processes.ticks_now()
         asked = self.gpu.ask(ticket, process=me, devices=self.settings.devices())
@@ -155,6 +158,7 @@ class GpuPool:
         :raises GpuRequestError: as ``try_acquire``.
         :raises GpuWaitTimeoutError: the wait was too long; ``facts["reason"]`` names why.
         """
+        ticket = replace(ticket, process_waits=True)
         max_wait = ticket.request.max_wait
         deadline = None if max_wait is None else time.monotonic() + max_wait
         lease = self.try_acquire(ticket)
@@ -176,8 +180,7 @@ class GpuPool:
         """Plan the queue if nobody did for a while: who should have may be dead."""
         if view.plan_age is None or view.plan_age > _PLAN_IS_OLD:
             self.gpu.tick()
-            if view.reason == WaitReason.DEVICES_SUSPECT.value:
-                self.keeper.look()
+        self._look_after_the_dead()
 
     def status(self) -> dict[str, Any]:
         """Return devices and queue in the shape of ``airflow-ai gpu status --json``."""
@@ -192,7 +195,7 @@ class GpuPool:
 
         :raises LeaseLostError: the lease was lost meanwhile.
         """
-        left = processes.left_running(mark=lease.mark, root=_this_process(), since=lease.since)
+        left = _left_running(lease)
         _held.pop((lease.id, lease.fence), None)
         try:
             if left:
@@ -204,6 +207,23 @@ class GpuPool:
                 self.gpu.release(lease.id, lease.fence)
         finally:
             self.keeper.drop(lease.id)
+
+    def _look_after_the_dead(self) -> None:
+        """Take tickets of dead waiters out, and wake the keeper where a holder is gone.
+
+        The keeper may have died with the holder. One look every few seconds per process and store.
+        """
+        now, address = time.monotonic(), self.gpu.store.full_url
+        if now < _next_look.get(address, 0.0):
+            return
+        _next_look[address] = now + _LOOK_EVERY
+        uid = os.getuid()
+        for ticket_id, waiter in self.gpu.waiters(uid=uid):
+            if not processes.is_alive(waiter):
+                log.info("Process %s, which waited for GPUs, is gone", waiter.pid)
+                self.gpu.withdraw(ticket_id, reason="the process that waited is gone")
+        if any(_is_left_behind(record) for record in self.gpu.leases(mine=True, uid=uid)):
+            self.keeper.look()
 
     def _wait(self, ticket: Ticket, deadline: float | None) -> None:
         pause, said = _FIRST_POLL, (None, 0.0)  # type: tuple[float, tuple[str | None, float]]
@@ -302,6 +322,27 @@ def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
 
 
 _held: dict[tuple[str, int], int] = {}  # lease id and fence -> when this process claimed it
+
+
+def _is_left_behind(record: LeaseRecord) -> bool:
+    if record.state is LeaseState.ACTIVE and record.process is not None:
+        return not processes.is_alive(record.process)
+    return record.state is LeaseState.SUSPECT
+
+
+def _left_running(lease: Lease) -> set[Process]:
+    """Return what this process started under ``lease`` and left, after a second and third look.
+
+    A child just forked by another thread is told from what it will be only once it has begun; one
+    that is ending is gone at the next look.
+    """
+    left: set[Process] = set()
+    for pause in (0.0, 0.05, 0.15):
+        time.sleep(pause)
+        left = processes.left_running(mark=lease.mark, root=_this_process(), since=lease.since)
+        if not left:
+            break
+    return left
 
 
 def _this_process() -> Process:

@@ -76,7 +76,7 @@ class GpuStore:
             if ticket.task.is_known:
                 revoke_older(connection, ticket.task, wall)
             leave_other_hosts(connection, ticket.id, wall, here=self.here.name)
-            enter(connection, ticket, wall)
+            enter(connection, ticket, process, wall)
             step(connection, now=now, wall=wall, host_name=self.here.name)
             self._claim(connection, ticket.id, process, now, wall)
             row = connection.execute(
@@ -117,6 +117,24 @@ class GpuStore:
             lease_state=LeaseState(lease_state) if lease_state else None,
             plan_age=None if planned_at is None else now - planned_at,
         )
+
+    def waiters(self, *, uid: int) -> list[tuple[str, Process]]:
+        """Return the tickets that processes of ``uid`` on this host wait with, and which do."""
+        granted = sa.exists().where(
+            lease.c.request_id == gpu_request.c.id, lease.c.state == LeaseState.GRANTED.value
+        )
+        statement = sa.select(
+            gpu_request.c.id, gpu_request.c.waiter_pid, gpu_request.c.waiter_start
+        ).where(
+            gpu_request.c.host == self.here.name,
+            gpu_request.c.waiter_uid == uid,
+            sa.or_(gpu_request.c.state == RequestState.PENDING.value, granted),
+        )
+        with self.store.read() as connection:
+            rows = connection.execute(statement).all()
+        return [
+            (row.id, Process(pid=row.waiter_pid, start=row.waiter_start, uid=uid)) for row in rows
+        ]
 
     def tick(self) -> None:
         """Take back what ran out and plan the queue."""

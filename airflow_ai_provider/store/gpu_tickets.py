@@ -10,7 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.errors import LeaseLostError
-from airflow_ai_provider.core.gpu.lease import TaskIdentity, Ticket, spec_of
+from airflow_ai_provider.core.gpu.lease import Process, TaskIdentity, Ticket, spec_of
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
 from airflow_ai_provider.store.gpu_queue import close_request, doubt_lease, end_lease
 from airflow_ai_provider.store.gpu_rows import TASK_FIELDS
@@ -19,7 +19,7 @@ from airflow_ai_provider.store.schema import gpu_request, lease
 _REVIVED = (RequestState.DONE, RequestState.WITHDRAWN, RequestState.REFUSED)
 
 
-def enter(connection: sa.Connection, ticket: Ticket, wall: datetime) -> None:
+def enter(connection: sa.Connection, ticket: Ticket, process: Process, wall: datetime) -> None:
     """Put a ticket into the queue, or back into its old place when its grant lapsed.
 
     One that was served, withdrawn or refused before starts anew, at the end.
@@ -27,11 +27,16 @@ def enter(connection: sa.Connection, ticket: Ticket, wall: datetime) -> None:
     state = connection.execute(
         sa.select(gpu_request.c.state).where(gpu_request.c.id == ticket.id)
     ).scalar_one_or_none()
+    waiter = {
+        "waiter_pid": process.pid if ticket.process_waits else None,
+        "waiter_start": process.start if ticket.process_waits else None,
+        "waiter_uid": process.uid if ticket.process_waits else None,
+    }
     if state in {RequestState.PENDING.value, RequestState.LAPSED.value}:
         connection.execute(
             gpu_request.update()
             .where(gpu_request.c.id == ticket.id)
-            .values(state=RequestState.PENDING.value, host=ticket.host, finished_at=None)
+            .values(state=RequestState.PENDING.value, host=ticket.host, finished_at=None, **waiter)
         )
     if state is not None and RequestState(state) not in _REVIVED:
         return
@@ -46,6 +51,7 @@ def enter(connection: sa.Connection, ticket: Ticket, wall: datetime) -> None:
         "reason": "",
         "enqueued_at": wall,
         "finished_at": None,
+        **waiter,
         **{name: getattr(ticket.task, name) for name in TASK_FIELDS},
     }
     if state is None:

@@ -126,6 +126,9 @@ gpu_request = sa.Table(
     sa.Column("task_id", sa.String(250)),
     sa.Column("map_index", sa.Integer),
     sa.Column("try_number", sa.Integer),
+    sa.Column("waiter_pid", sa.Integer),  # the process that waits, where one does
+    sa.Column("waiter_start", sa.BigInteger),
+    sa.Column("waiter_uid", sa.Integer),
     sa.Column("enqueued_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime),
     sa.UniqueConstraint("holder", "name", name="uq_gpu_request_holder"),

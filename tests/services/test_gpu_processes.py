@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from airflow_ai_provider.adapters import processes
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_rows import read_leases
+from airflow_ai_provider.store.schema import gpu_request
 
 WORKER = Path(__file__).with_name("gpu_worker.py")
 
@@ -193,6 +195,24 @@ def test_two_who_race_for_one_device_never_hold_it_together(stage: Stage) -> Non
     assert overlaps(events) == []
 
 
+def test_a_waiter_that_died_is_passed_over(stage: Stage) -> None:
+    holder = stage.start("hold")
+    stage.wait_for("held", pid=holder.pid)
+    dead = stage.start("hold")
+    wait_for_waiters(stage, 1)
+    alive = stage.start("hold")
+    wait_for_waiters(stage, 2)
+    for process in (dead, holder):
+        process.kill()
+        process.wait()
+    stage.wait_for("held", pid=alive.pid)
+    with stage.store.read() as connection:
+        ticket = connection.execute(
+            sa.select(gpu_request).where(gpu_request.c.waiter_pid == dead.pid)
+        ).one()
+    assert (ticket.state, ticket.reason) == ("withdrawn", "the process that waited is gone")
+
+
 @pytest.mark.slow
 def test_kills_of_holders_and_keepers_leave_no_overlap_and_no_lease(tmp_path: Path) -> None:
     stage = Stage(tmp_path, devices="cpu:0,cpu:1,cpu:2", RUN_FOR="12")
@@ -219,6 +239,17 @@ def test_kills_of_holders_and_keepers_leave_no_overlap_and_no_lease(tmp_path: Pa
         assert unordered_fences(events) == []
     finally:
         stage.close()
+
+
+def wait_for_waiters(stage: Stage, count: int) -> None:
+    waiting = sa.select(sa.func.count()).where(gpu_request.c.state == "pending")
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        with stage.store.read() as connection:
+            if connection.execute(waiting).scalar_one() == count:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"{count} waiters did not show")
 
 
 def wait_for_keeper(stage: Stage, *, other_than: int | None = None) -> int:

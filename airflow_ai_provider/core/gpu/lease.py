@@ -59,6 +59,8 @@ class Ticket:
 
     The same ``holder`` and ``name`` are the same place in the queue and the same lease, however
     often they are presented. A grant that is not claimed ``claim_within`` seconds lapses.
+    With ``process_waits`` the process that presents it is the one that waits: when it dies, nobody
+    comes back, and the ticket leaves the queue.
     """
 
     holder: str
@@ -67,6 +69,7 @@ class Ticket:
     name: str = "gpu"
     task: TaskIdentity = field(default_factory=TaskIdentity)
     claim_within: float = 90.0
+    process_waits: bool = False
 
     @property
     def id(self) -> str:
