@@ -213,13 +213,21 @@ def test_a_waiter_that_died_is_passed_over(stage: Stage) -> None:
     assert (ticket.state, ticket.reason) == ("withdrawn", "the process that waited is gone")
 
 
-@pytest.mark.slow
-def test_kills_of_holders_and_keepers_leave_no_overlap_and_no_lease(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, devices="cpu:0,cpu:1,cpu:2", RUN_FOR="12")
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(12, marks=pytest.mark.slow),
+        pytest.param(180, marks=[pytest.mark.faults, pytest.mark.timeout(900)]),
+    ],
+)
+def test_kills_of_holders_and_keepers_leave_no_overlap_and_no_lease(
+    tmp_path: Path, seconds: int
+) -> None:
+    stage = Stage(tmp_path, devices="cpu:0,cpu:1,cpu:2", RUN_FOR=str(seconds))
     chance = random.Random(7)
     try:
         workers = [stage.start("many") for _ in range(6)]
-        end = time.monotonic() + 12
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(1)
             if chance.random() < 0.3 and (keeper := stage.keeper()):
