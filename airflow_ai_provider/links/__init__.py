@@ -1,3 +1,0 @@
-"""Extra links of operators."""
-
-from __future__ import annotations
