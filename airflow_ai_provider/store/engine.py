@@ -73,6 +73,7 @@ class Store:
                     remedy="Choose a folder that this user may write to.",
                 ) from error
         if store.is_sqlite:
+            store._use_write_ahead_log()
             migrate(store)
         else:
             check(store)
@@ -146,6 +147,14 @@ class Store:
             self._engine.dispose()
         self._engine = None
 
+    def _use_write_ahead_log(self) -> None:
+        """Set the journal's mode once, under the lock: SQLite does not wait when two want to."""
+        path = self.path
+        if path is None or _has_write_ahead_log(path):
+            return
+        with _typed_errors(self), self._file_lock(), self.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
     @contextmanager
     def _file_lock(self) -> Iterator[None]:
         path = self.path
@@ -208,11 +217,19 @@ def _make_engine(store: Store) -> sa.Engine:
     return engine
 
 
+def _has_write_ahead_log(path: Path) -> bool:
+    # bytes 18 and 19 of the file's header: 2 and 2 once it was in that mode (sqlite.org/fileformat)
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[18:] == b"\x02\x02"
+    except OSError:
+        return False
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: the driver's own is deferred
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")  # loses commits only with the operating system
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
