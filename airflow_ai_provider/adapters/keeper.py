@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 PROGRAM = "airflow_ai_provider.services.keeper"
 _LONGEST_ADDRESS = 100  # bytes; the kernel takes 107
 _START_TIMEOUT = 20.0
+_START_AGAIN = 3.0  # seconds: one that was started may have died before it answered
 _RETRY = 1.0
 
 
@@ -181,6 +182,7 @@ class KeeperClient:
     def _connect(self) -> socket.socket:
         deadline = time.monotonic() + _START_TIMEOUT
         started: subprocess.Popen[bytes] | None = None
+        again_at = 0.0
         pause = 0.01
         while True:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -194,8 +196,10 @@ class KeeperClient:
                 raise
             else:
                 return connection
-            if started is None or started.poll() not in {None, 0}:
-                started = start_keeper(self.place)
+            now = time.monotonic()
+            if started is None or started.poll() not in {None, 0} or now > again_at:
+                started = start_keeper(self.place)  # of two that start, one finds the lock taken
+                again_at = now + _START_AGAIN
             if time.monotonic() > deadline:
                 raise GpuError(
                     "It did not start.", remedy=f"Look into its log {self.place.log_path}."
