@@ -71,6 +71,20 @@ def score(version: str, *, partition: str) -> dict[str, Any]:
     )
 
 
+def prediction_logs(partition: str) -> list[dict[str, Any]]:
+    """Return the prediction logs of a month, the one written last at the end."""
+    found = (DATA / "predictions" / model.MODEL_NAME).glob(f"*/{partition}.parquet")
+    return [
+        {
+            "path": str(path),
+            "model_name": model.MODEL_NAME,
+            "version": path.parent.name,
+            "partition": partition,
+        }
+        for path in sorted(found, key=lambda path: path.stat().st_mtime)
+    ]
+
+
 def outcomes(partition: str) -> str:
     """Write what really happened to a month's flights as feedback; return the file's path."""
     from flight_delays import scoring

@@ -21,11 +21,6 @@ class LeaseState(str, Enum):
     QUARANTINED = "quarantined"
     RELEASED = "released"
 
-    @property
-    def holds_devices(self) -> bool:
-        """Whether devices are taken by a lease in this state."""
-        return self not in {LeaseState.PENDING, LeaseState.RELEASED}
-
 
 MOVES: dict[LeaseState, frozenset[LeaseState]] = {
     LeaseState.PENDING: frozenset({LeaseState.GRANTED, LeaseState.RELEASED}),
