@@ -59,8 +59,8 @@ class CommitSignals:
         self._unsure_until = 0.0
 
     def read(self) -> Any:
-        """Return a reading transaction of the store."""
-        return self._store.read()
+        """Return a connection of the store."""
+        return self._store.glance()
 
     def adopt(self, tickets: Collection[str]) -> None:
         """Do nothing: every commit is seen."""
