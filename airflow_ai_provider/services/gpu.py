@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from airflow_ai_provider.adapters import processes
@@ -96,7 +97,12 @@ class GpuPool:
     ) -> None:
         self.settings = settings or GpuSettings.from_environment()
         self.here = Host(name=self.settings.host_name, boot_id=processes.boot_id())
-        self.gpu = GpuStore(store, self.here, ttl=self.settings.lease_ttl)
+        self.gpu = GpuStore(
+            store,
+            self.here,
+            ttl=self.settings.lease_ttl,
+            reserve_after=self.settings.reserve_after,
+        )
         self.keeper = keeper or keeper_of(store, self.here, self.settings)
 
     def ticket(
@@ -133,6 +139,8 @@ class GpuPool:
                 asked.reason, remedy="Run `airflow-ai gpu status` to see what there is."
             )
         if asked.lease is None:
+            if asked.left:
+                watch_of(self).hurry()
             if asked.reason == WaitReason.DEVICES_SUSPECT.value:
                 self.keeper.look()
             return None
@@ -140,17 +148,16 @@ class GpuPool:
         if record.state is not LeaseState.ACTIVE or record.process != me:
             self._refuse_if_held_elsewhere(ticket, record)
             return None
-        self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
-        again = (record.id, record.fence) in _held
-        _held.setdefault((record.id, record.fence), since)
-        return Lease(
-            id=record.id,
-            fence=record.fence,
-            host=record.host,
-            devices=record.devices,
-            again=again,
-            since=_held[record.id, record.fence],
-        )
+        return self._hold(record, me, since)
+
+    def try_claim(self, ticket: Ticket) -> Lease | None:
+        """Return the lease that the ticket was granted on this host; None when it was not.
+
+        For who was told that there is one: it costs less than ``try_acquire``.
+        """
+        me, since = _this_process(), processes.ticks_now()
+        record = self.gpu.claim(ticket.id, process=me)
+        return None if record is None else self._hold(record, me, since)
 
     def acquire(self, ticket: Ticket) -> Lease:
         """Wait for a lease, as long as the request's ``max_wait`` says.
@@ -166,7 +173,7 @@ class GpuPool:
             while lease is None:
                 self._wait(ticket, deadline)
                 try:
-                    lease = self.try_acquire(ticket)
+                    lease = self.try_claim(ticket) or self.try_acquire(ticket)
                 except StoreUnavailableError as error:
                     log.warning("Asking again in %g s: %s", _ASK_AGAIN, error)
                     time.sleep(_ASK_AGAIN)
@@ -205,6 +212,19 @@ class GpuPool:
                 self.gpu.release(lease.id, lease.fence)
         finally:
             self.keeper.drop(lease.id)
+
+    def _hold(self, record: LeaseRecord, me: Process, since: int) -> Lease:
+        self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
+        again = (record.id, record.fence) in _held
+        _held.setdefault((record.id, record.fence), since)
+        return Lease(
+            id=record.id,
+            fence=record.fence,
+            host=record.host,
+            devices=record.devices,
+            again=again,
+            since=_held[record.id, record.fence],
+        )
 
     def _wait(self, ticket: Ticket, deadline: float | None) -> None:
         """Return when coming back with ``ticket`` would change something."""
@@ -330,7 +350,12 @@ def _left_running(lease: Lease) -> set[Process]:
 
 
 def _this_process() -> Process:
-    me = processes.identify(os.getpid())
+    return _identity(os.getpid())
+
+
+@cache  # a forked child has another pid
+def _identity(pid: int) -> Process:
+    me = processes.identify(pid)
     if me is None:
         raise GpuRequestError("This process is not to be seen in /proc.", remedy="Use Linux.")
     return me

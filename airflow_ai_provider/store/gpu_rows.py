@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,7 +52,7 @@ DEVICE_COLUMNS = (
     device.c.health,
     device.c.reason,
     device.c.parent_uuid,
-    device.c.topology,
+    sa.cast(device.c.topology, sa.Text).label("topology"),
     device.c.compute_mode,
     device.c.admin_state,
     device.c.admin_reason,
@@ -64,27 +66,43 @@ def read_devices(connection: sa.Connection) -> list[Device]:
 
 
 def device_of(row: Any) -> Device:
-    """Return a row of ``DEVICE_COLUMNS`` as a device."""
+    """Return a row that begins with ``DEVICE_COLUMNS`` as a device."""
+    return _device(*row[: len(DEVICE_COLUMNS)])
+
+
+@lru_cache(maxsize=4096)  # a row seldom changes, and its topology is long
+def _device(
+    uuid: str,
+    host: str,
+    kind: str,
+    model: str,
+    memory_mib: int | None,
+    mig_profile: str | None,
+    pool: str,
+    health: str,
+    reason: str,
+    parent_uuid: str | None,
+    topology: str | None,
+    compute_mode: str | None,
+    admin_state: str,
+    admin_reason: str,
+) -> Device:
+    if admin_state and health == Health.HEALTHY.value:  # people stand above what a host observed
+        health, reason = admin_state, admin_reason
     return Device(
-        uuid=row.uuid,
-        host=row.host,
-        kind=DeviceKind(row.kind),
-        model=row.model,
-        memory_mib=row.memory_mib,
-        mig_profile=row.mig_profile,
-        pool=row.pool,
-        parent_uuid=row.parent_uuid,
-        topology=_topology(row.topology),
-        compute_mode=row.compute_mode,
-        **_standing(row),
+        uuid=uuid,
+        host=host,
+        kind=DeviceKind(kind),
+        model=model,
+        memory_mib=memory_mib,
+        mig_profile=mig_profile,
+        pool=pool,
+        parent_uuid=parent_uuid,
+        topology=_topology(json.loads(topology) if topology else None),
+        compute_mode=compute_mode,
+        health=Health(health),
+        reason=reason,
     )
-
-
-def _standing(row: Any) -> dict[str, Any]:
-    """What may be granted: what people said of a device stands above what its host observed."""
-    if row.admin_state and row.health == Health.HEALTHY.value:
-        return {"health": Health(row.admin_state), "reason": row.admin_reason}
-    return {"health": Health(row.health), "reason": row.reason}
 
 
 def _topology(document: dict[str, Any] | None) -> Topology | None:

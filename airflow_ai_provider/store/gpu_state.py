@@ -189,7 +189,7 @@ def _pool_statement() -> sa.Select[Any]:
         .subquery("held")
     )
     return (
-        sa.select(facts, *DEVICE_COLUMNS, *held.c)
+        sa.select(*DEVICE_COLUMNS, facts, *held.c)  # a device's columns first: see device_of
         .select_from(facts)
         .outerjoin(device, sa.true())
         .outerjoin(
