@@ -189,7 +189,7 @@ class GpuPool:
 
     def status(self) -> dict[str, Any]:
         """Return devices and queue in the shape of ``airflow-ai gpu status --json``."""
-        return snapshot(self.gpu.store)
+        return snapshot(self.gpu.store, reserve_after=self.settings.reserve_after)
 
     def withdraw(self, ticket_id: str, *, reason: str) -> None:
         """Take a ticket out of the queue; a lease that is held stays."""

@@ -99,15 +99,20 @@ def take_back(turn: Turn) -> None:
 
 def decide(turn: Turn, pool: PoolState, queue: Iterable[Queued]) -> Plan:
     """Return what the planner makes of ``queue``; nothing is written."""
-    quotas = read_quotas(turn.connection) if pool.quotas else ()
-    return planner.plan(
-        pool.devices,
-        pool.holdings,
-        queue,
-        now=turn.now,
-        quotas=quotas,
-        reserve_after=turn.reserve_after,
-    )
+    return planner.plan(pool.devices, pool.holdings, queue, **_terms(turn, pool))
+
+
+def expect(turn: Turn, pool: PoolState, queue: Iterable[Queued]) -> dict[str, float | None]:
+    """Return in how many seconds each of ``queue`` may start; None where nobody can know."""
+    return planner.forecast(pool.devices, pool.holdings, queue, **_terms(turn, pool))
+
+
+def _terms(turn: Turn, pool: PoolState) -> dict[str, Any]:
+    return {
+        "now": turn.now,
+        "quotas": read_quotas(turn.connection) if pool.quotas else (),
+        "reserve_after": turn.reserve_after,
+    }
 
 
 def plan_queue(turn: Turn, pool: PoolState, *, thorough: bool = False) -> int:
@@ -118,7 +123,7 @@ def plan_queue(turn: Turn, pool: PoolState, *, thorough: bool = False) -> int:
     """
     granted = 0
     while True:
-        rows = read_queue(turn.connection, wall=turn.wall, oldest=max(1, pool.idle))
+        rows = read_queue(turn.connection, oldest=max(1, pool.idle))
         if not rows:
             return granted
         made = decide(turn, pool, [queued_of(row, wall=turn.wall) for row in rows])

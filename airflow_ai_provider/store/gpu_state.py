@@ -107,7 +107,7 @@ def read_pool(
     )
 
 
-def read_queue(connection: sa.Connection, *, wall: datetime, oldest: int) -> list[Any]:
+def read_queue(connection: sa.Connection, *, oldest: int) -> list[Any]:
     """Return the ``oldest`` so many requests of each class that wait, as rows of ``gpu_request``.
 
     ``alike`` is how many of the class wait. What makes a class is in ``gpu_tickets.class_key``.
@@ -213,8 +213,18 @@ def _queue_statement() -> sa.Select[Any]:
         .where(gpu_request.c.state == RequestState.PENDING.value)
         .subquery("ranked")
     )
-    wanted = ("id", "class_key", "spec", "place", "host", "claim_within", "reason", "estimate")
-    columns = [gpu_request.c[name] for name in (*wanted, "channel", "enqueued_at", *TASK_FIELDS)]
+    wanted = (
+        "id",
+        "class_key",
+        "spec",
+        "place",
+        "host",
+        "claim_within",
+        "reason",
+        "estimate",
+        "holder",
+    )
+    columns = [gpu_request.c[name] for name in (*wanted, "holder", "enqueued_at", *TASK_FIELDS)]
     return (
         sa.select(*columns, ranked.c.alike)
         .join_from(ranked, gpu_request, gpu_request.c.id == ranked.c.id)
