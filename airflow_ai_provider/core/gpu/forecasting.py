@@ -11,7 +11,7 @@ from typing import Any
 from airflow_ai_provider.core.gpu.devices import Device
 from airflow_ai_provider.core.gpu.fair_share import Quota
 from airflow_ai_provider.core.gpu.planner_values import Holding, Queued
-from airflow_ai_provider.core.gpu.planning import Planning, hold_leased
+from airflow_ai_provider.core.gpu.planning import hold_leased, plan_pools
 from airflow_ai_provider.core.gpu.room import Part, Room, Slot
 from airflow_ai_provider.core.gpu.shares import Shares
 
@@ -45,11 +45,12 @@ def forecast(
     at, work = now, 0
     while waiting and work <= _MOST_WORK:
         work += len(waiting)
-        planning = Planning(room, shares, reserve_after=reserve_after, now=at, late=at - now)
-        made = planning.run(waiting)
+        made, given = plan_pools(
+            room, shares, waiting, reserve_after=reserve_after, now=at, late=at - now
+        )
         for grant in made.grants:
             starts[grant.request_id] = at - now
-        ends.add(planning.given)
+        ends.add(given)
         waiting = [queued for queued in waiting if queued.id in made.waiting]
         following = ends.pop()
         if following is None:

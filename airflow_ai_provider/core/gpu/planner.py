@@ -27,7 +27,7 @@ from airflow_ai_provider.core.gpu.planner_values import (
     Queued,
     Reservation,
 )
-from airflow_ai_provider.core.gpu.planning import Planning, hold_leased
+from airflow_ai_provider.core.gpu.planning import hold_leased, plan_pools
 from airflow_ai_provider.core.gpu.room import Room
 from airflow_ai_provider.core.gpu.shares import Shares
 from airflow_ai_provider.core.gpu.suitable import why_impossible
@@ -68,7 +68,8 @@ def plan(
     for holding in holdings:
         ends = _expected_end(holding.ends_in)
         hold_leased(room, shares, holding, ends=inf if ends is None else now + ends)
-    return Planning(room, shares, reserve_after=reserve_after, now=now).run(queue)
+    made, _ = plan_pools(room, shares, queue, reserve_after=reserve_after, now=now)
+    return made
 
 
 def _expected_end(ends_in: float | None) -> float | None:

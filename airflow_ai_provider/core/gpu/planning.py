@@ -12,7 +12,7 @@ from airflow_ai_provider.core.gpu.planner_values import (
     Queued,
     Reservation,
 )
-from airflow_ai_provider.core.gpu.reservation import Hold, keep
+from airflow_ai_provider.core.gpu.reservation import Hold, earliest
 from airflow_ai_provider.core.gpu.room import Part, Room, Slot, Status, View
 from airflow_ai_provider.core.gpu.shares import Shares
 from airflow_ai_provider.core.gpu.states import LeaseState
@@ -24,6 +24,9 @@ from airflow_ai_provider.core.gpu.suitable import (
 )
 from airflow_ai_provider.core.gpu.turns import Asking, by_age, in_turn
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
+
+# who would end sooner may still be let
+_KEPT = frozenset({WaitReason.RESERVED_FOR_ANOTHER, WaitReason.GUARANTEED_TO_ANOTHER})
 
 
 class Planning:
@@ -52,10 +55,10 @@ class Planning:
         self._denied = False  # somebody was denied devices that are kept
         self._reopened = False  # such devices are kept no longer
         self._oldest: list[Asking] = []  # who may have devices kept, the first of them last
-        self._failed: dict[tuple[str, str | None], WaitReason] = {}  # by class
+        self._failed: dict[tuple[str, str | None], tuple[WaitReason, float]] = {}  # by class
 
     def run(self, queue: Iterable[Queued]) -> Plan:
-        """Decide about every request of ``queue``."""
+        """Decide about every request of ``queue``, which are of one pool."""
         asking = [a for queued in queue if (a := self._asking(queued)) is not None]
         self._pass(asking)
         while self._reopened:
@@ -108,19 +111,35 @@ class Planning:
             if oldest is current or oldest.priority < current.priority:
                 return  # it is its turn, or not yet
             self._oldest.pop()
-            if not oldest.decided and oldest.amount <= oldest.claims.headroom:
+            if not oldest.decided and oldest.amount <= oldest.claims.headroom():
                 self._reserve(oldest, due=False)
 
     def _reserve(self, asking: Asking, *, due: bool) -> None:
-        queued, reason = asking.queued, WaitReason.RESERVED_FOR_ANOTHER
+        queued = asking.queued
         free = None if due else self.room.find(queued.request, asking.view, queued.host)
-        if free is None:
-            self._reserved = keep(self.room, asking, reason, now=self.now, due=due)
-        else:
-            self._reserved = Hold(asking, reason, self.now, free, due)
-            self._reserved.apply(self.room)
-        if self._reserved is not None:
-            self._holds[queued.id] = self._reserved
+        found = earliest(self.room, asking, now=self.now) if free is None else (free, self.now)
+        if found is not None:
+            self._reserved = Hold(
+                asking,
+                WaitReason.RESERVED_FOR_ANOTHER,
+                starts=found[1],
+                slots=found[0],
+                due=due,
+                binds=queued.waiting - self.reserve_after,
+            )
+            self._keep(self._reserved)
+
+    def _promise(self, asking: Asking) -> None:
+        found = earliest(self.room, asking, now=self.now)
+        if found is not None:
+            reason = WaitReason.GUARANTEED_TO_ANOTHER
+            self._keep(Hold(asking, reason, starts=found[1], slots=found[0]))
+            asking.promised = True
+            asking.claims.await_(asking.amount)
+
+    def _keep(self, hold: Hold) -> None:
+        hold.apply(self.room)
+        self._holds[hold.asking.queued.id] = hold
 
     def _decide(self, asking: Asking) -> WaitReason | None:
         """Grant it and return None, or return why it waits."""
@@ -128,7 +147,9 @@ class Planning:
         entitled = asking.entitled
         alike = (queued.class_key, queued.host) if queued.class_key and not entitled else None
         if alike is not None and (known := self._failed.get(alike)) is not None:
-            return known
+            reason, estimate = known
+            if reason not in _KEPT or asking.holds_for >= estimate:
+                return reason
         hold = self._holds.get(queued.id)
         found = self._find(asking, hold)
         if not isinstance(found, WaitReason):
@@ -139,14 +160,14 @@ class Planning:
         if found is not WaitReason.QUOTA_REACHED:
             self._keep_for(asking, hold, entitled=entitled)
         if alike is not None:
-            self._failed[alike] = found
+            self._failed[alike] = (found, asking.holds_for)
         return found
 
     def _find(self, asking: Asking, hold: Hold | None) -> list[Slot] | WaitReason:
         """Return the devices that it gets, or why it gets none."""
         queued, view = asking.queued, asking.view
         request = queued.request
-        headroom = asking.claims.headroom
+        headroom = asking.claims.headroom()
         if asking.amount > headroom:
             return WaitReason.QUOTA_REACHED
         if request.memory_mib is not None and headroom < 1:
@@ -197,12 +218,7 @@ class Planning:
         elif self._reserved is None and self._is_old(asking):
             self._reserve(asking, due=True)
         elif entitled:
-            reason = WaitReason.GUARANTEED_TO_ANOTHER
-            promise = keep(self.room, asking, reason, now=self.now)
-            if promise is not None:
-                self._holds[asking.queued.id] = promise
-                asking.promised = True
-                asking.claims.await_(asking.amount)
+            self._promise(asking)
 
     def _let_go(self, hold: Hold) -> None:
         hold.drop(self.room)
@@ -215,7 +231,7 @@ class Planning:
 
     def _give(self, asking: Asking, slots: list[Slot]) -> None:
         memory = asking.queued.request.memory_mib
-        ends = inf if asking.estimate is None else self.now + asking.estimate
+        ends = self.now + asking.holds_for
         for slot in slots:
             part = Part(memory, ends, owner=asking.claims)
             self.room.take(slot, part)
@@ -231,6 +247,40 @@ class Planning:
             devices=tuple(slot.key for slot in hold.slots),
             starts_in=None if hold.starts == inf else hold.starts - self.now,
         )
+
+
+def plan_pools(
+    room: Room,
+    shares: Shares,
+    queue: Iterable[Queued],
+    *,
+    reserve_after: float,
+    now: float,
+    late: float = 0.0,
+) -> tuple[Plan, list[tuple[Slot, Part]]]:
+    """Plan each pool for itself, as nobody in one waits for devices of another.
+
+    Also return what was given of each device.
+    """
+    pools: dict[str, list[Queued]] = {}
+    for queued in queue:
+        pools.setdefault(queued.request.gpu_pool, []).append(queued)
+    plans, given = [], []
+    for waiting in pools.values():
+        planning = Planning(room, shares, reserve_after=reserve_after, now=now, late=late)
+        plans.append(planning.run(waiting))
+        given.extend(planning.given)
+    if len(plans) == 1:
+        return plans[0], given
+    place = {q.id: (-q.request.priority, q.place) for waiting in pools.values() for q in waiting}
+    kept = [made.reserved for made in plans if made.reserved is not None]
+    whole = Plan(
+        grants=tuple(grant for made in plans for grant in made.grants),
+        waiting={name: reason for made in plans for name, reason in made.waiting.items()},
+        refused={name: why for made in plans for name, why in made.refused.items()},
+        reserved=min(kept, key=lambda one: place[one.request_id], default=None),
+    )
+    return whole, given
 
 
 def hold_leased(room: Room, shares: Shares, holding: Holding, *, ends: float) -> None:

@@ -20,6 +20,8 @@ from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 class Hold:
     """The devices kept for ``asking`` from ``starts`` on; infinity where no one knows.
 
+    It binds those who have waited for ``binds`` seconds or less: who came soon after it are few,
+    and to hold them back would leave devices idle without saving anybody from starving.
     Before its ``due`` turn came, what is as large and fairer may still take them: nothing can be
     put together for a wide request that would not be there for that one, too.
     """
@@ -29,6 +31,7 @@ class Hold:
     starts: float
     slots: list[Slot]
     due: bool = True
+    binds: float = inf
 
     def apply(self, room: Room) -> None:
         """Keep its devices from now on."""
@@ -44,12 +47,11 @@ class Hold:
 
     def lets(self, other: Asking, slot: Slot, now: float) -> bool:
         """Whether ``other`` may take ``slot`` although it is kept."""
-        if other is self.asking:
+        if other is self.asking or other.queued.waiting > self.binds:
             return True
         if not self.due and (other.entitled or other.amount >= self.asking.amount):
             return True
-        estimate = other.estimate
-        if estimate is not None and now + estimate <= self.starts:
+        if other.holds_for < inf and now + other.holds_for <= self.starts:
             return True
         mine, theirs = self.asking.queued.request.memory_mib, other.queued.request.memory_mib
         if mine is None or theirs is None:
@@ -58,10 +60,8 @@ class Hold:
         return staying + theirs + mine <= slot.memory
 
 
-def keep(
-    room: Room, asking: Asking, reason: WaitReason, *, now: float, due: bool = True
-) -> Hold | None:
-    """Keep what ``asking`` will have at the earliest; None when no host has enough for it.
+def earliest(room: Room, asking: Asking, *, now: float) -> tuple[list[Slot], float] | None:
+    """Return the devices that ``asking`` can have at the earliest, and when; None for never.
 
     Where the end of a lease is not known, the host with most devices known to come free is kept for
     it: devices that are free there stay so until the others are, too.
@@ -88,10 +88,7 @@ def keep(
             best = (rank, times)
     if best is None:
         return None
-    slots, starts = _last_to_come(best[1], request.wanted)
-    hold = Hold(asking, reason, starts, slots, due)
-    hold.apply(room)
-    return hold
+    return _last_to_come(best[1], request.wanted)
 
 
 def _last_to_come(times: list[tuple[float, Slot]], wanted: int) -> tuple[list[Slot], float]:

@@ -19,6 +19,8 @@ from airflow_ai_provider.core.gpu.links import Matrix, best_set, link_matrix
 from airflow_ai_provider.core.gpu.planner_values import DeviceKey
 from airflow_ai_provider.core.gpu.request import GpuRequest
 
+Shared = tuple[int, str, str, "Slot"]  # the room left on a device that others share; sorts
+
 _CARD_SLICES = 7  # a card has at most seven compute slices; "3g.40gb" has three
 _SLICES = re.compile(r"(\d+)g\.")
 
@@ -44,7 +46,19 @@ class Part:
 class Slot:
     """A device and what is held of it."""
 
-    __slots__ = ("device", "hold", "host", "key", "memory", "name", "parts", "spec", "status")
+    __slots__ = (
+        "device",
+        "healthy",
+        "hold",
+        "host",
+        "key",
+        "memory",
+        "name",
+        "parts",
+        "shared",
+        "spec",
+        "status",
+    )
 
     def __init__(self, device: Device, host: HostRoom, spec: Spec) -> None:
         self.device = device
@@ -55,12 +69,9 @@ class Slot:
         self.memory = device.memory_mib or 0
         self.parts: list[Part] = []
         self.hold: Any = None  # the Hold that keeps it for somebody
-        self.status = Status.CLOSED
-
-    @property
-    def healthy(self) -> bool:
-        """Whether it may be granted at all."""
-        return self.device.health is Health.HEALTHY
+        self.healthy = device.health is Health.HEALTHY  # whether it may be granted at all
+        self.status = Status.IDLE if self.healthy else Status.CLOSED
+        self.shared: Shared | None = None  # its entry among the shared devices of its spec
 
     @property
     def left(self) -> int:
@@ -143,7 +154,7 @@ class Spec:
         self.memory = sample.memory_mib or 0
         self.weight = _weight(sample)
         self.views: list[View] = []
-        self.shared: list[tuple[int, str, str, Slot]] = []  # room left first
+        self.shared: list[Shared] = []  # room left first
 
 
 class View:
@@ -212,7 +223,8 @@ class Room:
         slot = Slot(device, host, spec)
         host.slots.append(slot)
         self.slots[slot.key] = slot
-        self.settle(slot)
+        if slot.healthy:
+            host.idle[spec.number] = host.idle.get(spec.number, 0) + 1
 
     def view_of(self, request: GpuRequest) -> View:
         """Return the devices that suit ``request``, healthy and free or not."""
@@ -257,7 +269,7 @@ class Room:
 
     def _find_share(self, memory_mib: int, view: View, host: str | None) -> Slot | None:
         """Return the fullest device with room, else an idle one as if it were asked for whole."""
-        best: tuple[int, str, str, Slot] | None = None
+        best: Shared | None = None
         for spec in view.specs:
             at = bisect_left(spec.shared, memory_mib, key=lambda entry: entry[0])
             while host is not None and at < len(spec.shared) and spec.shared[at][1] != host:
@@ -287,15 +299,14 @@ class Room:
 
     def settle(self, slot: Slot) -> None:
         """Bring the index up to date with what is held of ``slot``."""
-        if slot.status is Status.SHARED:
-            shared = slot.spec.shared
-            for at, entry in enumerate(shared):
-                if entry[3] is slot:
-                    del shared[at]
-                    break
         before, slot.status = slot.status, _status(slot)
+        if slot.shared is not None:
+            shared = slot.spec.shared
+            del shared[bisect_left(shared, slot.shared)]
+            slot.shared = None
         if slot.status is Status.SHARED:
-            insort(slot.spec.shared, (slot.left, slot.host.name, slot.name, slot))
+            slot.shared = (slot.left, slot.host.name, slot.name, slot)
+            insort(slot.spec.shared, slot.shared)
         by = (slot.status is Status.IDLE) - (before is Status.IDLE)
         if by:
             number = slot.spec.number

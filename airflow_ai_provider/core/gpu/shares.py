@@ -35,7 +35,7 @@ SLACK = 1e-9  # fractions of devices add up to a little more or less than they s
 class Account:
     """What one team, project or phase holds of a pool, and may."""
 
-    __slots__ = ("awaited", "ceiling", "guaranteed", "kind", "name", "used", "weight")
+    __slots__ = ("awaited", "ceiling", "guaranteed", "kind", "name", "standing", "used", "weight")
 
     def __init__(self, kind: str, name: str, quota: Quota | None = None) -> None:
         self.kind = kind
@@ -43,37 +43,45 @@ class Account:
         self.weight = 1.0 if quota is None else quota.weight
         self.guaranteed = 0.0 if quota is None else quota.guaranteed
         self.ceiling = inf if quota is None or quota.ceiling is None else quota.ceiling
-        self.used = 0.0
         self.awaited = 0.0  # what its entitled requests wait for
+        self.used = 0.0
+        self.standing = 0.0
+        self.pay(0.0)
 
-    @property
-    def standing(self) -> float:
-        """Minus one with nothing of its guarantee, above zero with borrowed devices."""
-        if self.used < self.guaranteed:
-            return self.used / self.guaranteed - 1
-        return (self.used - self.guaranteed) / self.weight
+    def pay(self, amount: float) -> None:
+        """Count ``amount`` more devices as held; less when it is negative."""
+        self.used = used = self.used + amount
+        if used < self.guaranteed:
+            self.standing = used / self.guaranteed - 1
+        else:
+            self.standing = (used - self.guaranteed) / self.weight
 
 
 class Claims:
     """The accounts that a request is paid from."""
 
-    __slots__ = ("accounts", "ceilings", "guarantees", "in_turn")
+    __slots__ = ("accounts", "ceilings", "guarantees", "in_turn", "turn")
 
     def __init__(self, accounts: Sequence[Account], in_turn: Sequence[Account]) -> None:
         self.accounts = tuple(accounts)
         self.in_turn = tuple(in_turn)
         self.ceilings = tuple(a for a in accounts if a.ceiling < inf)
         self.guarantees = tuple(a for a in accounts if a.guaranteed > 0)
+        # those with the same have their turn at the same time
+        self.turn = (self.in_turn, self.guarantees)
 
-    @property
     def standing(self) -> tuple[float, ...]:
-        """The standings of its accounts, the highest first."""
-        return tuple(sorted((account.standing for account in self.in_turn), reverse=True))
+        """Return the standings of its accounts, the highest first."""
+        if len(self.in_turn) == 2:
+            one, other = self.in_turn[0].standing, self.in_turn[1].standing
+            return (one, other) if one >= other else (other, one)
+        return tuple(sorted([account.standing for account in self.in_turn], reverse=True))
 
-    @property
     def headroom(self) -> float:
-        """How many devices it may still be given under the ceilings."""
-        return min((a.ceiling - a.used + SLACK for a in self.ceilings), default=inf)
+        """Return how many more devices the ceilings let it have."""
+        if not self.ceilings:
+            return inf
+        return min([account.ceiling - account.used + SLACK for account in self.ceilings])
 
     @property
     def lowest_ceiling(self) -> Account | None:
@@ -82,9 +90,10 @@ class Claims:
 
     def entitled(self, amount: float) -> bool:
         """Whether guarantees cover ``amount`` more devices."""
-        return bool(self.guarantees) and all(
-            a.used + a.awaited + amount <= a.guaranteed + SLACK for a in self.guarantees
-        )
+        for a in self.guarantees:
+            if a.used + a.awaited + amount > a.guaranteed + SLACK:
+                return False
+        return bool(self.guarantees)
 
     def await_(self, amount: float) -> None:
         """Count ``amount`` devices as waited for under the guarantees."""
@@ -94,7 +103,7 @@ class Claims:
     def pay(self, amount: float) -> None:
         """Count ``amount`` more devices as held; less when it is negative."""
         for account in self.accounts:
-            account.used += amount
+            account.pay(amount)
 
 
 class Shares:

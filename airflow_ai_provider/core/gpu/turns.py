@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from airflow_ai_provider.core.gpu.planner_values import Queued
@@ -27,13 +28,15 @@ class Asking:
     @property
     def entitled(self) -> bool:
         """Whether guarantees cover it."""
-        return self.promised or self.claims.entitled(self.amount)
+        return self.promised or (bool(self.claims.guarantees) and self.claims.entitled(self.amount))
 
     @property
-    def estimate(self) -> float | None:
-        """How many seconds it will hold; None where nobody knows."""
+    def holds_for(self) -> float:
+        """How many seconds it will hold; infinity where nobody knows."""
         known = self.queued.estimate
-        return self.queued.request.estimate if known is None else known
+        if known is None:
+            known = self.queued.request.estimate
+        return inf if known is None else known
 
 
 def by_age(asking: Asking) -> tuple[int, int, str]:
@@ -49,7 +52,7 @@ def in_turn(queue: Iterable[Asking]) -> Iterator[Asking]:
     """
     groups: dict[Any, list[Asking]] = {}
     for asking in sorted(queue, key=by_age):
-        groups.setdefault(id(asking.claims), []).append(asking)
+        groups.setdefault(asking.claims.turn, []).append(asking)
     if len(groups) == 1:
         yield from next(iter(groups.values()))
         return
@@ -75,6 +78,6 @@ def _key(asking: Asking) -> tuple[Any, ...]:
     return (
         -asking.priority,
         not asking.entitled,
-        asking.claims.standing,
+        asking.claims.standing(),
         asking.queued.place,
     )
