@@ -43,6 +43,7 @@ class Store:
         self._pid = -1
         self._engine: sa.Engine | None = None
         self._memory_lock = threading.RLock()
+        self._commits = 0
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Store:
@@ -113,14 +114,14 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Yield a connection that sees one state of the store; nothing is written."""
-        with _typed_errors(self), self._only_one_in_memory(), self.engine.connect() as connection:
+        with self.typed_errors(), self._only_one_in_memory(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Yield a connection in a transaction: committed whole at the end, or not at all."""
         with (
-            _typed_errors(self),
+            self.typed_errors(),
             self._only_one_in_memory(),
             self._file_lock(),
             self.engine.connect() as connection,
@@ -133,6 +134,38 @@ class Store:
                 connection.rollback()
                 raise
             connection.commit()
+            self._commits += 1
+
+    @contextmanager
+    def typed_errors(self) -> Iterator[None]:
+        """Raise the database's errors as ours."""
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            raise StoreUnavailableError(
+                f"The store {self.safe_url} does not answer: {error.orig}.",
+                remedy="Check that the database is up and that this user may write to it.",
+            ) from error
+        except sa.exc.DatabaseError as error:
+            if isinstance(error, sa.exc.IntegrityError):
+                raise
+            raise StoreError(
+                f"The store {self.safe_url} refused: {error.orig}.",
+                remedy="Run `airflow-ai doctor`; a file that is no database must be moved away.",
+            ) from error
+
+    def commit_mark(self) -> tuple[int, int]:
+        """Return what differs once somebody committed to this SQLite store.
+
+        The file is not opened: closing a descriptor of it would end SQLite's own locks.
+        """
+        if self.path is None:
+            return (self._commits, 0)
+        try:
+            found = os.stat(f"{self.path}-wal")  # noqa: PTH116 - asked often
+        except FileNotFoundError:
+            return (0, 0)
+        return (found.st_mtime_ns, found.st_size)
 
     def utcnow(self, connection: sa.Connection) -> datetime:
         """Return the database's wall clock, in UTC."""
@@ -152,7 +185,7 @@ class Store:
         path = self.path
         if path is None or _has_write_ahead_log(path):
             return
-        with _typed_errors(self), self._file_lock(), self.engine.connect() as connection:
+        with self.typed_errors(), self._file_lock(), self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
     @contextmanager
@@ -233,21 +266,3 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")  # loses commits only with the operating system
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
-
-
-@contextmanager
-def _typed_errors(store: Store) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.OperationalError as error:
-        raise StoreUnavailableError(
-            f"The store {store.safe_url} does not answer: {error.orig}.",
-            remedy="Check that the database is up and that this user may write to it.",
-        ) from error
-    except sa.exc.DatabaseError as error:
-        if isinstance(error, sa.exc.IntegrityError):
-            raise
-        raise StoreError(
-            f"The store {store.safe_url} refused: {error.orig}.",
-            remedy="Run `airflow-ai doctor`; a file that is no database must be moved away.",
-        ) from error
