@@ -198,8 +198,7 @@ def test_a_waiting_task_has_its_page_already(pool: GpuPool) -> None:
 def test_the_link_is_in_the_parsed_dag() -> None:
     from airflow.serialization.serialized_objects import DagSerialization
 
-    with DAG("d", schedule=None) as dag:
-        task(lambda: None)
+    dag = task(lambda: None).dag
     made = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("t")
     (link,) = made.operator_extra_links
     assert (link.name, link.xcom_key) == ("GPU lease", "_link_GpuLeaseLink")
