@@ -16,6 +16,7 @@ AirflowAiError
 │   │   └── HolderBusyError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
+│   ├── QuotaError
 │   ├── CudaInitialisedError
 │   └── AirflowApiError
 │       ├── AirflowApiUnavailableError
@@ -126,6 +127,10 @@ class GpuWaitTimeoutError(GpuError):
 
 class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
+
+
+class QuotaError(GpuError):
+    """A quota means nothing, or is not there."""
 
 
 class HolderBusyError(GpuRequestError):
