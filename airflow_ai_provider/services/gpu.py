@@ -201,7 +201,9 @@ class GpuPool:
             if left:
                 pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
                 log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
-                self.gpu.leave(lease.id, lease.fence, reason=f"released; {pids} still ran")
+                self.gpu.leave(
+                    lease.id, lease.fence, reason=f"released; {pids} still ran", left=left
+                )
                 self.keeper.left(lease.id, lease.fence, left)
             else:
                 self.gpu.release(lease.id, lease.fence)
