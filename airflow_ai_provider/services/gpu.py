@@ -21,6 +21,7 @@ from airflow_ai_provider.core.errors import (
     GpuRequestError,
     GpuWaitTimeoutError,
     LeaseLostError,
+    StoreUnavailableError,
 )
 from airflow_ai_provider.core.gpu.devices import cuda_visible
 from airflow_ai_provider.core.gpu.lease import (
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_WITHIN = 90.0  # seconds that a task has to come back after its grant
 _CLAIM_WITHIN_WAITING = 15.0  # the same, for a process that polls
+_WRITE_AGAIN = (0.0, 0.2, 1.0)  # seconds before each try; then it is the keeper's
 _FIRST_POLL, _LAST_POLL = 0.05, 0.25
 _PLAN_IS_OLD = 5.0
 _LOOK_EVERY = 2.0
@@ -193,22 +195,43 @@ class GpuPool:
     def release(self, lease: Lease) -> None:
         """Give the devices back; they are handed on once everything started under it has ended.
 
+        When the store does not answer, the keeper gives them back as soon as it does.
+
         :raises LeaseLostError: the lease was lost meanwhile.
         """
         left = _left_running(lease)
         _held.pop((lease.id, lease.fence), None)
+        if left:
+            pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
+            log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
         try:
-            if left:
-                pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
-                log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
-                self.gpu.leave(
-                    lease.id, lease.fence, reason=f"released; {pids} still ran", left=left
-                )
+            if not self._write_release(lease, left) or left:
                 self.keeper.left(lease.id, lease.fence, left)
-            else:
-                self.gpu.release(lease.id, lease.fence)
         finally:
             self.keeper.drop(lease.id)
+
+    def _write_release(self, lease: Lease, left: set[Process]) -> bool:
+        """Release ``lease`` in the store; False when the store does not answer."""
+        unsure = False
+        for pause in _WRITE_AGAIN:
+            time.sleep(pause)
+            try:
+                if left:
+                    pids = ", ".join(str(process.pid) for process in left)
+                    reason = f"released; {pids} still ran"
+                    self.gpu.leave(lease.id, lease.fence, reason=reason, left=left)
+                else:
+                    self.gpu.release(lease.id, lease.fence)
+            except StoreUnavailableError as error:
+                log.warning("GPU lease %s is not released yet: %s", lease.id, error)
+                unsure = True  # it may be written all the same
+            except LeaseLostError:
+                if not unsure:
+                    raise
+                return True
+            else:
+                return True
+        return False
 
     def _look_after_the_dead(self) -> None:
         """Take tickets of dead waiters out, and wake the keeper where a holder is gone.

@@ -12,12 +12,14 @@ from airflow_ai_provider.core.errors import (
     GpuWaitTimeoutError,
     LeaseLostError,
     SettingsError,
+    StoreUnavailableError,
 )
 from airflow_ai_provider.core.gpu.lease import LEASE_VARIABLE, Process
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.services.gpu import GpuPool, held
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.testing import memory_store
 
 
@@ -123,6 +125,37 @@ def test_what_still_runs_is_left_to_the_keeper(pool: GpuPool, keeper: FakeKeeper
     finally:
         child.kill()
         child.wait()
+
+
+class UnsureStore(GpuStore):
+    """Says of the next ``unsure`` releases that the store did not answer; ``written`` or not."""
+
+    unsure = 0
+    written = False
+
+    def release(self, lease_id: str, fence: int, *, reason: str = "released") -> None:
+        if not self.unsure or self.written:
+            super().release(lease_id, fence, reason=reason)
+        if self.unsure:
+            self.unsure -= 1
+            raise StoreUnavailableError("The connection broke.")
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_release_whose_answer_was_lost_is_asked_for_again(pool: GpuPool, written: bool) -> None:
+    pool.gpu = UnsureStore(pool.gpu.store, pool.here)
+    with held(pool, pool.acquire(pool.ticket(GpuRequest.of(), holder="a"))):
+        pool.gpu.unsure, pool.gpu.written = 1, written
+    assert pool.gpu.leases() == []
+
+
+def test_a_release_that_the_store_does_not_answer_is_left_to_the_keeper(
+    pool: GpuPool, keeper: FakeKeeper
+) -> None:
+    pool.gpu = UnsureStore(pool.gpu.store, pool.here)
+    with held(pool, pool.acquire(pool.ticket(GpuRequest.of(), holder="a"))):
+        pool.gpu.unsure = 9
+    assert keeper.told == ["hold", "left 0", "drop"]
 
 
 def test_a_child_from_before_the_lease_is_nobodys_business(
