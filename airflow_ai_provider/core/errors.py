@@ -14,7 +14,8 @@ AirflowAiError
 ├── GpuError
 │   ├── GpuRequestError
 │   ├── GpuWaitTimeoutError
-│   └── LeaseLostError
+│   ├── LeaseLostError
+│   └── QuotaError
 ├── QualityError
 │   ├── SuiteError
 │   └── DataReadError
@@ -121,6 +122,10 @@ class GpuWaitTimeoutError(GpuError):
 
 class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
+
+
+class QuotaError(GpuError):
+    """A quota means nothing, or is not there."""
 
 
 class QualityError(AirflowAiError):

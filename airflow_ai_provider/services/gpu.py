@@ -7,7 +7,9 @@ block ends; when the process dies first, the keeper of the host ends what it lef
 from __future__ import annotations
 
 import logging
+import math
 import os
+import queue
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -36,6 +38,7 @@ from airflow_ai_provider.core.gpu.lease import (
 from airflow_ai_provider.core.gpu.planner import WaitReason, sentence
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.services.gpu_waiting import watch_of
 from airflow_ai_provider.services.keepers import KeeperPort, keeper_of
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.services.store import open_store
@@ -48,11 +51,8 @@ log = logging.getLogger(__name__)
 CLAIM_WITHIN = 90.0  # seconds that a task has to come back after its grant
 _CLAIM_WITHIN_WAITING = 15.0  # the same, for a process that polls
 _WRITE_AGAIN = (0.0, 0.2, 1.0)  # seconds before each try; then it is the keeper's
-_FIRST_POLL, _LAST_POLL = 0.05, 0.25
-_PLAN_IS_OLD = 5.0
-_LOOK_EVERY = 2.0
+_ASK_AGAIN = 1.0
 _SAY_AGAIN = 30.0
-_next_look: dict[str, float] = {}  # by store, for this process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,6 @@ class GpuPool:
         :raises GpuRequestError: it can never be met; or another process holds this ticket's lease.
         :raises LeaseLostError: a newer try of the same task took its place.
         """
-        self._look_after_the_dead()
         me = _this_process()
         since = processes.ticks_now()
         asked = self.gpu.ask(ticket, process=me, devices=self.settings.devices())
@@ -163,26 +162,39 @@ class GpuPool:
         ticket = replace(ticket, process_waits=True)
         max_wait = ticket.request.max_wait
         deadline = None if max_wait is None else time.monotonic() + max_wait
-        lease = self.try_acquire(ticket)
         try:
-            while lease is None:
+            while (lease := self._ask(ticket, deadline)) is None:
                 self._wait(ticket, deadline)
-                lease = self.try_acquire(ticket)
         except BaseException:
             with suppress(AirflowAiError):
-                self.withdraw(ticket.id, reason="the one who asked gave up")
+                self._give_up(ticket)
             raise
         return lease
+
+    def _ask(self, ticket: Ticket, deadline: float | None) -> Lease | None:
+        """Ask until the store answers: it may have granted the lease and been unable to say so."""
+        pause = 0.0
+        while True:
+            time.sleep(pause)
+            try:
+                return self.try_acquire(ticket)
+            except StoreUnavailableError as error:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+                pause = _ASK_AGAIN
+                log.warning("Asking again in %g s: %s", pause, error)
+
+    def _give_up(self, ticket: Ticket) -> None:
+        self.withdraw(ticket.id, reason="the one who asked gave up")
+        me = _this_process()
+        for record in self.gpu.leases(mine=True, uid=me.uid):
+            claimed = record.request_id == ticket.id and record.process == me
+            if claimed and (record.id, record.fence) not in _held:  # and nobody here knows
+                self.gpu.release(record.id, record.fence, reason="the one who asked gave up")
 
     def poll(self, ticket_id: str) -> TicketView | None:
         """Return how a ticket stands, reading only; None when nobody presented it."""
         return self.gpu.view(ticket_id)
-
-    def nudge(self, view: TicketView) -> None:
-        """Plan the queue if nobody did for a while: who should have may be dead."""
-        if view.plan_age is None or view.plan_age > _PLAN_IS_OLD:
-            self.gpu.tick()
-        self._look_after_the_dead()
 
     def status(self) -> dict[str, Any]:
         """Return devices and queue in the shape of ``airflow-ai gpu status --json``."""
@@ -233,38 +245,30 @@ class GpuPool:
                 return True
         return False
 
-    def _look_after_the_dead(self) -> None:
-        """Take tickets of dead waiters out, and wake the keeper where a holder is gone.
-
-        The keeper may have died with the holder. One look every few seconds per process and store.
-        """
-        now, address = time.monotonic(), self.gpu.store.full_url
-        if now < _next_look.get(address, 0.0):
-            return
-        _next_look[address] = now + _LOOK_EVERY
-        uid = os.getuid()
-        for ticket_id, waiter in self.gpu.waiters(uid=uid):
-            if not processes.is_alive(waiter):
-                log.info("Process %s, which waited for GPUs, is gone", waiter.pid)
-                self.gpu.withdraw(ticket_id, reason="the process that waited is gone")
-        if any(_is_left_behind(record) for record in self.gpu.leases(mine=True, uid=uid)):
-            self.keeper.look()
-
     def _wait(self, ticket: Ticket, deadline: float | None) -> None:
-        pause, said = _FIRST_POLL, (None, 0.0)  # type: tuple[float, tuple[str | None, float]]
-        while True:
-            view = self.poll(ticket.id)
-            if view is None or view.may_be_claimed:
-                return
-            now = time.monotonic()
-            if view.reason != said[0] or now - said[1] > _SAY_AGAIN:
-                log.info("Waiting for %s: %s", ticket.request.describe(), sentence(view.reason))
-                said = (view.reason, now)
-            if deadline is not None and now >= deadline:
-                raise waited_too_long(ticket.request, view.reason)
-            self.nudge(view)
-            time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - now)))
-            pause = min(pause * 1.5, _LAST_POLL)
+        """Return when coming back with ``ticket`` would change something."""
+        news: queue.SimpleQueue[TicketView | None] = queue.SimpleQueue()
+        end = watch_of(self).subscribe(ticket.id, news.put)
+        reason: str | None = None
+        try:
+            while True:
+                left = math.inf if deadline is None else deadline - time.monotonic()
+                if left <= 0:
+                    raise waited_too_long(ticket.request, reason or "")
+                try:
+                    view = news.get(timeout=min(left, _SAY_AGAIN))
+                except queue.Empty:
+                    pass  # say again what it waits for
+                else:
+                    if view is None or view.may_be_claimed:
+                        return
+                    if view.reason == reason:
+                        continue
+                    reason = view.reason
+                what = ticket.request.describe()
+                log.info("Waiting for %s: %s", what, sentence(reason or ""))
+        finally:
+            end()
 
     def _refuse_if_held_elsewhere(self, ticket: Ticket, record: LeaseRecord) -> None:
         if record.process is None:
@@ -347,12 +351,6 @@ def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
 
 
 _held: dict[tuple[str, int], int] = {}  # lease id and fence -> when this process claimed it
-
-
-def _is_left_behind(record: LeaseRecord) -> bool:
-    if record.state is LeaseState.ACTIVE and record.process is not None:
-        return not processes.is_alive(record.process)
-    return record.state is LeaseState.SUSPECT
 
 
 def _left_running(lease: Lease) -> set[Process]:

@@ -91,7 +91,6 @@ class GpuLeaseTrigger(BaseTrigger):
             return self._event("claimable", view.reason if view else "")
         if self.deadline is not None and time.time() >= self.deadline:
             return self._event("timeout", view.reason)
-        pool.nudge(view)
         return None
 
     def _event(self, outcome: str, reason: str) -> TriggerEvent:
