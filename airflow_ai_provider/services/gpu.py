@@ -12,16 +12,17 @@ import os
 import queue
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_ai_provider.adapters import processes
+from airflow_ai_provider.adapters import cuda, processes
 from airflow_ai_provider.core.errors import (
     AirflowAiError,
     GpuRequestError,
     GpuWaitTimeoutError,
+    HolderBusyError,
     LeaseLostError,
     StoreUnavailableError,
 )
@@ -144,7 +145,7 @@ class GpuPool:
         self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
         again = (record.id, record.fence) in _held
         _held.setdefault((record.id, record.fence), since)
-        return Lease(
+        lease = Lease(
             id=record.id,
             fence=record.fence,
             host=record.host,
@@ -152,6 +153,8 @@ class GpuPool:
             again=again,
             since=_held[record.id, record.fence],
         )
+        _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
+        return lease
 
     def acquire(self, ticket: Ticket) -> Lease:
         """Wait for a lease, as long as the request's ``max_wait`` says.
@@ -212,7 +215,8 @@ class GpuPool:
         :raises LeaseLostError: the lease was lost meanwhile.
         """
         left = _left_running(lease)
-        _held.pop((lease.id, lease.fence), None)
+        _held.pop(_key(lease), None)
+        _releasers.pop((os.getpid(), *_key(lease)), None)
         if left:
             pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
             log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
@@ -276,7 +280,7 @@ class GpuPool:
         if record.host == self.here.name and not processes.is_alive(record.process):
             self.keeper.look()  # it ends what the dead process left; then it is our turn
             return
-        raise GpuRequestError(
+        raise HolderBusyError(
             f"The holder {ticket.holder!r} has the lease {record.id} in process "
             f"{record.process.pid} of {record.host}.",
             remedy="Name another holder, or wait until that process has released it.",
@@ -327,18 +331,40 @@ def gpu_lease(
 
 
 @contextmanager
-def held(pool: GpuPool, lease: Lease) -> Iterator[Lease]:
-    """Keep ``lease`` while the block runs, its ``env`` in ``os.environ``; then release it."""
+def held(
+    pool: GpuPool, lease: Lease, *, keep: Callable[[], bool] = lambda: False
+) -> Iterator[Lease]:
+    """Keep ``lease`` while the block runs, its ``env`` in ``os.environ``; then release it.
+
+    When ``keep()`` then says so, it stays this process's until the process ends, and the keeper of
+    the host releases it.
+
+    :raises LeaseLostError: at the end of the block: the lease was lost while it ran.
+    """
     try:
         with _environment(lease.env):
             yield lease
     except BaseException:
-        if not lease.again:
-            with suppress(LeaseLostError):  # the block's own error says more
-                pool.release(lease)
+        with suppress(LeaseLostError):  # the block's own error says more
+            _end(pool, lease, keep)
         raise
-    if not lease.again:
+    _end(pool, lease, keep)
+
+
+def _end(pool: GpuPool, lease: Lease, keep: Callable[[], bool]) -> None:
+    if lease.again:
+        return
+    if not keep():
         pool.release(lease)
+        return
+    log.info("GPU lease %s is released when this process ends", lease.id)
+    if lease.id not in pool.gpu.renew({lease.id: lease.fence}):
+        raise LeaseLostError(
+            f"The lease {lease.id} with fence {lease.fence} was lost while it was held.",
+            remedy="Treat the work done under it as void and ask again.",
+            lease_id=lease.id,
+            fence=lease.fence,
+        )
 
 
 def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
@@ -350,7 +376,26 @@ def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
     )
 
 
+def release_held() -> list[str]:
+    """Release what this process holds and nobody released; return the ids of the leases.
+
+    What a process that has initialised CUDA holds is released when it has ended.
+    """
+    mine = [key for key in _releasers if key[0] == os.getpid()]
+    if not mine or cuda.initialised_by() is not None:
+        return []
+    for key in mine:
+        with suppress(LeaseLostError):  # then it is not ours to release
+            _releasers.pop(key)()
+    return [lease_id for _, lease_id, _ in mine]
+
+
 _held: dict[tuple[str, int], int] = {}  # lease id and fence -> when this process claimed it
+_releasers: dict[tuple[int, str, int], Callable[[], None]] = {}  # the same, after the pid
+
+
+def _key(lease: Lease) -> tuple[str, int]:
+    return (lease.id, lease.fence)
 
 
 def _left_running(lease: Lease) -> set[Process]:

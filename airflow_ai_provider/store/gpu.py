@@ -240,6 +240,7 @@ class GpuStore:
             .where(
                 lease.c.request_id == ticket_id,
                 lease.c.state == LeaseState.GRANTED.value,
+                lease.c.host == self.here.name,
             )
             .values(
                 state=LeaseState.ACTIVE.value,
