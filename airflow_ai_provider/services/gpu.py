@@ -12,17 +12,18 @@ import os
 import queue
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from airflow_ai_provider.adapters import processes
+from airflow_ai_provider.adapters import cuda, processes
 from airflow_ai_provider.core.errors import (
     AirflowAiError,
     GpuRequestError,
     GpuWaitTimeoutError,
+    HolderBusyError,
     LeaseLostError,
     StoreUnavailableError,
 )
@@ -51,6 +52,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_WITHIN = 90.0  # seconds that a task has to come back after its grant
 _CLAIM_WITHIN_WAITING = 15.0  # the same, for a process that polls
+_WRITE_AGAIN = (0.0, 0.2, 1.0)  # seconds before each try; then it is the keeper's
 _ASK_AGAIN = 1.0
 _SAY_AGAIN = 30.0
 
@@ -168,20 +170,42 @@ class GpuPool:
         ticket = replace(ticket, process_waits=True)
         max_wait = ticket.request.max_wait
         deadline = None if max_wait is None else time.monotonic() + max_wait
-        lease = self.try_acquire(ticket)
         try:
+            lease = self._ask(self.try_acquire, ticket, deadline)
             while lease is None:
                 self._wait(ticket, deadline)
-                try:
-                    lease = self.try_claim(ticket) or self.try_acquire(ticket)
-                except StoreUnavailableError as error:
-                    log.warning("Asking again in %g s: %s", _ASK_AGAIN, error)
-                    time.sleep(_ASK_AGAIN)
+                lease = self._ask(self.try_claim, ticket, deadline) or self._ask(
+                    self.try_acquire, ticket, deadline
+                )
         except BaseException:
             with suppress(AirflowAiError):
-                self.withdraw(ticket.id, reason="the one who asked gave up")
+                self._give_up(ticket)
             raise
         return lease
+
+    @staticmethod
+    def _ask(
+        ask: Callable[[Ticket], Lease | None], ticket: Ticket, deadline: float | None
+    ) -> Lease | None:
+        """Ask until the store answers: it may have granted the lease and been unable to say so."""
+        pause = 0.0
+        while True:
+            time.sleep(pause)
+            try:
+                return ask(ticket)
+            except StoreUnavailableError as error:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+                pause = _ASK_AGAIN
+                log.warning("Asking again in %g s: %s", pause, error)
+
+    def _give_up(self, ticket: Ticket) -> None:
+        self.withdraw(ticket.id, reason="the one who asked gave up")
+        me = _this_process()
+        for record in self.gpu.leases(mine=True, uid=me.uid):
+            claimed = record.request_id == ticket.id and record.process == me
+            if claimed and (record.id, record.fence) not in _held:  # and nobody here knows
+                self.gpu.release(record.id, record.fence, reason="the one who asked gave up")
 
     def poll(self, ticket_id: str) -> TicketView | None:
         """Return how a ticket stands, reading only; None when nobody presented it."""
@@ -198,18 +222,19 @@ class GpuPool:
     def release(self, lease: Lease) -> None:
         """Give the devices back; they are handed on once everything started under it has ended.
 
+        When the store does not answer, the keeper gives them back as soon as it does.
+
         :raises LeaseLostError: the lease was lost meanwhile.
         """
         left = _left_running(lease)
-        _held.pop((lease.id, lease.fence), None)
+        _held.pop(_key(lease), None)
+        _releasers.pop((os.getpid(), *_key(lease)), None)
+        if left:
+            pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
+            log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
         try:
-            if left:
-                pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
-                log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
-                self.gpu.leave(lease.id, lease.fence, reason=f"released; {pids} still ran")
+            if not self._write_release(lease, left) or left:
                 self.keeper.left(lease.id, lease.fence, left)
-            else:
-                self.gpu.release(lease.id, lease.fence)
         finally:
             self.keeper.drop(lease.id)
 
@@ -217,7 +242,7 @@ class GpuPool:
         self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
         again = (record.id, record.fence) in _held
         _held.setdefault((record.id, record.fence), since)
-        return Lease(
+        lease = Lease(
             id=record.id,
             fence=record.fence,
             host=record.host,
@@ -225,6 +250,31 @@ class GpuPool:
             again=again,
             since=_held[record.id, record.fence],
         )
+        _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
+        return lease
+
+    def _write_release(self, lease: Lease, left: set[Process]) -> bool:
+        """Release ``lease`` in the store; False when the store does not answer."""
+        unsure = False
+        for pause in _WRITE_AGAIN:
+            time.sleep(pause)
+            try:
+                if left:
+                    pids = ", ".join(str(process.pid) for process in left)
+                    reason = f"released; {pids} still ran"
+                    self.gpu.leave(lease.id, lease.fence, reason=reason, left=left)
+                else:
+                    self.gpu.release(lease.id, lease.fence)
+            except StoreUnavailableError as error:
+                log.warning("GPU lease %s is not released yet: %s", lease.id, error)
+                unsure = True  # it may be written all the same
+            except LeaseLostError:
+                if not unsure:
+                    raise
+                return True
+            else:
+                return True
+        return False
 
     def _wait(self, ticket: Ticket, deadline: float | None) -> None:
         """Return when coming back with ``ticket`` would change something."""
@@ -257,7 +307,7 @@ class GpuPool:
         if record.host == self.here.name and not processes.is_alive(record.process):
             self.keeper.look()  # it ends what the dead process left; then it is our turn
             return
-        raise GpuRequestError(
+        raise HolderBusyError(
             f"The holder {ticket.holder!r} has the lease {record.id} in process "
             f"{record.process.pid} of {record.host}.",
             remedy="Name another holder, or wait until that process has released it.",
@@ -308,18 +358,40 @@ def gpu_lease(
 
 
 @contextmanager
-def held(pool: GpuPool, lease: Lease) -> Iterator[Lease]:
-    """Keep ``lease`` while the block runs, its ``env`` in ``os.environ``; then release it."""
+def held(
+    pool: GpuPool, lease: Lease, *, keep: Callable[[], bool] = lambda: False
+) -> Iterator[Lease]:
+    """Keep ``lease`` while the block runs, its ``env`` in ``os.environ``; then release it.
+
+    When ``keep()`` then says so, it stays this process's until the process ends, and the keeper of
+    the host releases it.
+
+    :raises LeaseLostError: at the end of the block: the lease was lost while it ran.
+    """
     try:
         with _environment(lease.env):
             yield lease
     except BaseException:
-        if not lease.again:
-            with suppress(LeaseLostError):  # the block's own error says more
-                pool.release(lease)
+        with suppress(LeaseLostError):  # the block's own error says more
+            _end(pool, lease, keep)
         raise
-    if not lease.again:
+    _end(pool, lease, keep)
+
+
+def _end(pool: GpuPool, lease: Lease, keep: Callable[[], bool]) -> None:
+    if lease.again:
+        return
+    if not keep():
         pool.release(lease)
+        return
+    log.info("GPU lease %s is released when this process ends", lease.id)
+    if lease.id not in pool.gpu.renew({lease.id: lease.fence}):
+        raise LeaseLostError(
+            f"The lease {lease.id} with fence {lease.fence} was lost while it was held.",
+            remedy="Treat the work done under it as void and ask again.",
+            lease_id=lease.id,
+            fence=lease.fence,
+        )
 
 
 def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
@@ -331,7 +403,26 @@ def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
     )
 
 
+def release_held() -> list[str]:
+    """Release what this process holds and nobody released; return the ids of the leases.
+
+    What a process that has initialised CUDA holds is released when it has ended.
+    """
+    mine = [key for key in _releasers if key[0] == os.getpid()]
+    if not mine or cuda.initialised_by() is not None:
+        return []
+    for key in mine:
+        with suppress(LeaseLostError):  # then it is not ours to release
+            _releasers.pop(key)()
+    return [lease_id for _, lease_id, _ in mine]
+
+
 _held: dict[tuple[str, int], int] = {}  # lease id and fence -> when this process claimed it
+_releasers: dict[tuple[int, str, int], Callable[[], None]] = {}  # the same, after the pid
+
+
+def _key(lease: Lease) -> tuple[str, int]:
+    return (lease.id, lease.fence)
 
 
 def _left_running(lease: Lease) -> set[Process]:
@@ -353,12 +444,15 @@ def _this_process() -> Process:
     return _identity(os.getpid())
 
 
-@cache  # a forked child has another pid
+@cache
 def _identity(pid: int) -> Process:
     me = processes.identify(pid)
     if me is None:
         raise GpuRequestError("This process is not to be seen in /proc.", remedy="Use Linux.")
     return me
+
+
+os.register_at_fork(after_in_child=_identity.cache_clear)  # a pid may come again
 
 
 @contextmanager

@@ -82,8 +82,8 @@ class LeaseRecord:
     """A lease as the store has it; ``expires_at`` is on the store's lease clock.
 
     A ``revoked`` lease is never active again. It has no ``process`` before it is claimed, and none
-    when its holder released it and left programs behind. ``idle_limit`` is how many seconds its
-    devices may be idle before it ends.
+    when its holder released it and left the processes ``left_behind``. ``idle_limit`` is how many
+    seconds its devices may be idle before it ends.
     """
 
     id: str
@@ -98,6 +98,7 @@ class LeaseRecord:
     reason: str
     task: TaskIdentity
     idle_limit: float | None = None
+    left_behind: tuple[Process, ...] = ()
 
     @property
     def mark(self) -> str:
