@@ -190,7 +190,7 @@ class GpuPool:
         """Ask until the store answers: it may have granted the lease and been unable to say so."""
         pause = 0.0
         while True:
-            time.sleep(pause)
+            _rest(pause)
             try:
                 return ask(ticket)
             except StoreUnavailableError as error:
@@ -257,7 +257,7 @@ class GpuPool:
         """Release ``lease`` in the store; False when the store does not answer."""
         unsure = False
         for pause in _WRITE_AGAIN:
-            time.sleep(pause)
+            _rest(pause)
             try:
                 if left:
                     pids = ", ".join(str(process.pid) for process in left)
@@ -433,11 +433,16 @@ def _left_running(lease: Lease) -> set[Process]:
     """
     left: set[Process] = set()
     for pause in (0.0, 0.05, 0.15):
-        time.sleep(pause)
+        _rest(pause)
         left = processes.left_running(mark=lease.mark, root=_this_process(), since=lease.since)
         if not left:
             break
     return left
+
+
+def _rest(seconds: float) -> None:
+    if seconds > 0:  # to sleep for no time still gives the processor away
+        time.sleep(seconds)
 
 
 def _this_process() -> Process:
