@@ -8,7 +8,8 @@ from airflow_ai_provider.core.errors import GpuRequestError
 from airflow_ai_provider.core.gpu.planner import Queued, plan
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu_rows import read_devices, read_holdings
+from airflow_ai_provider.store.gpu_rows import lease_clock
+from airflow_ai_provider.store.gpu_state import read_pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,9 @@ def free_slots(store: Store, request: GpuRequest) -> FreeSlots:
     :raises GpuRequestError: no host could ever serve it.
     """
     with store.read() as connection:
-        devices, holdings = read_devices(connection), read_holdings(connection)
-    decided = plan(devices, holdings, [Queued(id="", request=request, place=0)])
+        now, wall = lease_clock(connection), store.utcnow(connection)
+        pool = read_pool(connection, here="", now=now, wall=wall)
+    decided = plan(pool.devices, pool.holdings, [Queued(id="", request=request, place=0)])
     if refused := decided.refused.get(""):
         raise GpuRequestError(refused, remedy="Run `airflow-ai gpu status` to see what there is.")
     for grant in decided.grants:

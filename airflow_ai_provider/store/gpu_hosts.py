@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.gpu.devices import Device, Health
 from airflow_ai_provider.core.gpu.lease import Host
 from airflow_ai_provider.core.gpu.states import LeaseState
-from airflow_ai_provider.store.gpu_queue import end_lease
+from airflow_ai_provider.store.gpu_grants import end_lease
 from airflow_ai_provider.store.gpu_rows import read_devices
 from airflow_ai_provider.store.schema import device, host, lease
 
