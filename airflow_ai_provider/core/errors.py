@@ -14,7 +14,8 @@ AirflowAiError
 ├── GpuError
 │   ├── GpuRequestError
 │   ├── GpuWaitTimeoutError
-│   └── LeaseLostError
+│   ├── LeaseLostError
+│   └── GpuDriverError
 ├── QualityError
 │   ├── SuiteError
 │   └── DataReadError
@@ -121,6 +122,10 @@ class GpuWaitTimeoutError(GpuError):
 
 class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
+
+
+class GpuDriverError(GpuError):
+    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
 
 
 class QualityError(AirflowAiError):
