@@ -72,7 +72,7 @@ def _note(connection: sa.Connection, here: Host, row: Any, reason: str) -> None:
     if not row.admin_state:
         said = {"admin_state": Health.UNHEALTHY.value, "admin_by": BY_DRIVER}
         _update(connection, here, [row.uuid], **said, admin_reason=reason)
-    elif reason not in row.admin_reason:
+    elif reason not in row.admin_reason.split("; "):
         _update(connection, here, [row.uuid], admin_reason=f"{row.admin_reason}; {reason}"[:500])
 
 
