@@ -20,6 +20,7 @@ def run(fake: FakeNvml, *args: str) -> tuple[int, Any]:
         stdout=subprocess.PIPE,
         text=True,
         timeout=60,
+        check=False,
     )
     return done.returncode, json.loads(done.stdout)
 
