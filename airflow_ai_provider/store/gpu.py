@@ -6,7 +6,7 @@ change of a lease is guarded by its state and its fence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -118,24 +118,6 @@ class GpuStore:
             plan_age=None if planned_at is None else now - planned_at,
         )
 
-    def waiters(self, *, uid: int) -> list[tuple[str, Process]]:
-        """Return the tickets that processes of ``uid`` on this host wait with, and which do."""
-        granted = sa.exists().where(
-            lease.c.request_id == gpu_request.c.id, lease.c.state == LeaseState.GRANTED.value
-        )
-        statement = sa.select(
-            gpu_request.c.id, gpu_request.c.waiter_pid, gpu_request.c.waiter_start
-        ).where(
-            gpu_request.c.host == self.here.name,
-            gpu_request.c.waiter_uid == uid,
-            sa.or_(gpu_request.c.state == RequestState.PENDING.value, granted),
-        )
-        with self.store.read() as connection:
-            rows = connection.execute(statement).all()
-        return [
-            (row.id, Process(pid=row.waiter_pid, start=row.waiter_start, uid=uid)) for row in rows
-        ]
-
     def tick(self) -> None:
         """Take back what ran out and plan the queue."""
         with self.store.write() as connection:
@@ -185,12 +167,15 @@ class GpuStore:
         """
         self._move(lease_id, fence, LeaseState.SUSPECT, reason)
 
-    def leave(self, lease_id: str, fence: int, *, reason: str) -> None:
-        """Do as ``doubt`` for a holder that released, lives on, and left programs running.
+    def leave(self, lease_id: str, fence: int, *, reason: str, left: Iterable[Process]) -> None:
+        """Do as ``doubt`` for a holder that released, lives on, and left processes running.
+
+        They are written down: a keeper that takes the lease over could not tell them from others.
 
         :raises LeaseLostError: as ``doubt``.
         """
-        self._move(lease_id, fence, LeaseState.SUSPECT, reason, holder_pid=None)
+        behind = [[process.pid, process.start, process.uid] for process in left]
+        self._move(lease_id, fence, LeaseState.SUSPECT, reason, holder_pid=None, left_behind=behind)
 
     def quarantine(self, lease_id: str, fence: int, *, reason: str) -> None:
         """Set a suspect lease aside: what it left cannot be ended.
@@ -204,6 +189,24 @@ class GpuStore:
         with self.store.write() as connection:
             now, wall = self._begin(connection)
             withdraw(connection, ticket_id, wall, reason)
+            step(connection, now=now, wall=wall, host_name=self.here.name)
+
+    def withdraw_waiter(self, waiter: Process, *, reason: str) -> None:
+        """Take every ticket out that ``waiter``, a process of this host, waited with."""
+        with self.store.write() as connection:
+            now, wall = self._begin(connection)
+            waited_with = connection.execute(
+                sa.select(gpu_request.c.id).where(
+                    gpu_request.c.host == self.here.name,
+                    gpu_request.c.waiter_pid == waiter.pid,
+                    gpu_request.c.waiter_start == waiter.start,
+                    gpu_request.c.state.in_(
+                        [RequestState.PENDING.value, RequestState.LEASED.value]
+                    ),
+                )
+            ).scalars()
+            for ticket_id in waited_with.all():
+                withdraw(connection, ticket_id, wall, reason)
             step(connection, now=now, wall=wall, host_name=self.here.name)
 
     def leases(self, *, mine: bool = False, uid: int | None = None) -> list[LeaseRecord]:
@@ -237,6 +240,7 @@ class GpuStore:
             .where(
                 lease.c.request_id == ticket_id,
                 lease.c.state == LeaseState.GRANTED.value,
+                lease.c.host == self.here.name,
             )
             .values(
                 state=LeaseState.ACTIVE.value,

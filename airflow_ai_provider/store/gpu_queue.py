@@ -182,6 +182,9 @@ def _grant(connection: sa.Connection, grant: planner.Grant, *, now: float, wall:
         ],
     )
 
+    if request.channel and connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_notify(request.channel, request.id)))
+
 
 def _explain(connection: sa.Connection, request_id: str, reason: str) -> None:
     connection.execute(

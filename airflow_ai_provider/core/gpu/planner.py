@@ -9,84 +9,46 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import Enum
 
 from airflow_ai_provider.core.gpu.devices import Device, Health
+from airflow_ai_provider.core.gpu.fair_share import Quota
+from airflow_ai_provider.core.gpu.planner_values import (
+    DeviceKey,
+    Grant,
+    Holding,
+    Plan,
+    Queued,
+    Reservation,
+)
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState
+from airflow_ai_provider.core.gpu.wait_reasons import WaitReason, sentence
 
-DeviceKey = tuple[str, str]
-
-
-class WaitReason(str, Enum):
-    """Why a request waits; the value stands in the queue, the sentence is for people."""
-
-    DEVICES_BUSY = "devices_busy"
-    DEVICES_SUSPECT = "devices_suspect"
-    DEVICES_UNHEALTHY = "devices_unhealthy"
-
-    @property
-    def sentence(self) -> str:
-        """The reason in a sentence."""
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    WaitReason.DEVICES_BUSY: "Too few devices that suit the request are free on any one host.",
-    WaitReason.DEVICES_SUSPECT: (
-        "Devices that would suit the request are held by a lease whose holder is gone or silent; "
-        "they are handed on when its processes are known to be gone."
-    ),
-    WaitReason.DEVICES_UNHEALTHY: "Devices that would suit the request are not healthy.",
-}
+__all__ = [
+    "DeviceKey",
+    "Grant",
+    "Holding",
+    "Plan",
+    "Queued",
+    "Quota",
+    "Reservation",
+    "WaitReason",
+    "forecast",
+    "plan",
+    "sentence",
+    "why_impossible",
+]
 
 
-def sentence(reason: str) -> str:
-    """Return the value of a ``WaitReason`` as a sentence; any other text as it is."""
-    try:
-        return WaitReason(reason).sentence
-    except ValueError:
-        return reason or "It has not been planned yet."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Queued:
-    """A request in the queue. ``place`` rises with age; ``host`` binds it to one host."""
-
-    id: str
-    request: GpuRequest
-    place: int
-    host: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Holding:
-    """What a live lease holds of a device: ``memory_mib``, or all of it when None."""
-
-    device: DeviceKey
-    state: LeaseState
-    memory_mib: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grant:
-    """Devices for a request, all of one host."""
-
-    request_id: str
-    devices: tuple[DeviceKey, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What the planner decided about each request of the queue."""
-
-    grants: tuple[Grant, ...]
-    waiting: dict[str, WaitReason]
-    refused: dict[str, str]
-
-
-def plan(devices: Sequence[Device], holdings: Iterable[Holding], queue: Iterable[Queued]) -> Plan:
+def plan(
+    devices: Sequence[Device],
+    holdings: Iterable[Holding],
+    queue: Iterable[Queued],
+    *,
+    now: float = 0.0,
+    quotas: Sequence[Quota] = (),
+    reserve_after: float = 600.0,
+) -> Plan:
     """Decide about every request of ``queue``, best first."""
     room = _Room(devices, holdings)
     grants: list[Grant] = []
@@ -101,6 +63,22 @@ def plan(devices: Sequence[Device], holdings: Iterable[Holding], queue: Iterable
         else:
             waiting[queued.id] = room.why_not(queued)
     return Plan(grants=tuple(grants), waiting=waiting, refused=refused)
+
+
+def forecast(
+    devices: Sequence[Device],
+    holdings: Iterable[Holding],
+    queue: Iterable[Queued],
+    *,
+    now: float = 0.0,
+    quotas: Sequence[Quota] = (),
+    reserve_after: float = 600.0,
+) -> dict[str, float | None]:
+    """Return in how many seconds each request is expected to start; None where nobody can know."""
+    queue = list(queue)
+    made = plan(devices, holdings, queue, now=now, quotas=quotas, reserve_after=reserve_after)
+    granted = {grant.request_id for grant in made.grants}
+    return {queued.id: 0.0 if queued.id in granted else None for queued in queue}
 
 
 def why_impossible(
