@@ -27,7 +27,7 @@ from airflow_ai_provider.core.errors import (
     LeaseLostError,
     StoreUnavailableError,
 )
-from airflow_ai_provider.core.gpu.devices import cuda_visible
+from airflow_ai_provider.core.gpu.devices import Device, cuda_visible
 from airflow_ai_provider.core.gpu.lease import (
     LEASE_VARIABLE,
     Host,
@@ -40,10 +40,12 @@ from airflow_ai_provider.core.gpu.lease import (
 from airflow_ai_provider.core.gpu.planner import WaitReason, sentence
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.services.gpu_inventory import Inventory, inventory_of
 from airflow_ai_provider.services.gpu_waiting import watch_of
 from airflow_ai_provider.services.keepers import KeeperPort, keeper_of
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.store import gpu_hosts
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_status import snapshot
@@ -96,6 +98,7 @@ class GpuPool:
         settings: GpuSettings | None = None,
         *,
         keeper: KeeperPort | None = None,
+        inventory: Inventory | None = None,
     ) -> None:
         self.settings = settings or GpuSettings.from_environment()
         self.here = Host(name=self.settings.host_name, boot_id=processes.boot_id())
@@ -105,7 +108,21 @@ class GpuPool:
             ttl=self.settings.lease_ttl,
             reserve_after=self.settings.reserve_after,
         )
+        self._inventory = inventory
         self.keeper = keeper or keeper_of(store, self.here, self.settings)
+
+    @property
+    def inventory(self) -> Inventory:
+        """The devices of this host, as this process sees them."""
+        return self._inventory or inventory_of(self.settings)
+
+    def register(self, devices: tuple[Device, ...] | None) -> None:
+        """Make this host and its devices known in the store."""
+        with self.gpu.store.write() as connection:
+            wall = self.gpu.store.utcnow(connection)
+            changed = gpu_hosts.register(connection, self.here, devices, wall=wall)
+        if changed:
+            self.gpu.tick()
 
     def ticket(
         self,
@@ -135,7 +152,7 @@ class GpuPool:
         """
         me = _this_process()
         since = processes.ticks_now()
-        asked = self.gpu.ask(ticket, process=me, devices=self.settings.devices())
+        asked = self.gpu.ask(ticket, process=me, devices=self.inventory.devices())
         if asked.state is RequestState.REFUSED:
             raise GpuRequestError(
                 asked.reason, remedy="Run `airflow-ai gpu status` to see what there is."
@@ -171,28 +188,23 @@ class GpuPool:
         max_wait = ticket.request.max_wait
         deadline = None if max_wait is None else time.monotonic() + max_wait
         try:
-            lease = self._ask(self.try_acquire, ticket, deadline)
+            lease = self._ask(ticket, deadline)
             while lease is None:
                 self._wait(ticket, deadline)
-                lease = self._ask(self.try_claim, ticket, deadline) or self._ask(
-                    self.try_acquire, ticket, deadline
-                )
+                lease = self._ask(ticket, deadline, told=True)
         except BaseException:
             with suppress(AirflowAiError):
                 self._give_up(ticket)
             raise
         return lease
 
-    @staticmethod
-    def _ask(
-        ask: Callable[[Ticket], Lease | None], ticket: Ticket, deadline: float | None
-    ) -> Lease | None:
+    def _ask(self, ticket: Ticket, deadline: float | None, *, told: bool = False) -> Lease | None:
         """Ask until the store answers: it may have granted the lease and been unable to say so."""
         pause = 0.0
         while True:
             _rest(pause)
             try:
-                return ask(ticket)
+                return (told and self.try_claim(ticket)) or self.try_acquire(ticket)
             except StoreUnavailableError as error:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise
@@ -238,21 +250,6 @@ class GpuPool:
         finally:
             self.keeper.drop(lease.id)
 
-    def _hold(self, record: LeaseRecord, me: Process, since: int) -> Lease:
-        self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
-        again = (record.id, record.fence) in _held
-        _held.setdefault((record.id, record.fence), since)
-        lease = Lease(
-            id=record.id,
-            fence=record.fence,
-            host=record.host,
-            devices=record.devices,
-            again=again,
-            since=_held[record.id, record.fence],
-        )
-        _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
-        return lease
-
     def _write_release(self, lease: Lease, left: set[Process]) -> bool:
         """Release ``lease`` in the store; False when the store does not answer."""
         unsure = False
@@ -275,6 +272,21 @@ class GpuPool:
             else:
                 return True
         return False
+
+    def _hold(self, record: LeaseRecord, me: Process, since: int) -> Lease:
+        self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
+        again = (record.id, record.fence) in _held
+        _held.setdefault((record.id, record.fence), since)
+        lease = Lease(
+            id=record.id,
+            fence=record.fence,
+            host=record.host,
+            devices=record.devices,
+            again=again,
+            since=_held[record.id, record.fence],
+        )
+        _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
+        return lease
 
     def _wait(self, ticket: Ticket, deadline: float | None) -> None:
         """Return when coming back with ``ticket`` would change something."""
