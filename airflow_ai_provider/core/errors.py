@@ -14,7 +14,8 @@ AirflowAiError
 ├── GpuError
 │   ├── GpuRequestError
 │   ├── GpuWaitTimeoutError
-│   └── LeaseLostError
+│   ├── LeaseLostError
+│   └── GpuAdminError
 ├── QualityError
 │   ├── SuiteError
 │   └── DataReadError
@@ -121,6 +122,10 @@ class GpuWaitTimeoutError(GpuError):
 
 class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
+
+
+class GpuAdminError(GpuError):
+    """What a person asked of a device, a lease or a host is not to be done; says why."""
 
 
 class QualityError(AirflowAiError):

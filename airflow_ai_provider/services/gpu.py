@@ -202,7 +202,7 @@ class GpuPool:
                 pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
                 log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
                 self.gpu.leave(lease.id, lease.fence, reason=f"released; {pids} still ran")
-                self.keeper.left(lease.id, lease.fence, left)
+                self.keeper.left(lease.id, lease.fence, left, holder=_this_process())
             else:
                 self.gpu.release(lease.id, lease.fence)
         finally:
