@@ -35,6 +35,7 @@ from airflow_ai_provider.core.gpu.lease import (
 from airflow_ai_provider.core.gpu.planner import WaitReason, sentence
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.services.keeper_drivers import HostDrivers
 from airflow_ai_provider.services.keepers import KeeperPort, keeper_of
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.services.store import open_store
@@ -97,6 +98,7 @@ class GpuPool:
         self.here = Host(name=self.settings.host_name, boot_id=processes.boot_id())
         self.gpu = GpuStore(store, self.here, ttl=self.settings.lease_ttl)
         self.keeper = keeper or keeper_of(store, self.here, self.settings)
+        self.drivers = HostDrivers(self.settings.host_name, self.settings.static_devices)
 
     def ticket(
         self,
@@ -193,16 +195,22 @@ class GpuPool:
     def release(self, lease: Lease) -> None:
         """Give the devices back; they are handed on once everything started under it has ended.
 
+        So they are once this process itself is off them: a CUDA context stays open until it ends.
+
         :raises LeaseLostError: the lease was lost meanwhile.
         """
+        me = _this_process()
         left = _left_running(lease)
+        is_open = any(me.pid in self.drivers.occupants(uuid).pids for uuid in lease.devices)
         _held.pop((lease.id, lease.fence), None)
         try:
-            if left:
+            if left or is_open:
                 pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
-                log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
-                self.gpu.leave(lease.id, lease.fence, reason=f"released; {pids} still ran")
-                self.keeper.left(lease.id, lease.fence, left, holder=_this_process())
+                if left:
+                    log.warning("GPU lease %s: still running, to be ended: %s", lease.id, pids)
+                why = f"{pids} still ran" if left else f"{me.pid} has its context still open"
+                self.gpu.leave(lease.id, lease.fence, reason=f"released; {why}")
+                self.keeper.left(lease.id, lease.fence, left, holder=me)
             else:
                 self.gpu.release(lease.id, lease.fence)
         finally:
