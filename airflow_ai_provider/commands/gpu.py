@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_ai_provider.commands import gpu_admin
+from airflow_ai_provider.commands import gpu_admin, gpu_discover
 from airflow_ai_provider.commands.output import DONE, emit, open_store, table
 from airflow_ai_provider.core.gpu.planner import sentence
 from airflow_ai_provider.store.gpu_status import snapshot
@@ -19,6 +19,7 @@ def register(subparsers: Any) -> None:
     status = commands.add_parser("status", help="devices, who holds them, and who waits for what")
     status.set_defaults(run=run_status)
     gpu_admin.register(commands)
+    gpu_discover.register(commands)
 
 
 def run_status(args: argparse.Namespace) -> int:

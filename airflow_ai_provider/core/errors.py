@@ -15,7 +15,8 @@ AirflowAiError
 │   ├── GpuRequestError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
-│   └── GpuAdminError
+│   ├── GpuAdminError
+│   └── GpuDriverError
 ├── QualityError
 │   ├── SuiteError
 │   └── DataReadError
@@ -126,6 +127,10 @@ class LeaseLostError(GpuError):
 
 class GpuAdminError(GpuError):
     """What a person asked of a device, a lease or a host is not to be done; says why."""
+
+
+class GpuDriverError(GpuError):
+    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
 
 
 class QualityError(AirflowAiError):

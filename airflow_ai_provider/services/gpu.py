@@ -22,7 +22,7 @@ from airflow_ai_provider.core.errors import (
     GpuWaitTimeoutError,
     LeaseLostError,
 )
-from airflow_ai_provider.core.gpu.devices import cuda_visible
+from airflow_ai_provider.core.gpu.devices import Device, cuda_visible
 from airflow_ai_provider.core.gpu.lease import (
     LEASE_VARIABLE,
     Host,
@@ -35,10 +35,11 @@ from airflow_ai_provider.core.gpu.lease import (
 from airflow_ai_provider.core.gpu.planner import WaitReason, sentence
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
-from airflow_ai_provider.services.keeper_drivers import HostDrivers
+from airflow_ai_provider.services.gpu_inventory import Inventory, inventory_of
 from airflow_ai_provider.services.keepers import KeeperPort, keeper_of
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.store import gpu_hosts
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_status import snapshot
@@ -93,12 +94,26 @@ class GpuPool:
         settings: GpuSettings | None = None,
         *,
         keeper: KeeperPort | None = None,
+        inventory: Inventory | None = None,
     ) -> None:
         self.settings = settings or GpuSettings.from_environment()
         self.here = Host(name=self.settings.host_name, boot_id=processes.boot_id())
         self.gpu = GpuStore(store, self.here, ttl=self.settings.lease_ttl)
+        self._inventory = inventory
         self.keeper = keeper or keeper_of(store, self.here, self.settings)
-        self.drivers = HostDrivers(self.settings.host_name, self.settings.static_devices)
+
+    @property
+    def inventory(self) -> Inventory:
+        """The devices of this host, as this process sees them."""
+        return self._inventory or inventory_of(self.settings)
+
+    def register(self, devices: tuple[Device, ...] | None) -> None:
+        """Make this host and its devices known in the store."""
+        with self.gpu.store.write() as connection:
+            wall = self.gpu.store.utcnow(connection)
+            changed = gpu_hosts.register(connection, self.here, devices, wall=wall)
+        if changed:
+            self.gpu.tick()
 
     def ticket(
         self,
@@ -129,7 +144,7 @@ class GpuPool:
         self._look_after_the_dead()
         me = _this_process()
         since = processes.ticks_now()
-        asked = self.gpu.ask(ticket, process=me, devices=self.settings.devices())
+        asked = self.gpu.ask(ticket, process=me, devices=self.inventory.devices())
         if asked.state is RequestState.REFUSED:
             raise GpuRequestError(
                 asked.reason, remedy="Run `airflow-ai gpu status` to see what there is."
@@ -201,7 +216,8 @@ class GpuPool:
         """
         me = _this_process()
         left = _left_running(lease)
-        is_open = any(me.pid in self.drivers.occupants(uuid).pids for uuid in lease.devices)
+        probe = self.inventory.probe
+        is_open = any(me.pid in probe.occupants(uuid).pids for uuid in lease.devices)
         _held.pop((lease.id, lease.fence), None)
         try:
             if left or is_open:

@@ -16,11 +16,11 @@ from functools import partial
 from typing import Any
 
 from airflow_ai_provider.core.errors import StoreNotFoundError
-from airflow_ai_provider.core.gpu.devices import Health
 from airflow_ai_provider.core.gpu.idleness import IdleWatch
 from airflow_ai_provider.core.gpu.lease import Process
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.core.gpu.tenure import Tenure, Visit
+from airflow_ai_provider.services.keeper_drivers import Report
 from airflow_ai_provider.services.keeper_ending import END_EVERY, REST, Ender
 from airflow_ai_provider.services.keeper_idle import IdleRule
 from airflow_ai_provider.services.keeper_kept import GRACE, Kept
@@ -147,7 +147,7 @@ class Keeper:
             self._idle.step(kept, now)
         if self.kept and now >= self._next_devices:
             self._next_devices = now + DEVICES_EVERY
-            self._drivers.submit(lambda drivers: drivers.devices(), self._reported)
+            self._drivers.submit(lambda drivers: drivers.report(), self._reported)
         return self._pause(now)
 
     def holder_died(self, lease_id: str, now: float) -> None:
@@ -280,16 +280,18 @@ class Keeper:
         if isinstance(result, Exception):
             log.warning("the devices of this host cannot be read: %s", result)
             return
-        if result is None or self._registered is None:
-            return
-        shown = {u: h for u, h in self._registered.items() if h != Health.ABSENT.value}
-        if {device.uuid: device.health.value for device in result} != shown:
+        report: Report = result
+        if report.faults:
+            log.error("devices of this host report faults: %s", report.faults)
+            self._queue.submit(lambda queue: queue.note_faults(report.faults), _say_if_failed)
+        if self._registered is not None and report.differs(self._registered):
             log.info("the devices of this host changed")
-            self._queue.submit(lambda queue: queue.register(result), self._registration_done)
+            self._queue.submit(lambda queue: queue.register(report.devices or ()), _say_if_failed)
 
-    def _registration_done(self, result: Any) -> None:
-        if isinstance(result, Exception):
-            log.warning("the devices of this host are not registered: %s", result)
+
+def _say_if_failed(result: Any) -> None:
+    if isinstance(result, Exception):
+        log.warning("what this host's devices are is not noted: %s", result)
 
 
 def main() -> None:

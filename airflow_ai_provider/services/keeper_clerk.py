@@ -25,7 +25,14 @@ from airflow_ai_provider.core.errors import (
     StoreNotFoundError,
     StoreUnavailableError,
 )
-from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health, Topology
+from airflow_ai_provider.core.gpu.devices import (
+    Device,
+    DeviceKind,
+    Health,
+    PartialView,
+    Topology,
+)
+from airflow_ai_provider.core.gpu.health import Fault
 from airflow_ai_provider.core.gpu.tenure import Alarm
 
 PROGRAM = "airflow_ai_provider.services.keeper_clerk"
@@ -60,7 +67,14 @@ class Clerk:
 
     def register(self, devices: Sequence[Device]) -> None:
         """Note the devices of this host as they are now."""
-        self._ask("register", [asdict(device) for device in devices])
+        view = None
+        if isinstance(devices, PartialView):
+            view = {"missing": devices.missing, "why": devices.why}
+        self._ask("register", [asdict(device) for device in devices], view)
+
+    def note_faults(self, faults: Sequence[Fault]) -> None:
+        """Keep devices that reported faults from being granted."""
+        self._ask("note_faults", [asdict(fault) for fault in faults])
 
     def alarm(self, alarm: Alarm) -> None:
         """Write an alarm into the ledger."""
@@ -154,7 +168,13 @@ def _open(place: KeeperPlace) -> Any:
 def _do(store: Any, what: str, arguments: list[Any]) -> None:
     match what:
         case "register":
-            store.register([_device(document) for document in arguments[0]])
+            devices = tuple(_device(document) for document in arguments[0])
+            if (view := arguments[1]) is not None:
+                missing = Health(view["missing"]) if view["missing"] else None
+                devices = PartialView(devices, missing=missing, why=view["why"])
+            store.register(devices)
+        case "note_faults":
+            store.note_faults([Fault(**document) for document in arguments[0]])
         case "alarm":
             store.alarm(Alarm(**arguments[0]))
         case "doubt" | "quarantine" | "release":

@@ -2,56 +2,64 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
+from dataclasses import dataclass
 
-from airflow_ai_provider.core.gpu.devices import Device, DeviceKind
-from airflow_ai_provider.core.gpu.probe import DeviceProbe, NoProbe, Occupants
+from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health, PartialView
+from airflow_ai_provider.core.gpu.health import Fault
+from airflow_ai_provider.core.gpu.probe import Occupants
+from airflow_ai_provider.services.gpu_inventory import Inventory, inventory_of
 from airflow_ai_provider.services.settings import GpuSettings
 
-_INVENTORY = "airflow_ai_provider.services.gpu_inventory"
+_FRESH = 5.0  # seconds: the keeper looks less often than this
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What the drivers report; ``devices`` None while none reports any: nothing can change."""
+
+    devices: tuple[Device, ...] | None
+    faults: tuple[Fault, ...] = ()
+
+    def differs(self, registered: dict[str, str]) -> bool:
+        """Whether the devices are others than those registered, by name and health."""
+        if self.devices is None:
+            return False
+        found = {device.uuid: device.health.value for device in self.devices}
+        shown = {u: h for u, h in registered.items() if h != Health.ABSENT.value}
+        if isinstance(self.devices, PartialView) and self.devices.missing is None:
+            return any(shown.get(uuid) != health for uuid, health in found.items())
+        return found != shown
 
 
 class HostDrivers:
     """The port ``services.keeper_ports.Drivers`` on the inventory of this host."""
 
     def __init__(self, host_name: str, static_devices: str) -> None:
-        self._host_name = host_name
-        self._static = static_devices
-        self._inventory: Any = None
-        self._made_for: str | None = None
+        self._settings = GpuSettings(static_devices=static_devices, device_host=host_name)
 
     def declare(self, static_devices: str) -> None:
         """Note what the newest holder's process was told of static devices."""
-        self._static = static_devices
+        if static_devices != self._settings.static_devices:
+            self._settings = GpuSettings(
+                static_devices=static_devices, device_host=self._settings.device_host
+            )
 
-    def devices(self) -> tuple[Device, ...] | None:
-        """Return this host's devices; None while no driver reports any: nothing can change."""
-        inventory = self._current()
-        found = None if inventory is None else inventory.devices()
-        if found is None or all(device.kind is DeviceKind.STATIC for device in found):
-            return None
-        return tuple(found)
+    def report(self) -> Report:
+        """Return what the drivers report now."""
+        inventory = self._inventory()
+        faults = inventory.watch()
+        devices = inventory.devices(max_age=_FRESH)
+        if devices is None or all(device.kind is DeviceKind.STATIC for device in devices):
+            return Report(devices=None, faults=faults)
+        return Report(devices=devices, faults=faults)
 
     def occupants(self, uuid: str) -> Occupants:
         """Return who is on the device, as its driver says."""
-        probe: DeviceProbe = self._probe()
-        return probe.occupants(uuid)
+        return self._inventory().probe.occupants(uuid)
 
     def busy_percent(self, uuid: str) -> float | None:
         """Return how busy the device was of late; None where no driver says."""
-        probe: DeviceProbe = self._probe()
-        return probe.busy_percent(uuid)
+        return self._inventory().probe.busy_percent(uuid)
 
-    def _probe(self) -> Any:
-        inventory = self._current()
-        return NoProbe() if inventory is None else inventory.probe
-
-    def _current(self) -> Any:
-        if self._made_for != self._static:
-            settings = GpuSettings(static_devices=self._static, device_host=self._host_name)
-            if find_spec(_INVENTORY) is not None:
-                self._inventory = import_module(_INVENTORY).inventory_of(settings)
-            self._made_for = self._static
-        return self._inventory
+    def _inventory(self) -> Inventory:
+        return inventory_of(self._settings)

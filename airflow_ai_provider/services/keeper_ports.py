@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_ai_provider.core.gpu.devices import Device
+from airflow_ai_provider.core.gpu.health import Fault
 from airflow_ai_provider.core.gpu.lease import Process
 from airflow_ai_provider.core.gpu.probe import DeviceProbe
 from airflow_ai_provider.core.gpu.tenure import Alarm, Visit
+from airflow_ai_provider.services.keeper_drivers import Report
 
 Target = TypeVar("Target")
 Target_co = TypeVar("Target_co", covariant=True)
@@ -38,13 +40,15 @@ class Queue(Protocol):
 
     def register(self, devices: Sequence[Device]) -> None: ...
 
+    def note_faults(self, faults: Sequence[Fault]) -> None: ...
+
     def alarm(self, alarm: Alarm) -> None: ...
 
 
 class Drivers(DeviceProbe, Protocol):
     """The devices of this host, and who is on them."""
 
-    def devices(self) -> tuple[Device, ...] | None: ...
+    def report(self) -> Report: ...
 
 
 class Desk(Protocol[Target_co]):

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.errors import LeaseLostError
 from airflow_ai_provider.core.gate import Criterion, GateDraft, GateKind, Verdict
 from airflow_ai_provider.core.gpu.devices import Device
+from airflow_ai_provider.core.gpu.health import Fault
 from airflow_ai_provider.core.gpu.tenure import Alarm, Visit
 from airflow_ai_provider.store.gpu import GpuStore
-from airflow_ai_provider.store.gpu_hosts import register
+from airflow_ai_provider.store.gpu_hosts import note_faults, register
 from airflow_ai_provider.store.gpu_keeping import PASSED_TIMES, SERVER_TIMES, Execute, say, visit
 from airflow_ai_provider.store.ledger import Ledger
 
@@ -81,6 +82,10 @@ class KeeperStore:
             wall = self.gpu.store.utcnow(connection)
             register(connection, self.gpu.here, devices, wall=wall)
         self.gpu.tick()
+
+    def note_faults(self, faults: Sequence[Fault]) -> None:
+        """Keep devices that reported faults from being granted."""
+        note_faults(self.gpu.store, self.gpu.here, faults)
 
     def alarm(self, alarm: Alarm) -> None:
         """Write an alarm into the ledger, once."""

@@ -13,6 +13,7 @@ from airflow_ai_provider.core.gpu.probe import Occupants
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.services.keeper import Keeper
+from airflow_ai_provider.services.keeper_drivers import Report
 from airflow_ai_provider.services.keeper_ports import Desk, NoNotes
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_keeper import KeeperStore
@@ -99,8 +100,8 @@ class FakeDrivers:
         self.busy: dict[str, float] = {}
         self.reported: tuple[Device, ...] | None = None
 
-    def devices(self) -> tuple[Device, ...] | None:
-        return self.reported
+    def report(self) -> Report:
+        return Report(devices=self.reported)
 
     def occupants(self, uuid: str) -> Occupants:
         return Occupants(
