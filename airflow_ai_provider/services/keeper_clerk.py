@@ -65,6 +65,10 @@ class Clerk:
         """End a lease and plan the queue."""
         self._ask("release", lease_id, fence, reason)
 
+    def restart(self) -> None:
+        """End what leases this host had before its last boot."""
+        self._ask("restart")
+
     def register(self, devices: Sequence[Device]) -> None:
         """Note the devices of this host as they are now."""
         view = None
@@ -177,7 +181,7 @@ def _do(store: Any, what: str, arguments: list[Any]) -> None:
             store.note_faults([Fault(**document) for document in arguments[0]])
         case "alarm":
             store.alarm(Alarm(**arguments[0]))
-        case "doubt" | "quarantine" | "release":
+        case "doubt" | "quarantine" | "release" | "restart":
             getattr(store, what)(*arguments)
 
 

@@ -127,7 +127,12 @@ class _Server:
     def _open_leases(self) -> Leases:
         from airflow_ai_provider.store.light import LightLeases
 
-        return LightLeases(self.place.url, host=self.place.host_name, ttl=self.place.ttl)
+        return LightLeases(
+            self.place.url,
+            host=self.place.host_name,
+            boot_id=self.place.boot_id,
+            ttl=self.place.ttl,
+        )
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # full: it wakes anyhow
