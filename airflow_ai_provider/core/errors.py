@@ -16,6 +16,7 @@ AirflowAiError
 │   │   └── HolderBusyError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
+│   ├── GpuAdminError
 │   ├── GpuDriverError
 │   ├── QuotaError
 │   ├── CudaInitialisedError
@@ -128,6 +129,10 @@ class GpuWaitTimeoutError(GpuError):
 
 class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
+
+
+class GpuAdminError(GpuError):
+    """What a person asked of a device, a lease or a host is not to be done; says why."""
 
 
 class GpuDriverError(GpuError):
