@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_WITHIN = 90.0  # seconds that a task has to come back after its grant
 _CLAIM_WITHIN_WAITING = 15.0  # the same, for a process that polls
+_WRITE_AGAIN = (0.0, 0.2, 1.0)  # seconds before each try; then it is the keeper's
 _ASK_AGAIN = 1.0
 _SAY_AGAIN = 30.0
 
@@ -164,20 +165,35 @@ class GpuPool:
         ticket = replace(ticket, process_waits=True)
         max_wait = ticket.request.max_wait
         deadline = None if max_wait is None else time.monotonic() + max_wait
-        lease = self.try_acquire(ticket)
         try:
-            while lease is None:
+            while (lease := self._ask(ticket, deadline)) is None:
                 self._wait(ticket, deadline)
-                try:
-                    lease = self.try_acquire(ticket)
-                except StoreUnavailableError as error:
-                    log.warning("Asking again in %g s: %s", _ASK_AGAIN, error)
-                    time.sleep(_ASK_AGAIN)
         except BaseException:
             with suppress(AirflowAiError):
-                self.withdraw(ticket.id, reason="the one who asked gave up")
+                self._give_up(ticket)
             raise
         return lease
+
+    def _ask(self, ticket: Ticket, deadline: float | None) -> Lease | None:
+        """Ask until the store answers: it may have granted the lease and been unable to say so."""
+        pause = 0.0
+        while True:
+            time.sleep(pause)
+            try:
+                return self.try_acquire(ticket)
+            except StoreUnavailableError as error:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+                pause = _ASK_AGAIN
+                log.warning("Asking again in %g s: %s", pause, error)
+
+    def _give_up(self, ticket: Ticket) -> None:
+        self.withdraw(ticket.id, reason="the one who asked gave up")
+        me = _this_process()
+        for record in self.gpu.leases(mine=True, uid=me.uid):
+            claimed = record.request_id == ticket.id and record.process == me
+            if claimed and (record.id, record.fence) not in _held:  # and nobody here knows
+                self.gpu.release(record.id, record.fence, reason="the one who asked gave up")
 
     def poll(self, ticket_id: str) -> TicketView | None:
         """Return how a ticket stands, reading only; None when nobody presented it."""
@@ -194,21 +210,44 @@ class GpuPool:
     def release(self, lease: Lease) -> None:
         """Give the devices back; they are handed on once everything started under it has ended.
 
+        When the store does not answer, the keeper gives them back as soon as it does.
+
         :raises LeaseLostError: the lease was lost meanwhile.
         """
         left = _left_running(lease)
         _held.pop(_key(lease), None)
         _releasers.pop((os.getpid(), *_key(lease)), None)
+        if left:
+            pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
+            log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
         try:
-            if left:
-                pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
-                log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
-                self.gpu.leave(lease.id, lease.fence, reason=f"released; {pids} still ran")
+            if not self._write_release(lease, left) or left:
                 self.keeper.left(lease.id, lease.fence, left)
-            else:
-                self.gpu.release(lease.id, lease.fence)
         finally:
             self.keeper.drop(lease.id)
+
+    def _write_release(self, lease: Lease, left: set[Process]) -> bool:
+        """Release ``lease`` in the store; False when the store does not answer."""
+        unsure = False
+        for pause in _WRITE_AGAIN:
+            time.sleep(pause)
+            try:
+                if left:
+                    pids = ", ".join(str(process.pid) for process in left)
+                    reason = f"released; {pids} still ran"
+                    self.gpu.leave(lease.id, lease.fence, reason=reason, left=left)
+                else:
+                    self.gpu.release(lease.id, lease.fence)
+            except StoreUnavailableError as error:
+                log.warning("GPU lease %s is not released yet: %s", lease.id, error)
+                unsure = True  # it may be written all the same
+            except LeaseLostError:
+                if not unsure:
+                    raise
+                return True
+            else:
+                return True
+        return False
 
     def _wait(self, ticket: Ticket, deadline: float | None) -> None:
         """Return when coming back with ``ticket`` would change something."""

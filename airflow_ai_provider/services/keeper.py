@@ -181,6 +181,7 @@ class Keeper:
             )
         if not known:
             log.info("lease %s (%s) is in care", record.id, record.state.value)
+        kept.known.update(record.left_behind)
         kept.quarantined = record.state is LeaseState.QUARANTINED
         if kept.ending_since is not None:
             return

@@ -24,11 +24,14 @@ from sqlalchemy.pool import StaticPool
 from airflow_ai_provider.core.errors import (
     StoreError,
     StoreNotFoundError,
+    StoreNotMigratedError,
     StoreUnavailableError,
 )
+from airflow_ai_provider.store.file_systems import MountTable, read_mounts, refuse_network
 
 MEMORY_URL = "sqlite://"
 _BUSY_TIMEOUT_MS = 30_000
+_NO_SUCH_TABLE, _NO_SUCH_COLUMN = "42P01", "42703"  # PostgreSQL's names of these errors
 
 
 class Store:
@@ -43,10 +46,11 @@ class Store:
         self._pid = -1
         self._engine: sa.Engine | None = None
         self._memory_lock = threading.RLock()
+        self._engine_lock = threading.Lock()
         self._commits = 0
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True) -> Store:
+    def open(cls, url: str, *, create: bool = True, mounts: MountTable = read_mounts) -> Store:
         """Return the store at ``url``, its tables up to date.
 
         SQLite migrates itself; PostgreSQL does not, since several versions may share it. With
@@ -55,12 +59,14 @@ class Store:
         :raises StoreNotFoundError: no such file, or no such folder to make it in.
         :raises StoreNotMigratedError: the tables are of another version.
         :raises StoreUnavailableError: the database does not answer.
+        :raises StoreError: the file is on a network file system.
         """
         from airflow_ai_provider.store.migrate import check, migrate
 
         store = cls(url)
         path = store.path
         if path is not None:
+            refuse_network(path, mounts=mounts)
             if not create and not path.exists():
                 raise StoreNotFoundError(
                     f"There is no store at {path}.",
@@ -105,11 +111,16 @@ class Store:
     @property
     def engine(self) -> sa.Engine:
         """This process's SQLAlchemy engine."""
-        if self._engine is None or self._pid != os.getpid():
-            if self._engine is not None:
-                self._engine.dispose(close=False)  # the parent's connections stay the parent's
-            self._engine, self._pid = _make_engine(self), os.getpid()
-        return self._engine
+        if self._engine is not None and self._pid == os.getpid():
+            return self._engine
+        if self._pid != os.getpid():
+            self._engine_lock = threading.Lock()  # another thread of the parent may have held it
+        with self._engine_lock:
+            if self._engine is None or self._pid != os.getpid():
+                if self._engine is not None:
+                    self._engine.dispose(close=False)  # the parent's connections stay the parent's
+                self._engine, self._pid = _make_engine(self), os.getpid()
+            return self._engine
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -138,21 +149,13 @@ class Store:
 
     @contextmanager
     def typed_errors(self) -> Iterator[None]:
-        """Raise the database's errors as ours."""
+        """Raise the database's errors as ours; one of integrity is the caller's to understand."""
         try:
             yield
-        except sa.exc.OperationalError as error:
-            raise StoreUnavailableError(
-                f"The store {self.safe_url} does not answer: {error.orig}.",
-                remedy="Check that the database is up and that this user may write to it.",
-            ) from error
-        except sa.exc.DatabaseError as error:
-            if isinstance(error, sa.exc.IntegrityError):
-                raise
-            raise StoreError(
-                f"The store {self.safe_url} refused: {error.orig}.",
-                remedy="Run `airflow-ai doctor`; a file that is no database must be moved away.",
-            ) from error
+        except sa.exc.IntegrityError:
+            raise
+        except sa.exc.DBAPIError as error:
+            raise _typed(self, error) from error
 
     def commit_mark(self) -> tuple[int, int]:
         """Return what differs once somebody committed to this SQLite store.
@@ -266,3 +269,21 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")  # loses commits only with the operating system
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _typed(store: Store, error: sa.exc.DBAPIError) -> StoreError:
+    if isinstance(error, sa.exc.OperationalError) or error.connection_invalidated:
+        return StoreUnavailableError(
+            f"The store {store.safe_url} does not answer: {error.orig}.",
+            remedy="Check that the database is up and that this user may write to it, "
+            "then try again: a change is made whole or not at all.",
+        )
+    if getattr(error.orig, "sqlstate", None) in {_NO_SUCH_TABLE, _NO_SUCH_COLUMN}:
+        return StoreNotMigratedError(
+            f"The store {store.safe_url} lacks a table or a column of this version: {error.orig}.",
+            remedy="Run `airflow-ai store migrate`.",
+        )
+    return StoreError(
+        f"The store {store.safe_url} refused: {error.orig}.",
+        remedy="Run `airflow-ai doctor`; a file that is no database must be moved away.",
+    )

@@ -6,7 +6,7 @@ change of a lease is guarded by its state and its fence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -167,12 +167,15 @@ class GpuStore:
         """
         self._move(lease_id, fence, LeaseState.SUSPECT, reason)
 
-    def leave(self, lease_id: str, fence: int, *, reason: str) -> None:
-        """Do as ``doubt`` for a holder that released, lives on, and left programs running.
+    def leave(self, lease_id: str, fence: int, *, reason: str, left: Iterable[Process]) -> None:
+        """Do as ``doubt`` for a holder that released, lives on, and left processes running.
+
+        They are written down: a keeper that takes the lease over could not tell them from others.
 
         :raises LeaseLostError: as ``doubt``.
         """
-        self._move(lease_id, fence, LeaseState.SUSPECT, reason, holder_pid=None)
+        behind = [[process.pid, process.start, process.uid] for process in left]
+        self._move(lease_id, fence, LeaseState.SUSPECT, reason, holder_pid=None, left_behind=behind)
 
     def quarantine(self, lease_id: str, fence: int, *, reason: str) -> None:
         """Set a suspect lease aside: what it left cannot be ended.

@@ -151,6 +151,9 @@ def _lease(row: Any, devices: Sequence[str]) -> LeaseRecord:
         process=process,
         expires_at=row.expires_at,
         revoked=row.revoked,
+        left_behind=tuple(
+            Process(pid=pid, start=start, uid=uid) for pid, start, uid in row.left_behind or ()
+        ),
         reason=row.reason,
         task=task_of(row),
     )

@@ -182,6 +182,7 @@ lease = sa.Table(
     sa.Column("map_index", sa.Integer),
     sa.Column("try_number", sa.Integer),
     sa.Column("estimate", sa.Float),  # seconds from its activation
+    sa.Column("left_behind", sa.JSON),  # processes (pid, start, uid) that ran on at its release
     sa.Column("granted_at", UtcDateTime, nullable=False),
     sa.Column("activated_at", UtcDateTime),
     sa.Column("released_at", UtcDateTime),

@@ -171,7 +171,7 @@ def test_a_revoked_holder_is_ended(scene: Scene) -> None:
 def test_a_holder_that_released_and_lives_is_spared(scene: Scene) -> None:
     lease = scene.lease()
     scene.processes.alive.add(CHILD)
-    scene.gpu.leave(lease.id, lease.fence, reason="11 still ran")
+    scene.gpu.leave(lease.id, lease.fence, reason="11 still ran", left={CHILD})
     scene.keeper.left(lease.id, lease.fence, {CHILD}, scene.now)
     scene.run(keepers.GRACE_OF_LIVING - 1)
     assert scene.processes.signals == []
@@ -180,6 +180,18 @@ def test_a_holder_that_released_and_lives_is_spared(scene: Scene) -> None:
     assert scene.processes.signals == [(11, "SIGTERM")]
     assert scene.states == []
     assert HOLDER in scene.processes.alive
+
+
+def test_a_keeper_that_was_not_told_ends_what_a_living_holder_left(scene: Scene) -> None:
+    lease = scene.lease(told=False)
+    scene.processes.alive.add(CHILD)
+    scene.gpu.leave(lease.id, lease.fence, reason="11 still ran", left={CHILD})
+    scene.keeper.look_soon()
+    scene.run(1)
+    assert scene.states == [LeaseState.SUSPECT]
+    scene.run(keepers.GRACE_OF_LIVING + 1)
+    assert scene.processes.signals == [(11, "SIGTERM")]
+    assert scene.states == []
 
 
 def test_a_released_lease_is_forgotten(scene: Scene) -> None:

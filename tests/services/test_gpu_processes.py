@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +27,7 @@ WORKER = Path(__file__).with_name("gpu_worker.py")
 class Stage:
     """A store on SQLite with its own keeper, and the holders that a test starts."""
 
-    def __init__(self, folder: Path, *, devices: str, **environment: str) -> None:
+    def __init__(self, folder: Path, *, devices: str) -> None:
         self.folder = folder
         self.log = folder / "intervals.jsonl"
         self.store = Store.open(f"sqlite:///{folder / 'airflow_ai.db'}")
@@ -41,7 +38,6 @@ class Stage:
             "AIRFLOW_CONN_AI_STORE_DEFAULT": self.store.full_url,
             "AIRFLOW__AI_PROVIDER__STATIC_DEVICES": devices,
             "AIRFLOW__AI_PROVIDER__LEASE_TTL": "2",
-            **environment,
         }
 
     def start(self, mode: str) -> subprocess.Popen[bytes]:
@@ -53,13 +49,6 @@ class Stage:
         )
         self.started.append(process)
         return process
-
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
-        line = {"event": "killed", "pid": process.pid, "at": time.monotonic()}
-        with self.log.open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        process.kill()
-        process.wait()
 
     def events(self) -> list[dict[str, Any]]:
         if not self.log.exists():
@@ -86,12 +75,6 @@ class Stage:
     def live(self) -> list[Any]:
         with self.store.read() as connection:
             return read_leases(connection)
-
-    def wait_until_none_live(self, timeout: float) -> None:
-        end = time.monotonic() + timeout
-        while time.monotonic() < end and self.live():
-            time.sleep(0.05)
-        assert self.live() == []
 
     def close(self) -> None:
         for process in self.started:
@@ -187,14 +170,6 @@ def test_a_keeper_with_nothing_to_keep_leaves(stage: Stage) -> None:
     assert not list(stage.folder.glob("airflow-ai-*/*.sock"))
 
 
-def test_two_who_race_for_one_device_never_hold_it_together(stage: Stage) -> None:
-    for process in [stage.start("race") for _ in range(2)]:
-        assert process.wait(timeout=60) == 0
-    events = stage.events()
-    assert len(events) == 40
-    assert overlaps(events) == []
-
-
 def test_a_waiter_that_died_is_passed_over(stage: Stage) -> None:
     holder = stage.start("hold")
     stage.wait_for("held", pid=holder.pid)
@@ -211,42 +186,6 @@ def test_a_waiter_that_died_is_passed_over(stage: Stage) -> None:
             sa.select(gpu_request).where(gpu_request.c.waiter_pid == dead.pid)
         ).one()
     assert (ticket.state, ticket.reason) == ("withdrawn", "the process that waited is gone")
-
-
-@pytest.mark.parametrize(
-    "seconds",
-    [
-        pytest.param(12, marks=pytest.mark.slow),
-        pytest.param(180, marks=[pytest.mark.faults, pytest.mark.timeout(900)]),
-    ],
-)
-def test_kills_of_holders_and_keepers_leave_no_overlap_and_no_lease(
-    tmp_path: Path, seconds: int
-) -> None:
-    stage = Stage(tmp_path, devices="cpu:0,cpu:1,cpu:2", RUN_FOR=str(seconds))
-    chance = random.Random(7)
-    try:
-        workers = [stage.start("many") for _ in range(6)]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            time.sleep(1)
-            if chance.random() < 0.3 and (keeper := stage.keeper()):
-                with suppress(ProcessLookupError):
-                    os.kill(keeper, signal.SIGKILL)
-            victim = chance.randrange(len(workers))
-            stage.kill(workers[victim])
-            workers[victim] = stage.start("many")
-        for worker in workers:
-            worker.wait(timeout=60)
-        last = stage.start("once")  # whoever comes next has the rest cleared up
-        assert last.wait(timeout=60) == 0
-        stage.wait_until_none_live(20)
-        events = stage.events()
-        assert sum(e["event"] == "start" for e in events) > 20
-        assert overlaps(events) == []
-        assert unordered_fences(events) == []
-    finally:
-        stage.close()
 
 
 def wait_for_waiters(stage: Stage, count: int) -> None:
@@ -268,41 +207,3 @@ def wait_for_keeper(stage: Stage, *, other_than: int | None = None) -> int:
             return keeper
         time.sleep(0.02)
     raise AssertionError("no keeper stands")
-
-
-def overlaps(events: list[dict[str, Any]]) -> list[Any]:
-    """Uses of one device that overlap, from what the holders said; knows nothing of the store.
-
-    A lease was used until its holder said so or was killed, and as long as a child said so.
-    """
-    killed = {e["pid"]: e["at"] for e in events if e["event"] == "killed"}
-    used_until: dict[str, float] = {}
-    for event in events:
-        if event["event"] in {"start", "end", "beat"}:
-            used_until[event["lease"]] = max(used_until.get(event["lease"], 0.0), event["at"])
-    ended = {event["lease"] for event in events if event["event"] == "end"}
-    by_device: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
-    for event in events:
-        if event["event"] == "start":
-            until = used_until[event["lease"]]
-            if event["lease"] not in ended:
-                until = max(until, killed.get(event["pid"], 0.0))
-            for name in event["devices"]:
-                by_device[name].append((event["at"], until, event["pid"]))
-    found = []
-    for name, intervals in by_device.items():
-        intervals.sort()
-        found += [(name, one, other) for one, other in pairwise(intervals) if other[0] < one[1]]
-    return found
-
-
-def unordered_fences(events: list[dict[str, Any]]) -> list[Any]:
-    """Starts whose fence is not above that of the one before on the same device."""
-    newest: dict[str, int] = defaultdict(int)
-    found = []
-    for event in sorted((e for e in events if e["event"] == "start"), key=lambda e: e["at"]):
-        for name in event["devices"]:
-            if event["fence"] <= newest[name]:
-                found.append((name, newest[name], event))
-            newest[name] = event["fence"]
-    return found

@@ -82,7 +82,7 @@ class LeaseRecord:
     """A lease as the store has it; ``expires_at`` is on the store's lease clock.
 
     A ``revoked`` lease is never active again. It has no ``process`` before it is claimed, and none
-    when its holder released it and left programs behind.
+    when its holder released it and left the processes ``left_behind``.
     """
 
     id: str
@@ -96,6 +96,7 @@ class LeaseRecord:
     revoked: bool
     reason: str
     task: TaskIdentity
+    left_behind: tuple[Process, ...] = ()
 
     @property
     def mark(self) -> str:

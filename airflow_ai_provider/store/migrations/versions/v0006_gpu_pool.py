@@ -21,6 +21,7 @@ def upgrade() -> None:
         op.add_column("gpu_request", column)
     op.create_index("ix_gpu_request_class_key", "gpu_request", ["state", "class_key", "place"])
     op.add_column("lease", sa.Column("estimate", sa.Float))
+    op.add_column("lease", sa.Column("left_behind", sa.JSON))
     op.create_index("ix_lease_task", "lease", ["dag_id", "task_id", "released_at"])
     op.create_table(
         "gpu_quota",
@@ -44,6 +45,7 @@ def downgrade() -> None:
     op.drop_table("gpu_change")
     op.drop_table("gpu_quota")
     op.drop_index("ix_lease_task", "lease")
+    op.drop_column("lease", "left_behind")
     op.drop_column("lease", "estimate")
     op.drop_index("ix_gpu_request_class_key", "gpu_request")
     for column in _request_columns():
