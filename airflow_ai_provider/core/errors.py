@@ -17,6 +17,7 @@ AirflowAiError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
 │   ├── QuotaError
+│   ├── GpuDriverError
 │   ├── CudaInitialisedError
 │   └── AirflowApiError
 │       ├── AirflowApiUnavailableError
@@ -151,6 +152,10 @@ class AirflowApiUnavailableError(AirflowApiError):
 
 class AirflowApiRefusedError(AirflowApiError):
     """Airflow's REST API does not let us: ``facts["status"]`` is 401 or 403."""
+
+
+class GpuDriverError(GpuError):
+    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
 
 
 class QualityError(AirflowAiError):
