@@ -38,7 +38,8 @@ _LIVE = """
 SELECT l.id, l.fence, l.state, l.holder_pid, l.holder_start, l.holder_uid, l.revoked, l.reason,
        CAST(r.spec AS TEXT)
 FROM lease l JOIN gpu_request r ON r.id = l.request_id
-WHERE l.host = :host AND l.boot_id = :boot AND l.state IN ('granted', 'active', 'suspect', 'quarantined')
+WHERE l.host = :host AND l.boot_id = :boot
+  AND l.state IN ('granted', 'active', 'suspect', 'quarantined')
 ORDER BY l.granted_at, l.id
 """
 _DEVICES = """
@@ -49,8 +50,8 @@ _REGISTERED = "SELECT uuid, health FROM device WHERE host = :host ORDER BY uuid"
 
 
 def visit(
-    execute: Execute, *, host: str, boot_id: str, ttl: float, fences: Mapping[str, int], times: Times,
-    passed: Mapping[str, Any],
+    execute: Execute, *, host: str, boot_id: str, ttl: float, fences: Mapping[str, int],
+    times: Times, passed: Mapping[str, Any],
 ) -> Visit:  # fmt: skip
     """Renew ``fences`` (lease id to fence), doubt what expired, and read what is live on ``host``.
 
