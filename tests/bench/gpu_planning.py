@@ -77,14 +77,14 @@ def different_requests(count: int, random_: random.Random) -> list[Queued]:
     """Return requests of which no two are alike."""
     found = []
     for number in range(count):
-        share = number % 3 == 0
+        share, project = number % 3 == 0, random_.randrange(40)
         request = GpuRequest(
             gpus=None if share else random_.choice([1, 1, 1, 2, 2, 4, 8]),
             memory_mib=1000 + 20 * number if share else None,
             gpu_model=random_.choice([None, "A100"]),
             priority=random_.choice([0, 0, 0, 1, 5]),
-            team=random_.choice(TEAMS),
-            project=f"project-{number % 40}",
+            team=TEAMS[project % len(TEAMS)],
+            project=f"project-{project}",
             phase=random_.choice(PHASES),
         )
         found.append(

@@ -36,7 +36,7 @@ PARTS = 4  # of a card: sizes are counted in quarters
 CARD_MIB = 81920
 SIZES = ((1, 0.30), (2, 0.15), (4, 0.30), (8, 0.10), (16, 0.09), (32, 0.06))
 MEDIAN, BETWEEN_TASKS, WITHIN_TASK = 1200.0, 0.9, 0.4  # seconds; sigmas of the logarithm
-TASKS = 60
+TASKS = 100
 SEEDS = (1, 2, 3, 4, 5)
 
 
@@ -253,14 +253,14 @@ def simulate(jobs: Sequence[Job], policy: Peer | Ours) -> tuple[float, list[floa
 def make_jobs(seed: int, count: int, *, gap: float = 0.0) -> list[Job]:
     """Return jobs that arrive together, or ``gap`` seconds apart on average."""
     random_ = random.Random(seed)
-    sizes, weights = zip(*SIZES, strict=True)
     tasks = [
         (size, random_.gauss(math.log(MEDIAN), BETWEEN_TASKS))
-        for size in random_.choices(sizes, weights, k=TASKS)
+        for size, part in SIZES
+        for _ in range(round(part * TASKS))
     ]
     jobs, now = [], 0.0
     for number in range(count):
-        task = random_.randrange(TASKS)
+        task = random_.randrange(len(tasks))
         size, center = tasks[task]
         now += random_.expovariate(1 / gap) if gap else 0.0
         duration = math.exp(random_.gauss(center, WITHIN_TASK))
