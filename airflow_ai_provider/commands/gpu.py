@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
+from airflow_ai_provider.commands import gpu_quota
 from airflow_ai_provider.commands.output import DONE, emit, open_store, table
 from airflow_ai_provider.core.gpu.planner import sentence
 from airflow_ai_provider.store.gpu_status import snapshot
@@ -17,6 +18,7 @@ def register(subparsers: Any) -> None:
     commands = gpu.add_subparsers(metavar="ACTION", required=True)
     status = commands.add_parser("status", help="devices, who holds them, and who waits for what")
     status.set_defaults(run=run_status)
+    gpu_quota.register(commands)
 
 
 def run_status(args: argparse.Namespace) -> int:
