@@ -2,9 +2,9 @@
 
 Jobs ask for a quarter of a GPU up to all eight of a host, most of them for one or less, as in the
 traces of Philly (Jeon et al., ATC 2019) and PAI (Weng et al., NSDI 2022), and last as long as a
-lognormal says. Each belongs to a task, which fixes its size and its median; the estimate of a job is what the store
-would have: the 90th percentile of the last 20 runs of its task that ended, and none before the
-first. "exact" repeats it with the durations themselves.
+lognormal says. Each belongs to a task, which fixes its size and its median; the estimate of a job
+is what the store would have: the 90th percentile of the last 20 runs of its task that ended, and
+none before the first. "exact" repeats it with the durations themselves.
 
 Peers, each in the same event loop on the same jobs:
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
+import statistics
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -342,16 +343,20 @@ def measure() -> list[dict[str, Any]]:
     """Simulate batches and a steady load, and return the figures."""
     figures = []
     for hosts, count in BATCHES:
-        found = batch(hosts, count)
         what = f"makespan / lower bound, batch, {hosts} host{'s' if hosts > 1 else ''}"
-        for peer, goal in BATCH_GOALS:
-            for ours in ("ours", "ours, exact"):
-                figures.append(_figure(what, "x", found, ours, peer, goal))
-    found = steady(*STEADY)
-    for peer, goal in STEADY_GOALS:
-        for ours in ("ours", "ours, exact"):
-            figures.append(_figure("p99 wait, load 0.9, 4 hosts", "s", found, ours, peer, goal))
+        figures.extend(_compared(what, "x", batch(hosts, count), BATCH_GOALS))
+    figures.extend(_compared("p99 wait, load 0.9, 4 hosts", "s", steady(*STEADY), STEADY_GOALS))
     return figures
+
+
+def _compared(
+    what: str, unit: str, found: dict[str, list[float]], goals: Sequence[tuple[str, float]]
+) -> list[dict[str, Any]]:
+    return [
+        _figure(what, unit, found, ours, peer, goal)
+        for peer, goal in goals
+        for ours in ("ours", "ours, exact")
+    ]
 
 
 def _figure(
