@@ -202,7 +202,7 @@ class GpuPool:
         """Ask until the store answers: it may have granted the lease and been unable to say so."""
         pause = 0.0
         while True:
-            time.sleep(pause)
+            _rest(pause)
             try:
                 return (told and self.try_claim(ticket)) or self.try_acquire(ticket)
             except StoreUnavailableError as error:
@@ -260,7 +260,7 @@ class GpuPool:
         """Release ``lease`` in the store, or say why it ``stays``; False when it cannot be said."""
         unsure = False
         for pause in _WRITE_AGAIN:
-            time.sleep(pause)
+            _rest(pause)
             try:
                 if stays:
                     self.gpu.leave(lease.id, lease.fence, reason=stays, left=left)
@@ -449,23 +449,31 @@ def _left_running(lease: Lease) -> set[Process]:
     """
     left: set[Process] = set()
     for pause in (0.0, 0.05, 0.15):
-        time.sleep(pause)
+        _rest(pause)
         left = processes.left_running(mark=lease.mark, root=_this_process(), since=lease.since)
         if not left:
             break
     return left
 
 
+def _rest(seconds: float) -> None:
+    if seconds > 0:  # to sleep for no time still gives the processor away
+        time.sleep(seconds)
+
+
 def _this_process() -> Process:
     return _identity(os.getpid())
 
 
-@cache  # a forked child has another pid
+@cache
 def _identity(pid: int) -> Process:
     me = processes.identify(pid)
     if me is None:
         raise GpuRequestError("This process is not to be seen in /proc.", remedy="Use Linux.")
     return me
+
+
+os.register_at_fork(after_in_child=_identity.cache_clear)  # a pid may come again
 
 
 @contextmanager

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_ai_provider.core.errors import GpuRequestError
-from airflow_ai_provider.core.gpu.planner import Queued, plan
+from airflow_ai_provider.core.gpu.planner import Queued
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu_rows import lease_clock
-from airflow_ai_provider.store.gpu_state import read_pool
+from airflow_ai_provider.store.gpu_queue import decide, turn_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +29,8 @@ def free_slots(store: Store, request: GpuRequest) -> FreeSlots:
     :raises GpuRequestError: no host could ever serve it.
     """
     with store.read() as connection:
-        now, wall = lease_clock(connection), store.utcnow(connection)
-        pool = read_pool(connection, here="", now=now, wall=wall)
-    decided = plan(pool.devices, pool.holdings, [Queued(id="", request=request, place=0)])
+        turn = turn_of(store, connection)
+        decided = decide(turn, turn.look(), [Queued(id="", request=request, place=0)])
     if refused := decided.refused.get(""):
         raise GpuRequestError(refused, remedy="Run `airflow-ai gpu status` to see what there is.")
     for grant in decided.grants:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.gpu import planner
 from airflow_ai_provider.core.gpu.planner import Plan, Queued, WaitReason
 from airflow_ai_provider.core.gpu.states import RequestState
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_grants import (
     begin_lease,
     close_request,
@@ -24,11 +25,21 @@ from airflow_ai_provider.store.gpu_grants import (
     end_lease,
 )
 from airflow_ai_provider.store.gpu_quotas import read_quotas
-from airflow_ai_provider.store.gpu_rows import task_of
+from airflow_ai_provider.store.gpu_rows import LeaseClock, lease_clock, task_of
 from airflow_ai_provider.store.gpu_state import PoolState, queued_of, read_pool, read_queue
 from airflow_ai_provider.store.schema import gpu_change, gpu_request, host, lease
 
-__all__ = ["Turn", "close_request", "decide", "doubt_lease", "end_lease", "plan_queue", "step"]
+__all__ = [
+    "Turn",
+    "close_request",
+    "decide",
+    "doubt_lease",
+    "end_lease",
+    "expect",
+    "plan_queue",
+    "step",
+    "turn_of",
+]
 
 RESERVE_AFTER = 600.0  # seconds
 
@@ -55,6 +66,22 @@ class Turn:
     def look(self, here: str = "", **who: Any) -> PoolState:
         """Return the pool as it stands."""
         return read_pool(self.connection, here=here, now=self.now, wall=self.wall, **who)
+
+
+def turn_of(
+    store: Store,
+    connection: sa.Connection,
+    *,
+    clock: LeaseClock = lease_clock,
+    reserve_after: float = RESERVE_AFTER,
+) -> Turn:
+    """Return a turn at the clocks' time now, for one who only looks or has the planner's lock."""
+    return Turn(
+        connection=connection,
+        now=clock(connection),
+        wall=store.utcnow(connection),
+        reserve_after=reserve_after,
+    )
 
 
 def step(

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health, Topology
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
@@ -113,6 +114,17 @@ def _topology(document: dict[str, Any] | None) -> Topology | None:
         nvlink=tuple(document["nvlink"]),
         near=tuple((uuid, level) for uuid, level in document["near"]),
     )
+
+
+def one_of(column: sa.ColumnElement[Any], name: str, dialect: str) -> sa.ColumnElement[bool]:
+    """Return that ``column`` is among the texts of the parameter ``name``, however many they are.
+
+    So the statement is one text. The parameter is a list on a server, JSON on SQLite.
+    """
+    if dialect == "postgresql":
+        return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(sa.String)))
+    each = sa.func.json_each(sa.bindparam(name, type_=sa.String)).table_valued("value")
+    return column.in_(sa.select(each.c.value))
 
 
 def read_leases(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[LeaseRecord]:

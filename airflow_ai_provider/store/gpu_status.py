@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu_queue import RESERVE_AFTER, Turn, expect
+from airflow_ai_provider.store.gpu_queue import RESERVE_AFTER, Turn, expect, turn_of
 from airflow_ai_provider.store.gpu_rows import LeaseClock, lease_clock, task_of
 from airflow_ai_provider.store.gpu_state import PoolState, queued_of, read_queue
 from airflow_ai_provider.store.schema import gpu_request, host, lease, lease_device
@@ -23,10 +23,7 @@ def snapshot(
 ) -> dict[str, Any]:
     """Return devices, queue and hosts as ``airflow-ai gpu status`` does; it changes nothing."""
     with store.read() as connection:
-        wall = store.utcnow(connection)
-        turn = Turn(
-            connection=connection, now=clock(connection), wall=wall, reserve_after=reserve_after
-        )
+        turn = turn_of(store, connection, clock=clock, reserve_after=reserve_after)
         pool = turn.look()
         held = _held(turn)
         devices = []

@@ -8,6 +8,7 @@ the planner's lock; who wins the lock plans in the same transaction, and who doe
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from airflow_ai_provider.store.gpu_queue import (
 )
 from airflow_ai_provider.store.gpu_rows import PLANNER_LOCK, LeaseClock, lease_clock
 from airflow_ai_provider.store.schema import gpu_change
+
+log = logging.getLogger(__name__)
 
 _TICKET_LOCK = 0x61695F74  # "ai_t"
 _PASSES = 50  # then the watches of those who wait notice what is left
@@ -104,9 +107,17 @@ class Turns:
         with self.store.write() as connection:
             turn = self._begin(connection, serial, insist)
             result = work(turn)
-        if not self.store.is_sqlite and (turn.left or (turn.planning and self._is_left())):
-            self._combine()
+        if not self.store.is_sqlite:
+            self._look_after(turn)
         return result
+
+    def _look_after(self, turn: Turn) -> None:
+        """See to what was left to another, or by another to this one: what is done is done."""
+        try:
+            if turn.left or (turn.planning and self._is_left()):
+                self._combine()
+        except StoreUnavailableError as error:
+            log.warning("The queue may not be planned yet; who waits will see to it: %s", error)
 
     def _begin(self, connection: sa.Connection, serial: str, insist: bool) -> Turn:
         planning = True
