@@ -171,6 +171,12 @@ class Stage(Observer):
             for (pid,) in victims:
                 connection.execute("SELECT pg_terminate_backend(%s)", [pid])
 
+    def restart_the_dead(self) -> None:
+        """Start holders anew that their keeper ended, for it could not renew in time."""
+        for name, who in list(self.holders.items()):
+            if not self.watch.lives(who):
+                self.start_holder(name)
+
     def let_all_go_on(self) -> None:
         """End every pause."""
         for pid in self._stopped:
@@ -179,7 +185,7 @@ class Stage(Observer):
 
     def _stop(self, pid: int, chance: random.Random) -> None:
         _signal(pid, signal.SIGSTOP)
-        self._stopped[pid] = now() + chance.choice([0.1, 0.3, 1.0, self.ttl * 1.5])
+        self._stopped[pid] = now() + chance.choice([*[0.1, 0.3, 1.0] * 3, self.ttl * 1.5])
 
     def close(self) -> None:
         """End everything that this stage started, and what that started."""

@@ -7,14 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from airflow_ai_provider.adapters.keeper import PROGRAM as KEEPER
 from airflow_ai_provider.demo.rest import AirflowRest
 from tests.faults.checker import Event, faults_in, read_events
+from tests.faults.clock import now
 from tests.faults.observer import Observer
 from tests.live.runner import USER
 
@@ -129,6 +134,17 @@ class LiveStage(Observer):
             key = f"{task['dag_id']}.{task['task_id']} {task['state']}"
             counted[key] = counted.get(key, 0) + 1
         return counted
+
+    def granted_at(self, lease: str) -> float:
+        """Return when the devices of ``lease`` were handed to it, by the boot-time clock."""
+        engine = sa.create_engine(self.environment["LIVE_STORE"])
+        with engine.connect() as connection:
+            statement = sa.text("SELECT granted_at FROM lease WHERE id = :lease")
+            moment = connection.execute(statement, {"lease": lease}).scalar_one()
+        engine.dispose()
+        if isinstance(moment, str):
+            moment = datetime.fromisoformat(moment)
+        return float(moment.timestamp()) - time.time() + now()
 
     def status(self) -> dict[str, Any]:
         """Return what ``airflow-ai gpu status`` says."""

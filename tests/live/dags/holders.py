@@ -1,7 +1,8 @@
 """Tasks that hold a device and log that they do; what they do stands in the run's ``conf``.
 
 ``name`` (theirs in the log), ``model`` (of the device), ``seconds`` (of the first try; a later one
-is short), ``children`` (``fork``, ``deaf``: started and left) and ``count`` (of mapped tasks).
+is short), ``until`` (a file that they wait for), ``children`` (``fork``, ``deaf``: started and
+left) and ``count`` (of mapped tasks).
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def hold(seconds: float | None = None) -> None:
         for kind in conf.get("children", ()):
             log("child", lease=lease, child=_start(kind), kind=kind)
     time.sleep(seconds)
+    while "until" in conf and not Path(conf["until"]).exists():
+        time.sleep(0.05)
     log("end", lease=lease)
 
 
