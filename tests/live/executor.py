@@ -21,7 +21,7 @@ class TwoHostsExecutor(LocalExecutor):
     def _spawn_worker(self) -> None:
         host = HOSTS[self._spawned % len(HOSTS)]
         self._spawned += 1
-        os.environ |= {_HOST: host, _DEVICES: f"{host}:0"}
+        os.environ |= {_HOST: host, _DEVICES: "npu:0"}
         try:
             super()._spawn_worker()  # forks, and so keeps what is said here
         finally:

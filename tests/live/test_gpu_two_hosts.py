@@ -16,7 +16,7 @@ from tests.postgres import PostgresServer
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(600)]
 
-DEVICES = [f"{host}/{host}:0" for host in HOSTS]
+DEVICES = [f"{host}/npu:0" for host in HOSTS]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_tasks_come_back_on_either_host_and_all_succeed(
     stage: LiveStage, count: int, times: int
 ) -> None:
     for number in range(times):
-        conf = {"name": f"both {count} {number}", "model": "", "seconds": 0.1, "count": count}
+        conf = {"name": f"both {count} {number}", "model": "npu", "seconds": 0.1, "count": count}
         began = now()
         run = stage.rest.trigger("many", conf)
         tasks = stage.wait_for_states("many", run, count, {"success", "failed"}, timeout=500)
