@@ -67,7 +67,10 @@ class Reservation:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the planner decided about each request of the queue."""
+    """What the planner decided about each request of the queue.
+
+    Each pool may have one reservation; ``reserved`` is that of the highest priority, then age.
+    """
 
     grants: tuple[Grant, ...]
     waiting: dict[str, WaitReason]
