@@ -16,6 +16,7 @@ AirflowAiError
 │   │   └── HolderBusyError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
+│   ├── GpuDriverError
 │   ├── QuotaError
 │   ├── CudaInitialisedError
 │   └── AirflowApiError
@@ -127,6 +128,10 @@ class GpuWaitTimeoutError(GpuError):
 
 class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
+
+
+class GpuDriverError(GpuError):
+    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
 
 
 class QuotaError(GpuError):

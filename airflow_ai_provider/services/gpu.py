@@ -26,7 +26,7 @@ from airflow_ai_provider.core.errors import (
     LeaseLostError,
     StoreUnavailableError,
 )
-from airflow_ai_provider.core.gpu.devices import cuda_visible
+from airflow_ai_provider.core.gpu.devices import Device, cuda_visible
 from airflow_ai_provider.core.gpu.lease import (
     LEASE_VARIABLE,
     Host,
@@ -39,10 +39,12 @@ from airflow_ai_provider.core.gpu.lease import (
 from airflow_ai_provider.core.gpu.planner import WaitReason, sentence
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.services.gpu_inventory import Inventory, inventory_of
 from airflow_ai_provider.services.gpu_waiting import watch_of
 from airflow_ai_provider.services.keepers import KeeperPort, keeper_of
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.store import gpu_hosts
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_status import snapshot
@@ -95,11 +97,26 @@ class GpuPool:
         settings: GpuSettings | None = None,
         *,
         keeper: KeeperPort | None = None,
+        inventory: Inventory | None = None,
     ) -> None:
         self.settings = settings or GpuSettings.from_environment()
         self.here = Host(name=self.settings.host_name, boot_id=processes.boot_id())
         self.gpu = GpuStore(store, self.here, ttl=self.settings.lease_ttl)
+        self._inventory = inventory
         self.keeper = keeper or keeper_of(store, self.here, self.settings)
+
+    @property
+    def inventory(self) -> Inventory:
+        """The devices of this host, as this process sees them."""
+        return self._inventory or inventory_of(self.settings)
+
+    def register(self, devices: tuple[Device, ...] | None) -> None:
+        """Make this host and its devices known in the store."""
+        with self.gpu.store.write() as connection:
+            wall = self.gpu.store.utcnow(connection)
+            changed = gpu_hosts.register(connection, self.here, devices, wall=wall)
+        if changed:
+            self.gpu.tick()
 
     def ticket(
         self,
@@ -129,7 +146,7 @@ class GpuPool:
         """
         me = _this_process()
         since = processes.ticks_now()
-        asked = self.gpu.ask(ticket, process=me, devices=self.settings.devices())
+        asked = self.gpu.ask(ticket, process=me, devices=self.inventory.devices())
         if asked.state is RequestState.REFUSED:
             raise GpuRequestError(
                 asked.reason, remedy="Run `airflow-ai gpu status` to see what there is."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_ai_provider.core.gpu.devices import PartialView
 from airflow_ai_provider.core.gpu.planner import why_impossible
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.services.gpu import GpuPool
@@ -15,14 +16,14 @@ def host_for(pool: GpuPool, request: GpuRequest) -> str | None:
     another can, its ticket keeps its place, bound to no host, until the task comes back on one that
     can: Airflow does not let a task choose its worker.
     """
-    here = pool.here.name
-    own = pool.settings.devices()
+    here, own = pool.here.name, pool.inventory.devices()
     if own is not None and why_impossible(request, own, host=here) is None:
         return here
     with pool.gpu.store.read() as connection:
-        known = read_devices(connection)
-    elsewhere = [d for d in known if d.host != here]
-    known = [*elsewhere, *(own if own is not None else (d for d in known if d.host == here))]
-    if why_impossible(request, known, host=here) is None:
+        known = {device.key: device for device in read_devices(connection)}
+    if own is not None and not isinstance(own, PartialView):  # who is not in it is gone
+        known = {key: device for key, device in known.items() if device.host != here}
+    devices = [*(known | {device.key: device for device in own or ()}).values()]
+    if why_impossible(request, devices, host=here) is None:
         return here
-    return None if elsewhere and why_impossible(request, known) is None else here
+    return None if why_impossible(request, devices) is None else here

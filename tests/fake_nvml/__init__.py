@@ -106,7 +106,7 @@ class Machine:
     xids: list[tuple[str, int, int, int]] = field(default_factory=list)
 
     def fail(self, function: str, code: int, uuid: str = "") -> None:
-        """Let ``function`` (``*``: each) return ``code``, on the device ``uuid`` where one is named.
+        """Let ``function`` (``*``: each) return ``code``; on one device where ``uuid`` names it.
 
         ``MISSING`` is what the real library's absent functions look like.
         """
@@ -199,11 +199,17 @@ def node(count: int = 8) -> Machine:
         for n in range(count)
     ]
     near = [
-        (cards[a].uuid, cards[b].uuid, 10 if a ^ 1 == b else 40 if a * 2 // count == b * 2 // count else 50)
+        (cards[a].uuid, cards[b].uuid, _level(a, b, count))
         for a in range(count)
         for b in range(a + 1, count)
-    ]  # fmt: skip
+    ]
     return Machine(cards=cards, near=near)
+
+
+def _level(a: int, b: int, count: int) -> int:
+    if a ^ 1 == b:
+        return 10  # the same switch
+    return 40 if a * 2 // count == b * 2 // count else 50
 
 
 def mig_node() -> Machine:

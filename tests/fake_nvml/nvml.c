@@ -72,6 +72,7 @@ static void parse_unit(Unit *u, const char *line) {
     long long a, b, c;
     int active;
     if (sscanf(line, "name %95[^\n]", u->name) == 1) return;
+    if (sscanf(line, "busy %lld", &u->busy) == 1) return;
     if (sscanf(line, "bus %31s", u->bus) == 1) return;
     if (sscanf(line, "memory %lld %lld %lld", &u->total, &u->reserved, &u->used) == 3) return;
     if (sscanf(line, "mig %lld", &u->mig) == 1) return;
@@ -81,7 +82,6 @@ static void parse_unit(Unit *u, const char *line) {
     if (sscanf(line, "persistence %lld", &u->persistence) == 1) return;
     if (sscanf(line, "ecc %lld", &u->ecc) == 1) return;
     if (sscanf(line, "remapped %lld %lld", &u->pending, &u->failed) == 2) return;
-    if (sscanf(line, "busy %lld", &u->busy) == 1) return;
     if (sscanf(line, "link %lld %d %31s", &a, &active, bus) >= 2 && a >= 0 && a < LINKS) {
         u->link[a].active = active;
         memcpy(u->link[a].bus, bus, sizeof bus);
