@@ -45,7 +45,17 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     if document["queue"]:
         yield ""
         waiting = [
-            (q["priority"], f"{q['waiting_s']:.0f} s", q["task"], sentence(q["reason"]))
+            (
+                q["priority"],
+                f"{q['waiting_s']:.0f} s",
+                q["expected_start"] and f"{q['expected_start']:%d %b %H:%M:%S}",
+                q["task"],
+                sentence(q["reason"]),
+            )
             for q in document["queue"]
         ]
-        yield from table(waiting, ("PRIORITY", "WAITING", "TASK", "WHY"))
+        yield from table(waiting, ("PRIORITY", "WAITING", "EXPECTED (UTC)", "TASK", "WHY"))
+    if away := [h for h in document["hosts"] if h["state"] == "away"]:
+        yield ""
+        for host in away:
+            yield f"Host {host['name']} is away: nobody there renews its leases."

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from airflow_ai_provider.adapters import cuda, processes
@@ -101,7 +102,12 @@ class GpuPool:
     ) -> None:
         self.settings = settings or GpuSettings.from_environment()
         self.here = Host(name=self.settings.host_name, boot_id=processes.boot_id())
-        self.gpu = GpuStore(store, self.here, ttl=self.settings.lease_ttl)
+        self.gpu = GpuStore(
+            store,
+            self.here,
+            ttl=self.settings.lease_ttl,
+            reserve_after=self.settings.reserve_after,
+        )
         self._inventory = inventory
         self.keeper = keeper or keeper_of(store, self.here, self.settings)
 
@@ -152,6 +158,8 @@ class GpuPool:
                 asked.reason, remedy="Run `airflow-ai gpu status` to see what there is."
             )
         if asked.lease is None:
+            if asked.left:
+                watch_of(self).hurry()
             if asked.reason == WaitReason.DEVICES_SUSPECT.value:
                 self.keeper.look()
             return None
@@ -159,19 +167,16 @@ class GpuPool:
         if record.state is not LeaseState.ACTIVE or record.process != me:
             self._refuse_if_held_elsewhere(ticket, record)
             return None
-        self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
-        again = (record.id, record.fence) in _held
-        _held.setdefault((record.id, record.fence), since)
-        lease = Lease(
-            id=record.id,
-            fence=record.fence,
-            host=record.host,
-            devices=record.devices,
-            again=again,
-            since=_held[record.id, record.fence],
-        )
-        _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
-        return lease
+        return self._hold(record, me, since)
+
+    def try_claim(self, ticket: Ticket) -> Lease | None:
+        """Return the lease that the ticket was granted on this host; None when it was not.
+
+        For who was told that there is one: it costs less than ``try_acquire``.
+        """
+        me, since = _this_process(), processes.ticks_now()
+        record = self.gpu.claim(ticket.id, process=me)
+        return None if record is None else self._hold(record, me, since)
 
     def acquire(self, ticket: Ticket) -> Lease:
         """Wait for a lease, as long as the request's ``max_wait`` says.
@@ -183,21 +188,28 @@ class GpuPool:
         max_wait = ticket.request.max_wait
         deadline = None if max_wait is None else time.monotonic() + max_wait
         try:
-            while (lease := self._ask(ticket, deadline)) is None:
+            lease = self._ask(self.try_acquire, ticket, deadline)
+            while lease is None:
                 self._wait(ticket, deadline)
+                lease = self._ask(self.try_claim, ticket, deadline) or self._ask(
+                    self.try_acquire, ticket, deadline
+                )
         except BaseException:
             with suppress(AirflowAiError):
                 self._give_up(ticket)
             raise
         return lease
 
-    def _ask(self, ticket: Ticket, deadline: float | None) -> Lease | None:
+    @staticmethod
+    def _ask(
+        ask: Callable[[Ticket], Lease | None], ticket: Ticket, deadline: float | None
+    ) -> Lease | None:
         """Ask until the store answers: it may have granted the lease and been unable to say so."""
         pause = 0.0
         while True:
             time.sleep(pause)
             try:
-                return self.try_acquire(ticket)
+                return ask(ticket)
             except StoreUnavailableError as error:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise
@@ -218,7 +230,7 @@ class GpuPool:
 
     def status(self) -> dict[str, Any]:
         """Return devices and queue in the shape of ``airflow-ai gpu status --json``."""
-        return snapshot(self.gpu.store)
+        return snapshot(self.gpu.store, reserve_after=self.settings.reserve_after)
 
     def withdraw(self, ticket_id: str, *, reason: str) -> None:
         """Take a ticket out of the queue; a lease that is held stays."""
@@ -242,6 +254,21 @@ class GpuPool:
                 self.keeper.left(lease.id, lease.fence, left)
         finally:
             self.keeper.drop(lease.id)
+
+    def _hold(self, record: LeaseRecord, me: Process, since: int) -> Lease:
+        self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
+        again = (record.id, record.fence) in _held
+        _held.setdefault((record.id, record.fence), since)
+        lease = Lease(
+            id=record.id,
+            fence=record.fence,
+            host=record.host,
+            devices=record.devices,
+            again=again,
+            since=_held[record.id, record.fence],
+        )
+        _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
+        return lease
 
     def _write_release(self, lease: Lease, left: set[Process]) -> bool:
         """Release ``lease`` in the store; False when the store does not answer."""
@@ -431,10 +458,18 @@ def _left_running(lease: Lease) -> set[Process]:
 
 
 def _this_process() -> Process:
-    me = processes.identify(os.getpid())
+    return _identity(os.getpid())
+
+
+@cache
+def _identity(pid: int) -> Process:
+    me = processes.identify(pid)
     if me is None:
         raise GpuRequestError("This process is not to be seen in /proc.", remedy="Use Linux.")
     return me
+
+
+os.register_at_fork(after_in_child=_identity.cache_clear)  # a pid may come again
 
 
 @contextmanager

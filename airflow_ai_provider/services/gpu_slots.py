@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_ai_provider.core.errors import GpuRequestError
-from airflow_ai_provider.core.gpu.planner import Queued, plan
+from airflow_ai_provider.core.gpu.planner import Queued
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu_rows import read_devices, read_holdings
+from airflow_ai_provider.store.gpu_queue import decide, turn_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,8 @@ def free_slots(store: Store, request: GpuRequest) -> FreeSlots:
     :raises GpuRequestError: no host could ever serve it.
     """
     with store.read() as connection:
-        devices, holdings = read_devices(connection), read_holdings(connection)
-    decided = plan(devices, holdings, [Queued(id="", request=request, place=0)])
+        turn = turn_of(store, connection)
+        decided = decide(turn, turn.look(), [Queued(id="", request=request, place=0)])
     if refused := decided.refused.get(""):
         raise GpuRequestError(refused, remedy="Run `airflow-ai gpu status` to see what there is.")
     for grant in decided.grants:

@@ -31,6 +31,7 @@ from airflow_ai_provider.store.file_systems import MountTable, read_mounts, refu
 
 MEMORY_URL = "sqlite://"
 _BUSY_TIMEOUT_MS = 30_000
+_DEADLOCK = frozenset({"40001", "40P01"})
 _NO_SUCH_TABLE, _NO_SUCH_COLUMN = "42P01", "42703"  # PostgreSQL's names of these errors
 
 
@@ -126,7 +127,21 @@ class Store:
     def read(self) -> Iterator[sa.Connection]:
         """Yield a connection that sees one state of the store; nothing is written."""
         with self.typed_errors(), self._only_one_in_memory(), self.engine.connect() as connection:
-            yield connection
+            if not self.is_sqlite:
+                yield connection.execution_options(isolation_level="REPEATABLE READ")
+            else:
+                if self.path is not None:
+                    connection.exec_driver_sql("BEGIN")
+                yield connection
+
+    @contextmanager
+    def glance(self) -> Iterator[sa.Connection]:
+        """Yield a connection outside any transaction: each statement sees the newest state."""
+        with self.typed_errors(), self._only_one_in_memory(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                yield connection
+            else:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -272,13 +287,15 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _typed(store: Store, error: sa.exc.DBAPIError) -> StoreError:
+    state = getattr(error.orig, "sqlstate", None)
     if isinstance(error, sa.exc.OperationalError) or error.connection_invalidated:
         return StoreUnavailableError(
             f"The store {store.safe_url} does not answer: {error.orig}.",
             remedy="Check that the database is up and that this user may write to it, "
             "then try again: a change is made whole or not at all.",
+            deadlock=state in _DEADLOCK,
         )
-    if getattr(error.orig, "sqlstate", None) in {_NO_SUCH_TABLE, _NO_SUCH_COLUMN}:
+    if state in {_NO_SUCH_TABLE, _NO_SUCH_COLUMN}:
         return StoreNotMigratedError(
             f"The store {store.safe_url} lacks a table or a column of this version: {error.orig}.",
             remedy="Run `airflow-ai store migrate`.",

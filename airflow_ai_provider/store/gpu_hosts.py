@@ -15,7 +15,7 @@ from airflow_ai_provider.core.gpu.health import Fault
 from airflow_ai_provider.core.gpu.lease import Host
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu_queue import end_lease
+from airflow_ai_provider.store.gpu_grants import end_lease
 from airflow_ai_provider.store.schema import device, host, lease
 
 SEEN_EVERY = timedelta(seconds=30)  # how often it is written that what is known was seen again

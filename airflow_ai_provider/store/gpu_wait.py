@@ -98,7 +98,6 @@ def _view(row: Any) -> TicketView:
         state=RequestState(row.state),
         reason=row.reason,
         lease_state=LeaseState(row.lease_state) if row.lease_state else None,
-        plan_age=None,
     )
 
 

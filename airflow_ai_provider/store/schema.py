@@ -157,6 +157,7 @@ gpu_request = sa.Table(
     sa.UniqueConstraint("holder", "name", name="uq_gpu_request_holder"),
     sa.Index("ix_gpu_request_state", "state", "place"),
     sa.Index("ix_gpu_request_class_key", "state", "class_key", "place"),
+    sa.Index("ix_gpu_request_place", "place"),
     sa.Index("ix_gpu_request_task", "dag_id", "run_id", "task_id", "map_index"),
 )
 
