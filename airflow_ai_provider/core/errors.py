@@ -16,8 +16,8 @@ AirflowAiError
 │   │   └── HolderBusyError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
-│   ├── GpuDriverError
 │   ├── QuotaError
+│   ├── GpuDriverError
 │   ├── CudaInitialisedError
 │   └── AirflowApiError
 │       ├── AirflowApiUnavailableError
@@ -130,10 +130,6 @@ class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
 
 
-class GpuDriverError(GpuError):
-    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
-
-
 class QuotaError(GpuError):
     """A quota means nothing, or is not there."""
 
@@ -156,6 +152,10 @@ class AirflowApiUnavailableError(AirflowApiError):
 
 class AirflowApiRefusedError(AirflowApiError):
     """Airflow's REST API does not let us: ``facts["status"]`` is 401 or 403."""
+
+
+class GpuDriverError(GpuError):
+    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
 
 
 class QualityError(AirflowAiError):
