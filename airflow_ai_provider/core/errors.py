@@ -17,6 +17,7 @@ AirflowAiError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
 │   ├── QuotaError
+│   ├── GpuAdminError
 │   ├── GpuDriverError
 │   ├── CudaInitialisedError
 │   └── AirflowApiError
@@ -152,6 +153,10 @@ class AirflowApiUnavailableError(AirflowApiError):
 
 class AirflowApiRefusedError(AirflowApiError):
     """Airflow's REST API does not let us: ``facts["status"]`` is 401 or 403."""
+
+
+class GpuAdminError(GpuError):
+    """What a person asked of a device, a lease or a host is not to be done; says why."""
 
 
 class GpuDriverError(GpuError):

@@ -239,19 +239,27 @@ class GpuPool:
     def release(self, lease: Lease) -> None:
         """Give the devices back; they are handed on once everything started under it has ended.
 
+        So they are once this process itself is off them: a CUDA context stays open until it ends.
         When the store does not answer, the keeper gives them back as soon as it does.
 
         :raises LeaseLostError: the lease was lost meanwhile.
         """
+        me = _this_process()
         left = _left_running(lease)
+        probe = self.inventory.probe
+        is_open = any(me.pid in probe.occupants(uuid).pids for uuid in lease.devices)
         _held.pop(_key(lease), None)
         _releasers.pop((os.getpid(), *_key(lease)), None)
+        why = ""
         if left:
             pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
-            log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
+            log.warning("GPU lease %s: still running, to be ended: %s", lease.id, pids)
+            why = f"released; {pids} still ran"
+        elif is_open:
+            why = f"released; {me.pid} has its context still open"
         try:
-            if not self._write_release(lease, left) or left:
-                self.keeper.left(lease.id, lease.fence, left)
+            if not self._write_release(lease, left, why) or why:
+                self.keeper.left(lease.id, lease.fence, left, holder=me)
         finally:
             self.keeper.drop(lease.id)
 
@@ -270,16 +278,17 @@ class GpuPool:
         _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
         return lease
 
-    def _write_release(self, lease: Lease, left: set[Process]) -> bool:
-        """Release ``lease`` in the store; False when the store does not answer."""
+    def _write_release(self, lease: Lease, left: set[Process], why: str) -> bool:
+        """Release ``lease`` in the store; False when the store does not answer.
+
+        With ``why`` its devices are not free yet.
+        """
         unsure = False
         for pause in _WRITE_AGAIN:
             time.sleep(pause)
             try:
-                if left:
-                    pids = ", ".join(str(process.pid) for process in left)
-                    reason = f"released; {pids} still ran"
-                    self.gpu.leave(lease.id, lease.fence, reason=reason, left=left)
+                if why:
+                    self.gpu.leave(lease.id, lease.fence, reason=why, left=left)
                 else:
                     self.gpu.release(lease.id, lease.fence)
             except StoreUnavailableError as error:
