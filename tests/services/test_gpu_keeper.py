@@ -164,6 +164,16 @@ def test_a_keeper_that_was_not_told_ends_what_a_living_holder_left(scene: Scene)
     assert HOLDER in scene.processes.alive
 
 
+def test_a_holder_that_left_something_and_told_only_the_store_is_spared(scene: Scene) -> None:
+    lease = scene.lease()
+    with_child(scene)
+    scene.gpu.leave(lease.id, lease.fence, reason="its context is still open", left=())
+    scene.run(TTL)
+    assert scene.states == []
+    assert HOLDER in scene.processes.alive
+    assert CHILD in scene.processes.alive  # started before the lease, for all that is known
+
+
 def test_a_released_lease_is_forgotten(scene: Scene) -> None:
     lease = scene.lease()
     scene.gpu.release(lease.id, lease.fence)
@@ -331,7 +341,7 @@ def test_the_context_of_a_holder_that_released_is_waited_for(scene: Scene) -> No
     lease = scene.lease()
     scene.run(1)
     scene.drivers.on[DEVICE] = {HOLDER.pid}
-    scene.gpu.leave(lease.id, lease.fence, reason="its context is open")
+    scene.gpu.leave(lease.id, lease.fence, reason="its context is open", left=())
     scene.keeper.left(lease.id, lease.fence, set(), scene.now, spared=HOLDER)
     scene.run(300)
     assert scene.states == [LeaseState.SUSPECT]
