@@ -94,8 +94,32 @@ class DuckDBColumns:
         """Yield each category with its rows, the most frequent first."""
         read = column.sql if column.type.upper() == "VARCHAR" else f"CAST({column.sql} AS VARCHAR)"
         statement = (
-            f"SELECT {read} AS v, count(*) AS n FROM {RELATION} WHERE {column.sql} IS NOT NULL "  # noqa: S608
-            "GROUP BY v ORDER BY n DESC, v"
+            f"SELECT {read}, count(*) FROM {RELATION} WHERE {column.sql} IS NOT NULL "  # noqa: S608
+            "GROUP BY 1 ORDER BY 2 DESC, 1"
         )
         for value, rows in self._data.stream(statement, size=MOST):
             yield str(value), int(rows)
+
+
+class DuckDBLooked:
+    """Open files as our own expectations ask them: columns, the newest time, when written."""
+
+    def __init__(self, data: DuckDBData) -> None:
+        self._data = data
+        self.columns = DuckDBColumns(data)
+
+    def newest(self, column: str) -> float | None:
+        """Return the newest time of ``column`` in seconds since 1970; None of none.
+
+        :raises NotOfKindError: the column holds no times.
+        """
+        found = next(c for c in self._data.columns if c.name == column)
+        if kind_of(found.type) is not Kind.TIME:
+            raise NotOfKindError(f"{column} is {found.type}")
+        statement = f"SELECT max(epoch({found.sql})) FROM {RELATION}"  # noqa: S608
+        newest = self._data.row(statement)[0]
+        return None if newest is None else float(newest)
+
+    def modified(self) -> float | None:
+        """Return when the newest file was written; a copy of unknown age has the time 0."""
+        return max(changed for _, changed in self._data.files.stamps) / 1e9

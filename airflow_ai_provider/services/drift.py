@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError, QualityError
+from airflow_ai_provider.core.quality.drift.categories import Categories
 from airflow_ai_provider.core.quality.drift.columns import NotOfKindError, Source
 from airflow_ai_provider.core.quality.drift.compare import ColumnDrift, compare_columns
+from airflow_ai_provider.core.quality.drift.measures import Kind
 from airflow_ai_provider.core.quality.drift.report import DriftResult, ReferenceSeen, SchemaChange
 from airflow_ai_provider.core.quality.drift.settings import (
     ColumnSettings,
@@ -113,8 +115,8 @@ def compare_column(
     if name not in now.types:
         return ColumnDrift(column=name, kind=old.kind, problem="the column is gone")
     try:
-        among = old.values if old.kind.value == "category" else None
-        new = now.column(name, old.kind, among=among)  # type: ignore[arg-type]
+        among = old.values if isinstance(old.values, Categories) else None
+        new = now.column(name, old.kind, among=among)
     except NotOfKindError as error:
         return ColumnDrift(column=name, kind=old.kind, problem=str(error))
     return compare_columns(old, new, settings)
@@ -123,11 +125,14 @@ def compare_column(
 def make_profile(
     data: str | os.PathLike[str],
     *,
-    columns: Sequence[str] | Mapping[str, Any] | None = None,
+    columns: Sequence[str] | None = None,
+    categories: Sequence[str] = (),
     shown_as: str | None = None,
     memory_limit: str | None = None,
 ) -> ReferenceProfile:
-    """Return the profile of the data at ``data``; ``columns`` as in ``compare`` (all unless said).
+    """Return the profile of the data at ``data``: of ``columns``, all unless said.
+
+    ``categories`` are columns whose numbers are names (codes, grades) and are counted as such.
 
     :raises DriftSettingsError: ``columns`` means nothing, or names an unknown column.
     :raises DataReadError: the data is absent, cut short or malformed.
@@ -135,12 +140,15 @@ def make_profile(
     from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
     from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
 
-    settings = parse_settings(columns)
+    wanted = parse_settings(columns).columns
     with open_data(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
         source = DuckDBColumns(opened)
-        names = settings.columns or tuple(source.types)
-        _need_known(names, source, opened.files.path)
-        found = tuple(_stored(source, name, settings) for name in names)
+        names = wanted or tuple(source.types)
+        _need_known((*names, *categories), source, opened.files.path)
+        found = tuple(
+            stored(source.column(name, Kind.CATEGORY if name in categories else None))
+            for name in names
+        )
         opened.files.need_unchanged()
         seen = _seen(opened, source.rows, shown_as)
         return ReferenceProfile(
@@ -244,15 +252,6 @@ def _need_known(names: Sequence[str], source: Source, path: str) -> None:
             f"{path} has no column {unknown[0]!r}.",
             remedy=f"It has {', '.join(list(source.types)[:40])}.",
         )
-
-
-def _stored(source: Source, name: str, settings: DriftSettings) -> Any:
-    try:
-        return stored(source.column(name, settings.of(name).kind))
-    except NotOfKindError as error:
-        raise DriftSettingsError(
-            f"Column {name} has no such kind: {error}.", remedy="Leave its kind out."
-        ) from None
 
 
 def _seen(opened: DuckDBData, rows: int, shown_as: str | None) -> DataSeen:

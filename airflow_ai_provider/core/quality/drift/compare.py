@@ -93,6 +93,12 @@ class ColumnDrift:
         found = [m.severity for m in self.measured if m.severity is not None]
         return max(found, key=lambda severity: severity.rank, default=None)
 
+    def sentences(self) -> list[str]:
+        """Say what is beyond its limit, or why nothing could be compared."""
+        if self.problem:
+            return [f"{self.problem}."]
+        return [m.sentence() for m in self.measured if m.severity is not None]
+
 
 def compare_columns(
     reference: ColumnValues, now: ColumnValues, settings: ColumnSettings

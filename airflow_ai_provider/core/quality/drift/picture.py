@@ -40,8 +40,7 @@ def drift_picture(drift: ColumnDrift) -> str | None:
 
 
 def _title(drift: ColumnDrift) -> str:
-    beyond = [m.sentence() for m in drift.measured if m.severity is not None]
-    return f"{drift.column}: {' '.join(beyond)}" if beyond else drift.column
+    return f"{drift.column}: {' '.join(drift.sentences())}"
 
 
 def _legend() -> list[str]:
