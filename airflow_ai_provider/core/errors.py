@@ -9,6 +9,7 @@ AirflowAiError
 ├── LedgerError
 ├── GateRefusedError
 │   ├── DataQualityGateError
+│   ├── DriftGateError
 │   ├── ModelGateError
 │   └── PhaseGateError
 ├── GpuError
@@ -16,6 +17,7 @@ AirflowAiError
 │   │   └── HolderBusyError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
+│   ├── GpuAdminError
 │   ├── GpuDriverError
 │   ├── QuotaError
 │   ├── CudaInitialisedError
@@ -24,6 +26,7 @@ AirflowAiError
 │       └── AirflowApiRefusedError
 ├── QualityError
 │   ├── SuiteError
+│   ├── DriftSettingsError
 │   └── DataReadError
 ├── PromotionError
 │   ├── CriteriaError
@@ -106,6 +109,10 @@ class DataQualityGateError(GateRefusedError):
     """The data failed its expectations; ``facts["failed"]`` lists them."""
 
 
+class DriftGateError(GateRefusedError):
+    """The data drifted from its reference; ``facts["failed"]`` lists the measures."""
+
+
 class ModelGateError(GateRefusedError):
     """The candidate failed its criteria; ``facts["failed"]`` lists them."""
 
@@ -128,6 +135,10 @@ class GpuWaitTimeoutError(GpuError):
 
 class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
+
+
+class GpuAdminError(GpuError):
+    """What a person asked of a device, a lease or a host is not to be done; says why."""
 
 
 class GpuDriverError(GpuError):
@@ -164,6 +175,10 @@ class QualityError(AirflowAiError):
 
 class SuiteError(QualityError):
     """The expectation suite cannot be read or means nothing."""
+
+
+class DriftSettingsError(QualityError):
+    """The columns, methods or thresholds of a drift comparison mean nothing."""
 
 
 class DataReadError(QualityError):

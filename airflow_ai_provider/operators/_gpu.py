@@ -24,6 +24,7 @@ from airflow_ai_provider.links.gpu import GpuLeaseLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
     from airflow_ai_provider.core.gpu.lease import Ticket
     from airflow_ai_provider.core.gpu.request import GpuRequest
@@ -47,6 +48,17 @@ LEASE_KEY = "gpu_lease_id"
 _WAITING, _RUNNING = "waiting", "running"
 _TERMINATED = 143  # what a shell says of a process that SIGTERM ended
 _link = GpuLeaseLink()
+
+
+def in_mirror(
+    arguments: dict[str, Any], *, gpu_pool: Any = "default", gpus: Any = None, **_: Any
+) -> dict[str, Any]:
+    """Return ``arguments`` with the Airflow pool that mirrors ``gpu_pool``, and slots of it.
+
+    Airflow's scheduler reads both from the parsed DAG; what ``arguments`` say stands.
+    """
+    mirror = {"pool": mirror_name(str(gpu_pool)), "pool_slots": mirror_slots(gpus)}
+    return {**mirror, **arguments}
 
 
 class GpuLeaseOperator(BaseOperator):
@@ -81,9 +93,8 @@ class GpuLeaseOperator(BaseOperator):
         store_conn_id: str = GpuPoolHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        if mirror_pool:  # Airflow's scheduler reads both from the parsed DAG
-            kwargs.setdefault("pool", mirror_name(str(gpu_pool)))
-            kwargs.setdefault("pool_slots", mirror_slots(gpus))
+        if mirror_pool and not getattr(self, "_BaseOperator__from_mapped", False):
+            kwargs = in_mirror(kwargs, gpu_pool=gpu_pool, gpus=gpus)
         super().__init__(**kwargs)
         self.gpus = gpus
         self.gpu_memory = gpu_memory
@@ -105,6 +116,13 @@ class GpuLeaseOperator(BaseOperator):
         self._waiting_since: float | None = None
         self._doing: str | None = None
         self._lease_env: dict[str, str] = {}
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> OperatorPartial:
+        """Return what ``expand`` maps over, in the pool that mirrors ``gpu_pool`` where asked."""
+        if kwargs.get("mirror_pool"):
+            kwargs = in_mirror(kwargs, **kwargs)
+        return super().partial(**kwargs)
 
     def execute(self, context: Context) -> Any:
         """Get a lease, or defer until there is one, and do the work under it."""
@@ -216,8 +234,8 @@ class GpuLeaseOperator(BaseOperator):
         if self.mirror_pool and self.pool != wanted:
             raise AirflowFailException(
                 f"mirror_pool=True takes slots in the Airflow pool {wanted!r}, but this task runs "
-                f"in {self.pool!r}. Leave pool out and write gpu_pool without a template; a mapped "
-                f"task needs pool={wanted!r} as well."
+                f"in {self.pool!r}. Leave pool out, and write gpu_pool without a template and "
+                "outside expand()."
             )
 
     def _check_cuda(self) -> None:

@@ -234,32 +234,36 @@ class GpuPool:
     def release(self, lease: Lease) -> None:
         """Give the devices back; they are handed on once everything started under it has ended.
 
+        So they are once this process itself is off them: a CUDA context stays open until it ends.
         When the store does not answer, the keeper gives them back as soon as it does.
 
         :raises LeaseLostError: the lease was lost meanwhile.
         """
+        me = _this_process()
         left = _left_running(lease)
+        probe = self.inventory.probe
+        is_open = any(me.pid in probe.occupants(uuid).pids for uuid in lease.devices)
         _held.pop(_key(lease), None)
         _releasers.pop((os.getpid(), *_key(lease)), None)
+        pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
+        why = f"{pids} still ran" if left else f"{me.pid} has its context still open"
         if left:
-            pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
             log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
+        stays = f"released; {why}" if left or is_open else None
         try:
-            if not self._write_release(lease, left) or left:
-                self.keeper.left(lease.id, lease.fence, left)
+            if not self._write_release(lease, left, stays) or stays:
+                self.keeper.left(lease.id, lease.fence, left, holder=me)
         finally:
             self.keeper.drop(lease.id)
 
-    def _write_release(self, lease: Lease, left: set[Process]) -> bool:
-        """Release ``lease`` in the store; False when the store does not answer."""
+    def _write_release(self, lease: Lease, left: set[Process], stays: str | None) -> bool:
+        """Release ``lease`` in the store, or say why it ``stays``; False when it cannot be said."""
         unsure = False
         for pause in _WRITE_AGAIN:
             _rest(pause)
             try:
-                if left:
-                    pids = ", ".join(str(process.pid) for process in left)
-                    reason = f"released; {pids} still ran"
-                    self.gpu.leave(lease.id, lease.fence, reason=reason, left=left)
+                if stays:
+                    self.gpu.leave(lease.id, lease.fence, reason=stays, left=left)
                 else:
                     self.gpu.release(lease.id, lease.fence)
             except StoreUnavailableError as error:

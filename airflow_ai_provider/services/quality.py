@@ -13,6 +13,7 @@ from airflow_ai_provider.core.quality.compiler import Plan, all_left_over, compi
 from airflow_ai_provider.core.quality.report import QualityReport
 from airflow_ai_provider.core.quality.result import DataSeen, QualityResult, Quarantine
 from airflow_ai_provider.core.quality.suite import Severity, Suite, parse_suite
+from airflow_ai_provider.services.quality_criteria import Surroundings, apart, judge
 from airflow_ai_provider.services.quality_look import Look, keep_rows, not_compiled
 
 if TYPE_CHECKING:
@@ -62,13 +63,15 @@ def check(
     project: str | None = None,
     shown_as: str | None = None,
     memory_limit: str | None = None,
+    around: Surroundings | None = None,
 ) -> QualityResult:
     """Look at ``data`` through ``suite`` and decide.
 
     ``engine``: ``auto`` compiles what has the same meaning in SQL and leaves the rest to Great
     Expectations; ``compiled`` refuses a suite that is not compiled whole; ``great_expectations``
     leaves everything to it. ``fail_on`` is the severity from which a failure refuses.
-    ``shown_as`` is the address to report where ``data`` is a local copy.
+    ``shown_as`` is the address to report where ``data`` is a local copy. ``around`` is what our own
+    expectations (``core.quality.own``) need besides the data.
 
     Rows that fail a row-level expectation which itself failed go to ``quarantine_path`` as Parquet,
     with the column ``failed_expectations`` (a list of text); the others to ``good_rows_path``.
@@ -76,6 +79,7 @@ def check(
     :raises SuiteError: the suite means nothing, or could not be evaluated.
     :raises DataReadError: the data is absent, cut short or malformed.
     """
+    from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
     from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
 
     limit = _fail_on(fail_on)
@@ -85,9 +89,13 @@ def check(
             f"There is no engine {engine!r}.", remedy=f"Use one of {', '.join(ENGINES)}."
         )
     with open_data(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
-        plan = _plan(read, opened, engine)
-        looked = Look(read, opened)
+        others, own = apart(read)
+        plan = _plan(others, opened, engine)
+        looked = Look(others, opened)
         results = looked.results(plan, compiled_only=engine == "compiled")
+        if own:
+            results += judge(read, own, DuckDBLooked(opened), around or Surroundings())
+            results.sort(key=lambda result: result.expectation.index)
         opened.files.need_unchanged()
         seen = DataSeen(
             path=shown_as or opened.files.path,

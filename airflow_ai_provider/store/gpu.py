@@ -152,7 +152,9 @@ class GpuStore:
         """
         self._move(lease_id, fence, LeaseState.SUSPECT, reason)
 
-    def leave(self, lease_id: str, fence: int, *, reason: str, left: Iterable[Process]) -> None:
+    def leave(
+        self, lease_id: str, fence: int, *, reason: str, left: Iterable[Process] = ()
+    ) -> None:
         """Do as ``doubt`` for a holder that released, lives on, and left processes running.
 
         They are written down: a keeper that takes the lease over could not tell them from others.

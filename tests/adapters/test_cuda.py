@@ -62,12 +62,17 @@ def test_an_open_device_of_cuda_shows_it(tmp_path: Path) -> None:
     assert cuda.initialised_by({}, tmp_path / "absent") is None
 
 
-def test_a_driver_that_is_only_loaded_is_not_initialised(tmp_path: Path) -> None:
-    source = tmp_path / "cuda.c"
+def make_library(folder: Path) -> Path:
+    """Compile the library in ``folder``."""
+    source, target = folder / "cuda.c", folder / "libcuda.so.1"
     source.write_text(LIBRARY)
-    target = tmp_path / "libcuda.so.1"
     flags = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1"]
     subprocess.run(["gcc", *flags, "-o", target, source], check=True)
+    return target
+
+
+def test_a_driver_that_is_only_loaded_is_not_initialised(tmp_path: Path) -> None:
+    make_library(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", PROBE],
         env={"LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},

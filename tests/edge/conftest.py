@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,4 +19,5 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuPool]:
     monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", url)
     monkeypatch.setenv("AIRFLOW__AI_PROVIDER__STATIC_DEVICES", "cpu:0")
     yield GpuPoolHook().get_conn()
+    monkeypatch.delitem(sys.modules, "torch", raising=False)  # what stood in its place
     release_held()

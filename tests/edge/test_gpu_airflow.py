@@ -27,7 +27,7 @@ from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
 from airflow_ai_provider.decorators.gpu import gpu_task
 from airflow_ai_provider.hooks.gpu import ticket_id_of
-from airflow_ai_provider.operators.gpu import GPU_FIELDS, GpuPythonOperator
+from airflow_ai_provider.operators.gpu import GPU_FIELDS, GpuBashOperator, GpuPythonOperator
 from airflow_ai_provider.services.gpu import GpuPool, release_held
 from airflow_ai_provider.triggers.gpu import GpuLeaseTrigger
 from tests.edge.gpu_tasks import context, execute, first_event, occupy
@@ -354,3 +354,30 @@ def test_a_mirror_and_another_pool_contradict_each_other(pool: GpuPool) -> None:
     templated.gpu_pool = "default"  # as it is rendered
     with pytest.raises(AirflowFailException, match="without a template"):
         execute(templated, "execute", context())
+
+
+def test_mapped_tasks_take_slots_in_the_mirror_too(pool: GpuPool) -> None:
+    with DAG("d"):
+
+        @gpu_task(gpus=2, gpu_pool="big", mirror_pool=True)
+        def train(x: int) -> int:
+            return x
+
+        decorated = train.expand(x=[1]).operator
+        classic = GpuBashOperator.partial(task_id="b", gpus=2, gpu_pool="big", mirror_pool=True)
+        expanded = classic.expand(bash_command=["true"])
+        elsewhere = GpuBashOperator.partial(task_id="c", mirror_pool=True).expand(gpu_pool=["big"])
+    for mapped in (decorated, expanded):
+        assert (mapped.pool, mapped.pool_slots) == ("gpu_big", 2)
+    assert expanded.unmap({"bash_command": "true"}).pool == "gpu_big"
+    wrong = elsewhere.unmap({"gpu_pool": "big", "bash_command": "true"})
+    with pytest.raises(AirflowFailException, match=r"outside expand\(\)"):
+        execute(wrong, "execute", context())
+
+
+def test_an_async_function_runs_under_its_lease(pool: GpuPool) -> None:
+    async def work() -> str:
+        return os.environ[LEASE_VARIABLE]
+
+    assert execute(task(work), "execute", context())
+    assert pool.gpu.leases() == []

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
-import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,74 +16,28 @@ from typing import Any
 import psycopg
 
 from airflow_ai_provider.adapters.keeper import PROGRAM as KEEPER
-from tests.faults.checker import Event, parse, unanswered
+from tests.faults.checker import unanswered
 from tests.faults.clock import identity, now
+from tests.faults.observer import Observer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MEMORY = 8192  # MiB of each device
 
 
-class Watch:
-    """Knows of every process until when it surely lived."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, float] = {}
-        self._poller = select.poll()
-        self._living: dict[int, str] = {}  # pidfd -> who
-
-    def add(self, who: str) -> None:
-        """Watch a process that lives; one that is gone already was last seen never."""
-        pid = int(who.partition(":")[0])
-        if who in self.last:
-            return
-        self.last[who] = 0.0
-        with suppress(OSError):
-            descriptor = os.pidfd_open(pid)
-            with suppress(OSError):
-                if identity(pid) == who:
-                    self._living[descriptor] = who
-                    self._poller.register(descriptor, select.POLLIN)
-                    return
-            os.close(descriptor)
-
-    def look(self) -> None:
-        """Note who lives; the moment is taken first, so that it is never too late."""
-        at = now()
-        for descriptor, _ in self._poller.poll(0):
-            self._poller.unregister(descriptor)
-            os.close(descriptor)
-            del self._living[descriptor]
-        for who in self._living.values():
-            self.last[who] = at
-
-    def lives(self, who: str) -> bool:
-        """Whether the process lived at the last look."""
-        return who in self._living.values()
-
-    def close(self) -> None:
-        for descriptor in self._living:
-            os.close(descriptor)
-        self._living.clear()
-
-
-class Stage:
+class Stage(Observer):
     """Holders on one store; several hosts share this machine under names of their own."""
 
     def __init__(
         self, folder: Path, url: str, *, hosts: tuple[str, ...], devices: int, ttl: float
     ) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.url = url
         self.hosts = hosts
         self.ttl = ttl
         names = [f"npu:{number}" for number in range(devices)]
         self.capacity = {f"{host}/{name}": MEMORY for host in hosts for name in names}
         self.devices = ",".join(f"{name}@{MEMORY}MiB" for name in names)
-        self.watch = Watch()
         self.holders: dict[str, str] = {}  # name -> who
-        self.counts: Counter[str] = Counter()
-        self.events: list[Event] = []
-        self._read: dict[Path, int] = {}
         self._stopped: dict[int, float] = {}  # pid -> when it goes on
         self._seed = 0
         self._nurseries = {host: self._nursery(host) for host in hosts}
@@ -127,39 +78,12 @@ class Stage:
         self.watch.add(self.holders[name])
 
     def turn(self) -> None:
-        """Look at every process, read what is new in the logs, let the stopped go on."""
-        self.watch.look()
+        """Do as every observer, and let the stopped go on whose time has come."""
+        super().turn()
         for pid, until in list(self._stopped.items()):
             if now() >= until:
                 del self._stopped[pid]
                 _signal(pid, signal.SIGCONT)
-        for path in self.folder.glob("*.jsonl"):
-            with path.open("rb") as file:
-                file.seek(self._read.get(path, 0))
-                content = file.read()
-            whole = content[: content.rfind(b"}") + 1]
-            self._read[path] = self._read.get(path, 0) + len(whole)
-            for event in parse(whole):
-                self.events.append(event)
-                self.counts[event["e"]] += 1
-                if event["e"] == "child":
-                    self.watch.add(event["child"])
-
-    def run(self, until: Callable[[], bool], *, timeout: float, turn_every: float = 0.01) -> bool:
-        """Turn until something holds; False when it did not within ``timeout`` seconds."""
-        deadline = now() + timeout
-        while now() < deadline:
-            self.turn()
-            if until():
-                return True
-            time.sleep(turn_every)
-        return until()
-
-    def write_seen(self) -> None:
-        """Write down until when each process surely lived."""
-        with (self.folder / "harness.jsonl").open("w") as file:
-            for who, at in self.watch.last.items():
-                file.write(json.dumps({"e": "seen", "who": who, "t": at}) + "\n")
 
     def keepers(self) -> list[int]:
         """Return the keepers of this stage that live."""
@@ -247,6 +171,12 @@ class Stage:
             for (pid,) in victims:
                 connection.execute("SELECT pg_terminate_backend(%s)", [pid])
 
+    def restart_the_dead(self) -> None:
+        """Start holders anew that their keeper ended, for it could not renew in time."""
+        for name, who in list(self.holders.items()):
+            if not self.watch.lives(who):
+                self.start_holder(name)
+
     def let_all_go_on(self) -> None:
         """End every pause."""
         for pid in self._stopped:
@@ -255,7 +185,7 @@ class Stage:
 
     def _stop(self, pid: int, chance: random.Random) -> None:
         _signal(pid, signal.SIGSTOP)
-        self._stopped[pid] = now() + chance.choice([0.1, 0.3, 1.0, self.ttl * 1.5])
+        self._stopped[pid] = now() + chance.choice([*[0.1, 0.3, 1.0] * 3, self.ttl * 1.5])
 
     def close(self) -> None:
         """End everything that this stage started, and what that started."""

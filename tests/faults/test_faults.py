@@ -15,7 +15,7 @@ from tests.faults.clock import now
 from tests.faults.stage import Stage, chosen
 
 HOLDERS = 16
-TTL = 3.0
+TTL = 6.0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -65,6 +65,7 @@ def go_through_faults(stage: Stage, *, operations: int, seconds: float) -> None:
         assert now() < most, f"too slow: {stage.counts}"
         stage.run(lambda: False, timeout=chance.expovariate(1.2))
         chosen(deeds, chance)(chance)
+        stage.restart_the_dead()
         done += 1
     come_to_rest(stage)
     events = read_events(stage.folder)

@@ -37,7 +37,9 @@ class FakeKeeper:
     def drop(self, lease_id: str) -> None:
         self.told.append("drop")
 
-    def left(self, lease_id: str, fence: int, processes: set[Process]) -> None:
+    def left(
+        self, lease_id: str, fence: int, processes: set[Process], *, holder: Process | None = None
+    ) -> None:
         self.told.append(f"left {len(processes)}")
 
     def look(self) -> None:

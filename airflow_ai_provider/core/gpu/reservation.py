@@ -66,29 +66,25 @@ def earliest(room: Room, asking: Asking, *, now: float) -> tuple[list[Slot], flo
     Where the end of a lease is not known, the host with most devices known to come free is kept for
     it: devices that are free there stay so until the others are, too.
     """
-    request = asking.queued.request
-    best: tuple[tuple[int, float, str], list[tuple[float, Slot]]] | None = None
-    for host in room.hosts.values():
-        if asking.queued.host not in {None, host.name}:
+    memory, wanted = asking.queued.request.memory_mib, asking.wanted
+    hosts = asking.view.hosts if asking.queued.host is None else {asking.queued.host}
+    best: tuple[tuple[int, float, str], list[tuple[float, str, Slot]]] | None = None
+    for name in hosts & asking.view.hosts:
+        times = [
+            (max(now, slot.free_at(memory)), slot.name, slot)
+            for slot in room.hosts[name].slots
+            if slot.healthy and slot.hold is None and slot.spec.number in asking.view.numbers
+        ]
+        if len(times) < wanted:
             continue
-        times = sorted(
-            (
-                (max(now, slot.free_at(request.memory_mib)), slot)
-                for slot in host.slots
-                if slot.spec.number in asking.view.numbers and slot.healthy and slot.hold is None
-            ),
-            key=lambda entry: (entry[0], entry[1].name),
-        )
-        if len(times) < request.wanted:
-            continue
-        needed = [when for when, _ in times[: request.wanted]]
-        known = [when for when in needed if when < inf]
-        rank = (len(needed) - len(known), max(known, default=now), host.name)
+        times.sort()
+        known = [when for when, _, _ in times[:wanted] if when < inf]
+        rank = (wanted - len(known), known[-1] if known else now, name)
         if best is None or rank < best[0]:
             best = (rank, times)
     if best is None:
         return None
-    return _last_to_come(best[1], request.wanted)
+    return _last_to_come([(when, slot) for when, _, slot in best[1]], wanted)
 
 
 def _last_to_come(times: list[tuple[float, Slot]], wanted: int) -> tuple[list[Slot], float]:

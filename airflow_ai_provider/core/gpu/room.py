@@ -97,8 +97,10 @@ class Slot:
 
     def free_at(self, memory_mib: int | None) -> float:
         """Return when ``memory_mib``, or all of it, can be had by the estimates; inf for never."""
+        if not self.parts:
+            return 0.0
         if memory_mib is None:
-            return max((part.ends for part in self.parts), default=0.0)
+            return max([part.ends for part in self.parts])
         when = 0.0
         left = self.left if all(p.memory_mib is not None for p in self.parts) else 0
         if any(part.doubtful for part in self.parts):
@@ -114,14 +116,26 @@ class Slot:
 class HostRoom:
     """The devices of a host."""
 
-    __slots__ = ("_matrix", "_matrix_known", "idle", "name", "slots")
+    __slots__ = ("_matrix", "_matrix_known", "_roomy", "idle", "name", "slots", "specs")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.slots: list[Slot] = []
+        self.specs: set[int] = set()
         self.idle: dict[int, int] = {}  # by spec
+        self._roomy: list[Slot] | None = None
         self._matrix: Matrix | None = None
         self._matrix_known = False
+
+    def changed(self) -> None:
+        """Forget what was free."""
+        self._roomy = None
+
+    def roomy(self) -> list[Slot]:
+        """Return the devices of which something is free, kept for somebody or not."""
+        if self._roomy is None:
+            self._roomy = [slot for slot in self.slots if slot.has_room(1)]
+        return self._roomy
 
     def pick(self, candidates: list[Slot], count: int) -> list[Slot]:
         """Return the ``count`` of ``candidates`` that belong together best."""
@@ -167,7 +181,10 @@ class View:
         self.idle: dict[str, int] = {}
         self.hosts_with: list[set[str]] = [set()]
         self.standing: dict[str | None, Any] = {}  # counts that no grant changes; see suitable
+        self.hosts: set[str] = set()
         for host in hosts:
+            if self.numbers & host.specs:
+                self.hosts.add(host.name)
             if count := sum(host.idle.get(number, 0) for number in self.numbers):
                 self.idle[host.name] = count
                 self._bucket(count).add(host.name)
@@ -222,6 +239,7 @@ class Room:
             spec = self.specs[alike] = Spec(len(self.specs), device)
         slot = Slot(device, host, spec)
         host.slots.append(slot)
+        host.specs.add(spec.number)
         self.slots[slot.key] = slot
         if slot.healthy:
             host.idle[spec.number] = host.idle.get(spec.number, 0) + 1
@@ -299,6 +317,7 @@ class Room:
 
     def settle(self, slot: Slot) -> None:
         """Bring the index up to date with what is held of ``slot``."""
+        slot.host.changed()
         before, slot.status = slot.status, _status(slot)
         if slot.shared is not None:
             shared = slot.spec.shared

@@ -60,14 +60,7 @@ class QualityResult:
     @property
     def subject(self) -> str:
         """The URI of what was judged: the data set's partition, or the file."""
-        if self.dataset:
-            return (
-                f"ai-data://{self.dataset}/{self.partition}"
-                if self.partition
-                else (f"ai-data://{self.dataset}")
-            )
-        path = self.data.path
-        return path if "://" in path else Path(path).absolute().as_uri()
+        return subject_of(self.data, self.dataset, self.partition)
 
     def compact(self) -> dict[str, Any]:
         """Return the report for XCom: JSON-safe, under 8 KiB; ``record`` is filled in later."""
@@ -133,6 +126,13 @@ class QualityResult:
             record=record,
             failed=[r.brief() for r in self.report.failed],
         )
+
+
+def subject_of(data: DataSeen, dataset: str | None, partition: str | None) -> str:
+    """Return the URI of what was judged: the data set's partition, or the file."""
+    if dataset:
+        return f"ai-data://{dataset}/{partition}" if partition else f"ai-data://{dataset}"
+    return data.path if "://" in data.path else Path(data.path).absolute().as_uri()
 
 
 def _written(kept: Quarantine | None) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from airflow_ai_provider.core.errors import SuiteError
 from airflow_ai_provider.core.gate import digest
 from airflow_ai_provider.core.quality.arguments import wrong_argument
 from airflow_ai_provider.core.quality.catalogue import CATALOGUE, COMMON
+from airflow_ai_provider.core.quality.own import OWN, wrong_own_argument
 
 MOST_EXPECTATIONS = 5_000
 _PARAMETER = "$PARAMETER"
@@ -203,7 +204,7 @@ def _severity(suite: str, index: int, kind: str, entry: Mapping[str, Any]) -> Se
 
 
 def _wrong(kind: str, kwargs: Mapping[str, Any]) -> tuple[str, str] | None:
-    signature = CATALOGUE.get(kind)
+    signature = CATALOGUE.get(kind) or OWN.get(kind)
     if signature is None:  # a custom expectation, or a slip: Great Expectations knows
         return None
     for name in signature.required:
@@ -215,16 +216,17 @@ def _wrong(kind: str, kwargs: Mapping[str, Any]) -> tuple[str, str] | None:
                 f"does not take the argument {name!r}",
                 _meant(name, signature.names) or f"It takes {', '.join(signature.names)}.",
             )
-    return wrong_argument(kind, kwargs)
+    return wrong_argument(kind, kwargs) or wrong_own_argument(kind, kwargs)
 
 
 def _required(kind: str, name: str) -> bool:
-    return kind in CATALOGUE and name in CATALOGUE[kind].required
+    signature = CATALOGUE.get(kind) or OWN.get(kind)
+    return signature is not None and name in signature.required
 
 
 def suggestion(kind: str) -> str | None:
     """Return the sentence that names the expectation that ``kind`` may have meant."""
-    return _meant(kind, CATALOGUE)
+    return _meant(kind, [*CATALOGUE, *OWN])
 
 
 def _meant(name: str, known: Iterable[str]) -> str | None:
