@@ -40,7 +40,7 @@ class Stage:
             "TMPDIR": str(folder),
             "AIRFLOW_CONN_AI_STORE_DEFAULT": self.store.full_url,
             "AIRFLOW__AI_PROVIDER__STATIC_DEVICES": devices,
-            "AIRFLOW__AI_PROVIDER__LEASE_TTL": "2",
+            "AIRFLOW__AI_PROVIDER__LEASE_TTL": "4",
             **environment,
         }
 
@@ -156,7 +156,7 @@ def test_a_living_holder_starts_another_keeper(stage: Stage) -> None:
     os.kill(first, signal.SIGKILL)
     second = wait_for_keeper(stage, other_than=first)
     assert second != first
-    time.sleep(4)  # twice the time to live
+    time.sleep(6)  # more than the time to live
     (lease,) = stage.live()
     assert (lease.id, lease.state.value) == (held["lease"], "active")
 
