@@ -23,10 +23,11 @@ def devices(settings: GpuSettings | None = None, driver: Driver | None = None) -
     try:
         settings = settings or GpuSettings.from_environment()
         found = Inventory(settings, driver=driver).devices()
+        found = () if found is None else found  # an empty view may still say why
     except SettingsError as error:
         yield Check(name="devices", ok=False, message=error.message, remedy=error.remedy)
         return
-    yield _found(found or ())
+    yield _found(found)
     try:
         state = driver.state()
     except GpuDriverError as error:
@@ -39,8 +40,8 @@ def devices(settings: GpuSettings | None = None, driver: Driver | None = None) -
         )
         return
     yield from _driver(state)
-    yield from _health(found or ())
-    yield from _modes(found or (), state)
+    yield from _health(found)
+    yield from _modes(found, state)
 
 
 def _found(found: Sequence[Device]) -> Check:

@@ -258,6 +258,7 @@ class Keeper:
             return
         if tenure.process is None and kept.holder is not None:
             self._spare(kept)
+        kept.known.update(tenure.left_behind)
         if tenure.idle_limit is not None and kept.idle is None:
             kept.idle = IdleWatch(limit=tenure.idle_limit, idle_since=self._now)
             kept.idle_looked = self._now

@@ -15,7 +15,7 @@ from airflow_ai_provider.core.gpu.health import Fault
 from airflow_ai_provider.core.gpu.lease import Host
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu_queue import end_lease
+from airflow_ai_provider.store.gpu_grants import end_lease
 from airflow_ai_provider.store.schema import device, host, lease
 
 SEEN_EVERY = timedelta(seconds=30)  # how often it is written that what is known was seen again
@@ -72,7 +72,7 @@ def _note(connection: sa.Connection, here: Host, row: Any, reason: str) -> None:
     if not row.admin_state:
         said = {"admin_state": Health.UNHEALTHY.value, "admin_by": BY_DRIVER}
         _update(connection, here, [row.uuid], **said, admin_reason=reason)
-    elif reason not in row.admin_reason:
+    elif reason not in row.admin_reason.split("; "):
         _update(connection, here, [row.uuid], admin_reason=f"{row.admin_reason}; {reason}"[:500])
 
 

@@ -36,7 +36,7 @@ PASSED_TIMES = Times(clock=":clock", wall=":wall")
 
 _LIVE = """
 SELECT l.id, l.fence, l.state, l.holder_pid, l.holder_start, l.holder_uid, l.revoked, l.reason,
-       CAST(r.spec AS TEXT)
+       CAST(r.spec AS TEXT), CAST(l.left_behind AS TEXT)
 FROM lease l JOIN gpu_request r ON r.id = l.request_id
 WHERE l.host = :host AND l.boot_id = :boot
   AND l.state IN ('granted', 'active', 'suspect', 'quarantined')
@@ -106,7 +106,7 @@ def _live(execute: Execute, values: Mapping[str, Any]) -> dict[tuple[str, int], 
         names[lease_id].append(uuid)
     found = {}
     for row in execute(_LIVE, values):
-        lease_id, fence, state, pid, start, uid, revoked, reason, spec = row
+        lease_id, fence, state, pid, start, uid, revoked, reason, spec, behind = row
         found[lease_id, fence] = Tenure(
             id=lease_id,
             fence=fence,
@@ -117,8 +117,14 @@ def _live(execute: Execute, values: Mapping[str, Any]) -> dict[tuple[str, int], 
             revoked=bool(revoked),
             reason=reason,
             idle_limit=json.loads(spec).get("idle_limit"),
+            left_behind=_processes(behind),
         )
     return found
+
+
+def _processes(text: str | None) -> tuple[Process, ...]:
+    found = json.loads(text) if text else None
+    return tuple(Process(pid=pid, start=start, uid=uid) for pid, start, uid in found or ())
 
 
 def _taken(execute: Execute, gone: Mapping[str, int]) -> dict[str, str]:

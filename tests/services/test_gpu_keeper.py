@@ -140,7 +140,7 @@ def test_a_holder_that_released_without_a_word_is_spared(scene: Scene) -> None:
 def test_a_holder_that_released_and_lives_is_spared(scene: Scene) -> None:
     lease = scene.lease()
     with_child(scene)
-    scene.gpu.leave(lease.id, lease.fence, reason="11 still ran")
+    scene.gpu.leave(lease.id, lease.fence, reason="11 still ran", left={CHILD})
     scene.keeper.left(lease.id, lease.fence, {CHILD}, scene.now, spared=HOLDER)
     scene.run(keepers.GRACE_OF_LIVING - 1)
     assert scene.processes.signals == []
@@ -151,10 +151,23 @@ def test_a_holder_that_released_and_lives_is_spared(scene: Scene) -> None:
     assert HOLDER in scene.processes.alive
 
 
+def test_a_keeper_that_was_not_told_ends_what_a_living_holder_left(scene: Scene) -> None:
+    lease = scene.lease(told=False)
+    scene.processes.start(CHILD, parent=HOLDER)
+    scene.gpu.leave(lease.id, lease.fence, reason="11 still ran", left={CHILD})
+    scene.keeper.look_soon()
+    scene.run(1)
+    assert scene.states == [LeaseState.SUSPECT]
+    scene.run(keepers.GRACE_OF_LIVING + 1)
+    assert scene.processes.signals == [(11, "SIGTERM")]
+    assert scene.states == []
+    assert HOLDER in scene.processes.alive
+
+
 def test_a_holder_that_left_something_and_told_only_the_store_is_spared(scene: Scene) -> None:
     lease = scene.lease()
     with_child(scene)
-    scene.gpu.leave(lease.id, lease.fence, reason="11 still ran")
+    scene.gpu.leave(lease.id, lease.fence, reason="its context is still open", left=())
     scene.run(TTL)
     assert scene.states == []
     assert HOLDER in scene.processes.alive
@@ -328,7 +341,7 @@ def test_the_context_of_a_holder_that_released_is_waited_for(scene: Scene) -> No
     lease = scene.lease()
     scene.run(1)
     scene.drivers.on[DEVICE] = {HOLDER.pid}
-    scene.gpu.leave(lease.id, lease.fence, reason="its context is open")
+    scene.gpu.leave(lease.id, lease.fence, reason="its context is open", left=())
     scene.keeper.left(lease.id, lease.fence, set(), scene.now, spared=HOLDER)
     scene.run(300)
     assert scene.states == [LeaseState.SUSPECT]

@@ -14,7 +14,8 @@ class Tenure:
     """A live lease of this host, whoever holds it.
 
     ``uid`` is the user whose keeper looks after it; None before it is claimed. ``process`` is None
-    too when the holder released it and left something on the device.
+    too when the holder released it and left the processes ``left_behind``, or something of its own
+    on the device.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Tenure:
     revoked: bool = False
     reason: str = ""
     idle_limit: float | None = None
+    left_behind: tuple[Process, ...] = ()
 
     @property
     def mark(self) -> str:

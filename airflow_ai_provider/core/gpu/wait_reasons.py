@@ -1,0 +1,59 @@
+"""Why a request waits: a name for programs, a sentence for people."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class WaitReason(str, Enum):
+    """Why a request waits; the value stands in the queue, the sentence is for people."""
+
+    DEVICES_BUSY = "devices_busy"
+    DEVICES_SUSPECT = "devices_suspect"
+    DEVICES_UNHEALTHY = "devices_unhealthy"
+    DEVICES_DRAINED = "devices_drained"
+    DEVICES_QUARANTINED = "devices_quarantined"
+    QUOTA_REACHED = "quota_reached"
+    GUARANTEED_TO_ANOTHER = "guaranteed_to_another"
+    RESERVED_FOR_ANOTHER = "reserved_for_another"
+
+    @property
+    def sentence(self) -> str:
+        """The reason in a sentence."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    WaitReason.DEVICES_BUSY: "Too few devices that suit the request are free on any one host.",
+    WaitReason.DEVICES_SUSPECT: (
+        "Devices that would suit the request are held by a lease whose holder is gone or silent; "
+        "they are handed on when its processes are known to be gone."
+    ),
+    WaitReason.DEVICES_UNHEALTHY: "Devices that would suit the request are not healthy.",
+    WaitReason.DEVICES_DRAINED: (
+        "Devices that would suit the request are drained: a person wants no new lease on them."
+    ),
+    WaitReason.DEVICES_QUARANTINED: (
+        "Devices that would suit the request are quarantined: a process that nobody can name was "
+        "found on them, and a person has to look."
+    ),
+    WaitReason.QUOTA_REACHED: (
+        "Its team, project or phase already holds as many devices as its quota's ceiling lets it."
+    ),
+    WaitReason.GUARANTEED_TO_ANOTHER: (
+        "Free devices would suit the request, but they are guaranteed to a team, project or phase "
+        "that waits for them."
+    ),
+    WaitReason.RESERVED_FOR_ANOTHER: (
+        "Free devices would suit the request, but they are kept for one that has waited longest, "
+        "and this request is not known to end in time."
+    ),
+}
+
+
+def sentence(reason: str) -> str:
+    """Return the value of a ``WaitReason`` as a sentence; any other text as it is."""
+    try:
+        return WaitReason(reason).sentence
+    except ValueError:
+        return reason or "It has not been planned yet."
