@@ -1,6 +1,7 @@
 """A holder that starts a child in the way that is asked for, says so, and sleeps.
 
-usage: gpu_parent.py KIND; prints one JSON line with the child's pid once it holds a lease.
+usage: gpu_parent.py KIND; prints one JSON line with the child's pid once it holds a lease. A line
+on its standard input has it release.
 """
 
 from __future__ import annotations
@@ -69,4 +70,6 @@ KINDS = {
 with gpu_lease(max_wait=60) as lease:
     child = KINDS[sys.argv[1]]()
     print(json.dumps({"child": child, "lease": lease.id, "fence": lease.fence}), flush=True)
-    time.sleep(120)
+    sys.stdin.readline()
+print(json.dumps({"released": lease.id}), flush=True)
+time.sleep(120)

@@ -28,7 +28,7 @@ class Holder:
     def __init__(self, stage: Stage, kind: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(PARENT), kind],
-            env=stage.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            env=stage.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=(stage.folder / "stderr.log").open("ab"),
         )  # fmt: skip
         stage.started.append(self.process)
@@ -39,6 +39,13 @@ class Holder:
         assert select.select([self.process.stdout], [], [], timeout)[0], "it does not hold"
         found: dict[str, Any] = json.loads(self.process.stdout.readline())
         return found
+
+    def let_go(self) -> None:
+        """Have it release, and wait until it has."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        assert "released" in self.said()
 
     def kill(self) -> None:
         self.process.kill()

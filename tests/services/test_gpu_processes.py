@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.adapters import processes
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_rows import read_leases
+from airflow_ai_provider.store.gpu_status import snapshot
 from airflow_ai_provider.store.schema import gpu_request
 
 WORKER = Path(__file__).with_name("gpu_worker.py")
@@ -76,6 +77,15 @@ class Stage:
     def live(self) -> list[Any]:
         with self.store.read() as connection:
             return read_leases(connection)
+
+    def status(self) -> dict[str, Any]:
+        return snapshot(self.store)
+
+    def wait_until_none_live(self, timeout: float) -> None:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end and self.live():
+            time.sleep(0.05)
+        assert self.live() == []
 
     def close(self) -> None:
         for process in self.started:
