@@ -10,6 +10,7 @@ import pytest
 
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.migrate import migrate
+from tests.fake_nvml import FakeNvml, compile_library, node
 from tests.postgres import PostgresServer, postgres_running
 
 
@@ -57,6 +58,18 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """An empty database, dropped afterwards."""
     with postgres_server.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake NVML, compiled once."""
+    return compile_library(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def fake_nvml(nvml_library: Path, tmp_path: Path) -> FakeNvml:
+    """A node of two cards with a fake driver; a test may make it any other machine."""
+    return FakeNvml(nvml_library, tmp_path, node(2))
 
 
 MAY_BE_SKIPPED = {"gpu", "kubernetes", "fleet"}

@@ -9,15 +9,24 @@ AirflowAiError
 ├── LedgerError
 ├── GateRefusedError
 │   ├── DataQualityGateError
+│   ├── DriftGateError
 │   ├── ModelGateError
 │   └── PhaseGateError
 ├── GpuError
 │   ├── GpuRequestError
+│   │   └── HolderBusyError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
-│   └── QuotaError
+│   ├── GpuAdminError
+│   ├── GpuDriverError
+│   ├── QuotaError
+│   ├── CudaInitialisedError
+│   └── AirflowApiError
+│       ├── AirflowApiUnavailableError
+│       └── AirflowApiRefusedError
 ├── QualityError
 │   ├── SuiteError
+│   ├── DriftSettingsError
 │   └── DataReadError
 ├── PromotionError
 │   ├── CriteriaError
@@ -100,6 +109,10 @@ class DataQualityGateError(GateRefusedError):
     """The data failed its expectations; ``facts["failed"]`` lists them."""
 
 
+class DriftGateError(GateRefusedError):
+    """The data drifted from its reference; ``facts["failed"]`` lists the measures."""
+
+
 class ModelGateError(GateRefusedError):
     """The candidate failed its criteria; ``facts["failed"]`` lists them."""
 
@@ -124,8 +137,36 @@ class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
 
 
+class GpuAdminError(GpuError):
+    """What a person asked of a device, a lease or a host is not to be done; says why."""
+
+
+class GpuDriverError(GpuError):
+    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
+
+
 class QuotaError(GpuError):
     """A quota means nothing, or is not there."""
+
+
+class HolderBusyError(GpuRequestError):
+    """Another process has the lease of this holder; when it has ended, ask again."""
+
+
+class CudaInitialisedError(GpuError):
+    """CUDA is initialised in this process already: it would not see the devices of a lease."""
+
+
+class AirflowApiError(GpuError):
+    """Airflow's REST API did not do what was asked; ``facts["url"]`` says where."""
+
+
+class AirflowApiUnavailableError(AirflowApiError):
+    """Airflow's REST API does not answer, or not as an Airflow would."""
+
+
+class AirflowApiRefusedError(AirflowApiError):
+    """Airflow's REST API does not let us: ``facts["status"]`` is 401 or 403."""
 
 
 class QualityError(AirflowAiError):
@@ -134,6 +175,10 @@ class QualityError(AirflowAiError):
 
 class SuiteError(QualityError):
     """The expectation suite cannot be read or means nothing."""
+
+
+class DriftSettingsError(QualityError):
+    """The columns, methods or thresholds of a drift comparison mean nothing."""
 
 
 class DataReadError(QualityError):

@@ -1,0 +1,189 @@
+"""What those who wait for GPUs look at, read by a few statements however many they are.
+
+Nothing here writes, but for the name under which a server tells a process of its tickets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_ai_provider.core.gpu.lease import Process, TicketView
+from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.store.gpu_rows import one_of
+from airflow_ai_provider.store.schema import gpu_change, gpu_request, lease
+
+_TICKET, _WAITER, _HOLDER = "ticket", "waiter", "holder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one look found.
+
+    ``tickets`` are those asked for, as far as somebody presented them. ``waiters`` and ``holders``
+    are processes of this user on this host that wait, or hold a lease; ``doubtful`` says that a
+    lease of theirs is suspect. ``earliest_end`` is when the first grant or lease runs out, on the
+    lease clock; ``change`` the oldest change that nobody planned yet.
+    """
+
+    tickets: dict[str, TicketView]
+    waiters: frozenset[Process]
+    holders: frozenset[Process]
+    doubtful: bool
+    earliest_end: float | None
+    change: int | None
+
+
+def look(connection: sa.Connection, ids: Collection[str], *, host: str, uid: int) -> Look:
+    """Return how the tickets ``ids`` stand and what may need somebody's care, by one statement."""
+    rows = connection.execute(
+        _look_statement(connection.dialect.name),
+        {"ids": _many(connection, ids), "h": host, "u": uid},
+    ).all()
+    tickets: dict[str, TicketView] = {}
+    found: dict[str, set[Process]] = {_WAITER: set(), _HOLDER: set()}
+    doubtful, earliest, change = False, None, None
+    for row in rows:
+        if row.kind == _TICKET:
+            tickets[row.id] = _view(row)
+        elif row.kind in found:
+            doubtful |= row.lease_state == LeaseState.SUSPECT.value
+            if row.pid is not None:
+                found[row.kind].add(Process(pid=row.pid, start=row.start, uid=uid))
+        else:
+            earliest, change = row.earliest, row.change
+    return Look(
+        tickets=tickets,
+        waiters=frozenset(found[_WAITER]),
+        holders=frozenset(found[_HOLDER]),
+        doubtful=doubtful,
+        earliest_end=earliest,
+        change=change,
+    )
+
+
+def views(connection: sa.Connection, ids: Collection[str]) -> dict[str, TicketView]:
+    """Return how the tickets ``ids`` stand; one that nobody presented is not among them."""
+    rows = connection.execute(
+        _ticket_statement(connection.dialect.name), {"ids": _many(connection, ids)}
+    )
+    return {row.id: _view(row) for row in rows}
+
+
+def granted(connection: sa.Connection) -> dict[str, TicketView]:
+    """Return every ticket that was granted something and did not claim it yet: a few rows."""
+    return {row.id: _view(row) for row in connection.execute(_granted_statement())}
+
+
+def listen_for(connection: sa.Connection, ids: Collection[str], channel: str) -> None:
+    """Have the grants of ``ids`` told under ``channel``; on a server only."""
+    statement = (
+        gpu_request.update()
+        .where(
+            one_of(gpu_request.c.id, "ids", connection.dialect.name),
+            gpu_request.c.channel.is_distinct_from(channel),
+        )
+        .values(channel=channel)
+    )
+    connection.execute(statement, {"ids": list(ids)})
+
+
+def _view(row: Any) -> TicketView:
+    return TicketView(
+        state=RequestState(row.state),
+        reason=row.reason,
+        lease_state=LeaseState(row.lease_state) if row.lease_state else None,
+    )
+
+
+def _many(connection: sa.Connection, ids: Collection[str]) -> Any:
+    return list(ids) if connection.dialect.name == "postgresql" else json.dumps(list(ids))
+
+
+_LIVE_LEASE = sa.and_(
+    lease.c.request_id == gpu_request.c.id, lease.c.state != LeaseState.RELEASED.value
+)
+_TICKET_COLUMNS = (
+    gpu_request.c.id,
+    gpu_request.c.state,
+    gpu_request.c.reason,
+    lease.c.state.label("lease_state"),
+)
+
+
+@cache
+def _ticket_statement(dialect: str) -> sa.Select[Any]:
+    return (sa.select(*_TICKET_COLUMNS).outerjoin_from(gpu_request, lease, _LIVE_LEASE)).where(
+        one_of(gpu_request.c.id, "ids", dialect)
+    )
+
+
+@cache
+def _granted_statement() -> sa.Select[Any]:
+    return (
+        sa.select(*_TICKET_COLUMNS)
+        .join_from(lease, gpu_request, lease.c.request_id == gpu_request.c.id)
+        .where(lease.c.state == LeaseState.GRANTED.value)
+    )
+
+
+@cache
+def _look_statement(dialect: str) -> sa.CompoundSelect[Any]:
+    mine = (gpu_request.c.waiter_uid == sa.bindparam("u"), gpu_request.c.host == sa.bindparam("h"))
+    nothing = {
+        "id": sa.null(), "state": sa.null(), "reason": sa.null(), "lease_state": sa.null(),
+        "pid": sa.null(), "start": sa.null(), "earliest": sa.null(), "change": sa.null(),
+    }  # fmt: skip
+
+    def columns(kind: str, **some: Any) -> list[Any]:
+        types = {"pid": sa.BigInteger, "start": sa.BigInteger, "earliest": sa.Float,
+                 "change": sa.BigInteger}  # fmt: skip
+        named = {**nothing, **some}
+        return [
+            sa.literal(kind, literal_execute=True).label("kind"),
+            *(sa.cast(v, types.get(n, sa.String)).label(n) for n, v in named.items()),
+        ]
+
+    tickets = (
+        sa.select(
+            *columns(
+                _TICKET,
+                id=gpu_request.c.id,
+                state=gpu_request.c.state,
+                reason=gpu_request.c.reason,
+                lease_state=lease.c.state,
+            )
+        )
+        .outerjoin_from(gpu_request, lease, _LIVE_LEASE)
+        .where(one_of(gpu_request.c.id, "ids", dialect))
+    )
+    waiting = columns(_WAITER, pid=gpu_request.c.waiter_pid, start=gpu_request.c.waiter_start)
+    pending = gpu_request.c.state == RequestState.PENDING.value
+    in_queue = sa.select(*waiting).where(pending, *mine).distinct()
+    unclaimed = (
+        sa.select(*waiting)
+        .join_from(lease, gpu_request, lease.c.request_id == gpu_request.c.id)
+        .where(lease.c.state == LeaseState.GRANTED.value, *mine)
+    )
+    held = (LeaseState.ACTIVE.value, LeaseState.SUSPECT.value)
+    holders = sa.select(
+        *columns(
+            _HOLDER, lease_state=lease.c.state, pid=lease.c.holder_pid, start=lease.c.holder_start
+        )
+    ).where(
+        lease.c.state.in_(held),
+        lease.c.host == sa.bindparam("h"),
+        lease.c.holder_uid == sa.bindparam("u"),
+    )
+    may_end = (LeaseState.GRANTED.value, LeaseState.ACTIVE.value)
+    earliest = sa.select(sa.func.min(lease.c.expires_at)).where(lease.c.state.in_(may_end))
+    change = sa.select(sa.func.min(gpu_change.c.sequence))
+    facts = sa.select(
+        *columns("facts", earliest=earliest.scalar_subquery(), change=change.scalar_subquery())
+    )
+    return sa.union_all(tickets, in_queue, unclaimed, holders, facts)
