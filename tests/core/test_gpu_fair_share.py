@@ -134,12 +134,13 @@ def test_quotas_count_in_devices_whatever_is_asked_for() -> None:
     quotas = [team("a", ceiling=1.5)]
     shares = flood("a", 9, gpu_memory="500MiB")
     assert len(plan(cards(8), [], shares, quotas=quotas).grants) == 3
-    slices = [
-        Device(uuid=f"m{n}", host="h", kind=DeviceKind.MIG, mig_profile="3g.40gb", parent_uuid="p")
-        for n in range(4)
-    ]
-    asked = flood("a", 9, mig_profile="3g.40gb")
-    assert len(plan(slices, [], asked, quotas=[team("a", ceiling=1)]).grants) == 2
+    for profile, most in (("3g.40gb", 2), ("1c.3g.40gb", 7)):
+        slices = [
+            Device(uuid=f"m{n}", host="h", kind=DeviceKind.MIG, mig_profile=profile)
+            for n in range(9)
+        ]
+        asked = flood("a", 9, mig_profile=profile)
+        assert len(plan(slices, [], asked, quotas=[team("a", ceiling=1)]).grants) == most
 
 
 def test_a_share_goes_to_a_device_of_which_it_is_little_enough() -> None:

@@ -24,6 +24,11 @@ def test_nothing_given_means_one_whole_device() -> None:
     assert request.is_whole
 
 
+@pytest.mark.parametrize("profile", ["1g.10gb", "1G.10GB", "1c.3g.40gb", "1g.10gb+me"])
+def test_a_mig_profile_is_written_as_the_driver_does(profile: str) -> None:
+    assert GpuRequest.of(mig_profile=profile).mig_profile == profile.lower()
+
+
 def test_templates_make_numbers_text() -> None:
     request = GpuRequest.of(gpus="2", priority="7", max_wait="30", estimate="1.5")
     assert (request.gpus, request.priority, request.max_wait, request.estimate) == (2, 7, 30, 1.5)

@@ -13,8 +13,9 @@ from airflow_ai_provider.core.gpu.planner_values import (
     Reservation,
 )
 from airflow_ai_provider.core.gpu.reservation import Hold, earliest
-from airflow_ai_provider.core.gpu.room import Part, Room, Slot, Status, View
+from airflow_ai_provider.core.gpu.room import Room, View
 from airflow_ai_provider.core.gpu.shares import Shares
+from airflow_ai_provider.core.gpu.slots import Part, Slot, Status
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.core.gpu.suitable import (
     least_amount,

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from airflow_ai_provider.core.gpu.room import Room, Slot
+from airflow_ai_provider.core.gpu.room import Room
+from airflow_ai_provider.core.gpu.slots import Slot
 from airflow_ai_provider.core.gpu.turns import Asking
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 
