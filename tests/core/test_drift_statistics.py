@@ -182,6 +182,8 @@ def test_a_sketch_gives_the_same_within_the_error_it_states(mine: Any, theirs: A
     assert found is not None
     assert sketch.gaps.max(initial=0) / sketch.count <= 1 / 1_000
     assert found.ks_error <= 1 / 1_000
+    p_value = found.ks_p_value - found.ks_p_value_error - 1e-12
+    assert p_value <= exact.ks_p_value <= found.ks_p_value + 1e-12
     assert found.ks - 1e-12 <= exact.ks <= found.ks + found.ks_error + 1e-12
     if math.isinf(exact.wasserstein):
         assert math.isinf(found.wasserstein)

@@ -21,6 +21,7 @@ class Distances:
     ks_p_value: float
     wasserstein: float
     ks_error: float = 0.0
+    ks_p_value_error: float = 0.0
     wasserstein_error: float = 0.0
 
 
@@ -29,7 +30,7 @@ def distances(reference: Sample | Sketch, now: Sample) -> Distances | None:
 
     *Kolmogorov-Smirnov* (Smirnov 1939): the greatest difference of the two distribution functions,
     as ``scipy.stats.ks_2samp``, its p-value as with ``method="asymp"``. Against a sketch the true
-    value lies between ``ks`` and ``ks + ks_error``.
+    value lies between ``ks`` and ``ks + ks_error``, and its p-value as far below ``ks_p_value``.
 
     *Wasserstein-1* (Vallender 1974): the area between the two distribution functions, in the
     column's own unit, as ``scipy.stats.wasserstein_distance``; infinite when the shares at an
@@ -96,8 +97,9 @@ def _sketched(reference: Sketch, now: Sample) -> Distances:
     wasserstein, error = _sketched_area(reference, now)
     return Distances(
         ks=known,
-        ks_p_value=ks_tail(known, n, m),
+        ks_p_value=(p_value := ks_tail(known, n, m)),
         ks_error=possible - known,
+        ks_p_value_error=p_value - ks_tail(possible, n, m),
         wasserstein=wasserstein,
         wasserstein_error=error,
     )
