@@ -36,7 +36,7 @@ from airflow_ai_provider.core.gpu.health import Fault
 from airflow_ai_provider.core.gpu.tenure import Alarm
 
 PROGRAM = "airflow_ai_provider.services.keeper_clerk"
-_QUIET = 20.0  # seconds without a question
+_QUIET = 60.0  # seconds without a question
 _ERRORS = (LeaseLostError, StoreNotFoundError, StoreUnavailableError)
 
 log = logging.getLogger(__name__)

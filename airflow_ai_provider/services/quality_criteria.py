@@ -244,6 +244,8 @@ def _drifted(
     details |= {"method": measure.name, "threshold": limit}
     if found.error:
         details["error"] = found.error
+    if found.note:
+        details["note"] = found.note
     if found.value is None:
         return _result(e, False, None, {**details, "reason": found.reason})
     return _result(e, not measure.beyond(found.value, float(limit)), found.value, details)

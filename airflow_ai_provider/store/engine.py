@@ -199,9 +199,17 @@ class Store:
         self._engine = None
 
     def _use_write_ahead_log(self) -> None:
-        """Set the journal's mode once, under the lock: SQLite does not wait when two want to."""
-        path = self.path
-        if path is None or _has_write_ahead_log(path):
+        """Set the journal's mode once, under the lock: SQLite does not wait when two want to.
+
+        SQLite is asked for the mode. To look into the file ourselves would let go of every lock
+        that this process has on it, as soon as we closed it (POSIX): another process could take
+        itself for the last one and delete the log that is in use (sqlite.org/howtocorrupt).
+        """
+        if self.path is None:
+            return
+        with self.typed_errors(), self.engine.connect() as connection:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        if mode == "wal":
             return
         with self.typed_errors(), self._file_lock(), self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
@@ -266,15 +274,6 @@ def _make_engine(store: Store) -> sa.Engine:
     if store.is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
-
-
-def _has_write_ahead_log(path: Path) -> bool:
-    # bytes 18 and 19 of the file's header: 2 and 2 once it was in that mode (sqlite.org/fileformat)
-    try:
-        with path.open("rb") as file:
-            return file.read(20)[18:] == b"\x02\x02"
-    except OSError:
-        return False
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

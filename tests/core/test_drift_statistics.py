@@ -69,6 +69,23 @@ def test_wasserstein_is_scipys_wherever_scipy_has_one(
         assert found.wasserstein == pytest.approx(said, rel=1e-9, abs=1e-6)
 
 
+@pytest.mark.parametrize("others", [7, 4_096, 4_097, 30_011])
+def test_long_samples_are_merged_in_parts_as_if_in_one(others: int) -> None:
+    generator = np.random.default_rng(others)
+    for mine, theirs in (
+        (generator.normal(size=25_000), generator.normal(0.2, 1, others)),
+        (np.round(generator.normal(size=25_000), 1), np.round(generator.normal(size=others), 1)),
+        (np.zeros(25_000), np.r_[np.zeros(others), 1.0]),
+        (generator.random(25_000), 5 + generator.random(others)),
+        (np.r_[-np.inf, generator.random(25_000)], np.r_[generator.random(others), np.inf, 3]),
+        (generator.integers(0, 9, 25_000), generator.integers(0, 90_000_000, others)),
+    ):
+        found = distances(sample(mine), sample(theirs))
+        assert found is not None
+        assert found.ks == close(stats.ks_2samp(mine, theirs, method="asymp").statistic)
+        assert found.wasserstein == close(stats.wasserstein_distance(mine, theirs))
+
+
 def test_wasserstein_with_infinities_is_infinite_unless_their_shares_are_equal() -> None:
     some = distances(sample([0.0, math.inf]), sample([1.0, math.inf]))
     more = distances(sample([0.0, math.inf]), sample([1.0, 1.0, math.inf]))
@@ -165,6 +182,8 @@ def test_a_sketch_gives_the_same_within_the_error_it_states(mine: Any, theirs: A
     assert found is not None
     assert sketch.gaps.max(initial=0) / sketch.count <= 1 / 1_000
     assert found.ks_error <= 1 / 1_000
+    p_value = found.ks_p_value - found.ks_p_value_error - 1e-12
+    assert p_value <= exact.ks_p_value <= found.ks_p_value + 1e-12
     assert found.ks - 1e-12 <= exact.ks <= found.ks + found.ks_error + 1e-12
     if math.isinf(exact.wasserstein):
         assert math.isinf(found.wasserstein)

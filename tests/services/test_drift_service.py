@@ -101,10 +101,7 @@ def test_a_profile_gives_the_figures_of_its_data_within_the_stated_error(
         for mine, theirs in zip(one.measured, other.measured, strict=True):
             assert mine.error == 0
             assert mine.value is not None
-            if theirs.measure.small:  # a p-value of a distance that may be less
-                assert theirs.value >= mine.value
-            else:
-                assert theirs.value == pytest.approx(mine.value, abs=theirs.error + 1e-9)
+            assert theirs.value == pytest.approx(mine.value, abs=theirs.error + 1e-9)
 
 
 def test_statistics_are_those_of_scipy_on_the_files_values(reference: Path, moved: Path) -> None:
@@ -230,6 +227,9 @@ def test_names_that_hardly_repeat_are_not_compared_unless_asked(tmp_path: Path) 
     [column] = compare(held_to, stored, methods=["new_category"]).columns
     [measured] = column.measured
     assert (measured.value, measured.error) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    for method in ("psi", "chi_squared"):
+        [column] = compare(now, stored, methods=[method]).columns
+        assert {m.note is None for m in column.measured} == {False}
 
 
 def test_the_report_stays_small_and_names_no_category(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from airflow_ai_provider.core.quality.drift.shares import (
 from airflow_ai_provider.core.quality.suite import Severity
 
 NO_VALUES = "one side has no values"
+TAIL = "categories that the reference does not list count as one"
+_OF_TAIL = {"psi", "jensen_shannon", "chi_squared"}  # methods that see them as one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Measured:
 
     ``value`` None: it could not be measured, for ``reason``; then it is beyond its strictest limit,
     since nothing passes that was not looked at. ``error``: by how much the value can be wrong
-    because the reference is a profile; 0 means exact.
+    because the reference is a profile; 0 means exact, but for what ``note`` says.
     """
 
     measure: Measure
@@ -42,6 +44,7 @@ class Measured:
     limits: Limits
     error: float = 0.0
     reason: str | None = None
+    note: str | None = None
 
     @property
     def severity(self) -> Severity | None:
@@ -67,6 +70,8 @@ class Measured:
         seen = f"{self.measure.name} is {self.value:.4g}"
         if self.error:
             seen += f" (within {self.error:.2g})"
+        if self.note:
+            seen += f" ({self.note})"
         if self.limit is None:
             return f"{seen}."
         side = "below" if self.measure.small else "above"
@@ -128,11 +133,13 @@ class Figures:
 
     def __init__(self, reference: ColumnValues, now: ColumnValues, methods: set[str]) -> None:
         self._found: dict[str, tuple[float | None, float]] = {}
+        self._note: str | None = None
         self._missing(reference, now)
         old, new = reference.values, now.values
         if isinstance(old, Categories) and isinstance(new, Categories):
             share = new_share(old, new)
             self._put("new_category", share, 0.0 if old.exact else share or 0.0)
+            self._note = None if old.exact else TAIL
             counted: tuple[Sequence[int] | Any, Any] = side_by_side(old, new)
         elif not isinstance(old, Categories) and isinstance(new, Sample):
             if methods & {"ks", "wasserstein", "wasserstein_scaled"}:
@@ -152,6 +159,7 @@ class Figures:
             error=error,
             limits=limits,
             reason=NO_VALUES if value is None else None,
+            note=self._note if measure.method in _OF_TAIL else None,
         )
 
     def _put(self, name: str, value: float | None, error: float = 0.0) -> None:
@@ -186,7 +194,7 @@ class Figures:
                 self._put(name, None)
             return
         self._put("ks", found.ks, found.ks_error)
-        self._put("ks_p_value", found.ks_p_value)
+        self._put("ks_p_value", found.ks_p_value, found.ks_p_value_error)
         self._put("wasserstein", found.wasserstein, found.wasserstein_error)
         scale = old.deviation()
         if scale > 0:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 STEPS = 1_000  # between two points of a sketch lies less than a 1,000th of the rows
+_COUNTED = 4  # cells for each row, up to which counting beats sorting
 EXACT_VALUES = 2_000  # up to so many different values a sketch holds them all
 
 
@@ -23,7 +24,7 @@ class Sample:
     @classmethod
     def of(cls, values: Array) -> Sample:
         """Return the sample of ``values`` in any order; they are sorted here, once."""
-        return cls(values=np.sort(values))
+        return cls(values=_sorted(values))
 
     @property
     def count(self) -> int:
@@ -164,6 +165,17 @@ class Sketch:
     def mean(self) -> float:
         """Return the mean of the sample's finite values."""
         return self.centre
+
+
+def _sorted(values: Array) -> Array:
+    """Return ``values`` sorted: whole numbers close together are counted, which is faster."""
+    if values.dtype.kind not in "iu" or not len(values):
+        return np.sort(values)
+    low, high = int(values.min()), int(values.max())
+    if high - low > _COUNTED * len(values):
+        return np.sort(values)
+    counts = np.bincount(values.astype(np.int64) - low)
+    return np.repeat(np.arange(low, high + 1, dtype=values.dtype), counts)
 
 
 def _ranks(count: int, parts: int) -> Array:

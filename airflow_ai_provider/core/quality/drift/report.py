@@ -245,6 +245,8 @@ def _figures(measured: Measured) -> dict[str, Any]:
         found["error"] = measured.error
     if measured.reason:
         found["reason"] = measured.reason
+    if measured.note:
+        found["note"] = measured.note
     return found
 
 

@@ -10,7 +10,8 @@ import numpy as np
 _ENOUGH = 1e-16  # a term this small, relative to the sum, changes nothing
 _MOST_TERMS = 100_000
 _SMALL = 140  # up to here the Kolmogorov distribution is cheap to have exactly
-_SUMMED = 1_000_000  # up to here Smirnov's sum is taken term by term
+_TERMS = 10_000  # of Smirnov's sum, enough for every digit
+_SUMMED = 1_000_000  # up to here Smirnov's sum is taken
 
 
 def chi_squared_tail(statistic: float, freedom: int) -> float:
@@ -90,18 +91,35 @@ def _kolmogorov(n: int, x: float) -> float:
 
 
 def _smirnov(n: int, x: float) -> float:
-    """Return P(D+ >= x): Smirnov's (1944) sum, in logarithms; for large n its expansion."""
+    """Return P(D+ >= x): Smirnov's (1944) sum, in logarithms; for large n its expansion.
+
+    Of a long sum every k-th term is taken, k times: the terms are those of a smooth function that
+    vanishes at both ends, for which the trapezoidal rule is as good as exact.
+    """
     if n > _SUMMED:
         return math.exp(-((6 * n * x + 1) ** 2) / (18 * n))  # Maag and Dicaire (1971)
-    j = np.arange(math.floor(n * (1 - x)) + 1, dtype=np.float64)
-    choose = np.zeros_like(j)
-    np.cumsum(np.log((n - j[:-1]) / (j[:-1] + 1)), out=choose[1:])
+    last = math.floor(n * (1 - x))
+    every = max(1, n // _TERMS)
+    j = np.arange(0, last + 1, every, dtype=np.float64)
     rest = 1 - x - j / n
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.where(j == n, 0.0, (n - j) * np.log(rest))
-        terms = choose + (j - 1) * np.log(x + j / n) + powers
+        terms = _log_choose(n, j) + (j - 1) * np.log(x + j / n) + powers
     terms[~(rest > 0) & (j != n)] = -np.inf
-    return float(x * np.exp(terms).sum())
+    return float(x * np.exp(terms).sum() * every)
+
+
+def _log_choose(n: int, j: Any) -> Any:
+    """Return the logarithm of n over each of ``j``, by Stirling's series where that is exact."""
+    if n <= _TERMS:
+        return np.r_[0.0, np.cumsum(np.log((n - j[:-1]) / (j[:-1] + 1)))]
+    return _log_factorial(np.float64(n)) - _log_factorial(j) - _log_factorial(n - j)
+
+
+def _log_factorial(m: Any) -> Any:
+    m = np.maximum(m, 1.0)
+    series = 1 / (12 * m) - 1 / (360 * m**3) + 1 / (1260 * m**5)
+    return m * np.log(m) - m + np.log(2 * np.pi * m) / 2 + series
 
 
 def _durbin(n: int, x: float) -> float:
