@@ -199,10 +199,16 @@ class Store:
         self._engine = None
 
     def _use_write_ahead_log(self) -> None:
-        """Set the journal's mode once, under the lock: SQLite does not wait when two want to."""
-        path = self.path
-        if path is None or _has_write_ahead_log(path):
+        """Set the journal's mode once, under the lock: SQLite does not wait when two want to.
+
+        SQLite itself is asked which it is: a look into the file would end, when it is closed, every
+        lock that another store of this process has on it (sqlite.org/howtocorrupt, 2.2).
+        """
+        if self.path is None:
             return
+        with self.typed_errors(), self.engine.connect() as connection:
+            if connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal":
+                return
         with self.typed_errors(), self._file_lock(), self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
@@ -266,15 +272,6 @@ def _make_engine(store: Store) -> sa.Engine:
     if store.is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
-
-
-def _has_write_ahead_log(path: Path) -> bool:
-    # bytes 18 and 19 of the file's header: 2 and 2 once it was in that mode (sqlite.org/fileformat)
-    try:
-        with path.open("rb") as file:
-            return file.read(20)[18:] == b"\x02\x02"
-    except OSError:
-        return False
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
