@@ -9,6 +9,7 @@ AirflowAiError
 ├── LedgerError
 ├── GateRefusedError
 │   ├── DataQualityGateError
+│   ├── DriftGateError
 │   ├── ModelGateError
 │   └── PhaseGateError
 ├── GpuError
@@ -25,6 +26,7 @@ AirflowAiError
 │       └── AirflowApiRefusedError
 ├── QualityError
 │   ├── SuiteError
+│   ├── DriftSettingsError
 │   └── DataReadError
 ├── PromotionError
 │   ├── CriteriaError
@@ -107,6 +109,10 @@ class DataQualityGateError(GateRefusedError):
     """The data failed its expectations; ``facts["failed"]`` lists them."""
 
 
+class DriftGateError(GateRefusedError):
+    """The data drifted from its reference; ``facts["failed"]`` lists the measures."""
+
+
 class ModelGateError(GateRefusedError):
     """The candidate failed its criteria; ``facts["failed"]`` lists them."""
 
@@ -169,6 +175,10 @@ class QualityError(AirflowAiError):
 
 class SuiteError(QualityError):
     """The expectation suite cannot be read or means nothing."""
+
+
+class DriftSettingsError(QualityError):
+    """The columns, methods or thresholds of a drift comparison mean nothing."""
 
 
 class DataReadError(QualityError):

@@ -201,14 +201,16 @@ class Store:
     def _use_write_ahead_log(self) -> None:
         """Set the journal's mode once, under the lock: SQLite does not wait when two want to.
 
-        SQLite itself is asked which it is: a look into the file would end, when it is closed, every
-        lock that another store of this process has on it (sqlite.org/howtocorrupt, 2.2).
+        SQLite is asked for the mode. To look into the file ourselves would let go of every lock
+        that this process has on it, as soon as we closed it (POSIX): another process could take
+        itself for the last one and delete the log that is in use (sqlite.org/howtocorrupt).
         """
         if self.path is None:
             return
         with self.typed_errors(), self.engine.connect() as connection:
-            if connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal":
-                return
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        if mode == "wal":
+            return
         with self.typed_errors(), self._file_lock(), self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 

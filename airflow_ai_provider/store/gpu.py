@@ -85,13 +85,13 @@ class GpuStore:
     def claim(self, ticket_id: str, *, process: Process) -> LeaseRecord | None:
         """Take what the ticket was granted on this host; None when there is nothing to take."""
         with self.store.write() as connection:
-            wall = self.store.utcnow(connection)
+            now, wall = self._turns.times(connection)
             claimed = claim_lease(
                 connection,
                 ticket_id,
                 here=self.here.name,
                 process=process,
-                expires_at=self.clock(connection) + self.ttl,
+                expires_at=now + self.ttl,
                 wall=wall,
             )
             return read_leases(connection, lease.c.id == claimed)[0] if claimed else None

@@ -129,23 +129,21 @@ def one_of(column: sa.ColumnElement[Any], name: str, dialect: str) -> sa.ColumnE
 
 def read_leases(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[LeaseRecord]:
     """Return the leases that are not released and meet ``where``, oldest first."""
+    on_it = sa.and_(lease_device.c.lease_id == lease.c.id, lease_device.c.live)
     rows = connection.execute(
-        sa.select(lease, gpu_request.c.spec)
+        sa.select(lease, gpu_request.c.spec, lease_device.c.device_uuid)
         .join(gpu_request, gpu_request.c.id == lease.c.request_id)
+        .outerjoin(lease_device, on_it)
         .where(lease.c.state != LeaseState.RELEASED.value, *where)
-        .order_by(lease.c.granted_at, lease.c.id)
+        .order_by(lease.c.granted_at, lease.c.id, lease_device.c.device_uuid)
     ).all()
-    if not rows:
-        return []
-    names: dict[str, list[str]] = defaultdict(list)
-    held = connection.execute(
-        sa.select(lease_device.c.lease_id, lease_device.c.device_uuid)
-        .where(lease_device.c.live, lease_device.c.lease_id.in_([row.id for row in rows]))
-        .order_by(lease_device.c.device_uuid)
-    )
-    for row in held:
-        names[row.lease_id].append(row.device_uuid)
-    return [_lease(row, names[row.id]) for row in rows]
+    of_lease: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        of_lease[row.id].append(row)
+    return [
+        _lease(same[0], [row.device_uuid for row in same if row.device_uuid is not None])
+        for same in of_lease.values()
+    ]
 
 
 def task_of(row: Any) -> TaskIdentity:

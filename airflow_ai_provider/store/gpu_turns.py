@@ -12,6 +12,7 @@ import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from typing import Any, TypeVar
 
@@ -119,18 +120,27 @@ class Turns:
         except StoreUnavailableError as error:
             log.warning("The queue may not be planned yet; who waits will see to it: %s", error)
 
+    def times(self, connection: sa.Connection) -> tuple[float, datetime]:
+        """Return the lease clock's time and the wall clock's."""
+        return self._both(connection, self.store.utcnow(connection))
+
+    def _both(self, connection: sa.Connection, wall: datetime) -> tuple[float, datetime]:
+        if not self.store.is_sqlite and self.clock is lease_clock:
+            return wall.timestamp(), wall  # the server's clock is both
+        return self.clock(connection), wall
+
     def _begin(self, connection: sa.Connection, serial: str, insist: bool) -> Turn:
         planning = True
         if self.store.is_sqlite:
-            wall = self.store.utcnow(connection)
+            now, wall = self.times(connection)
         else:
             key = zlib.crc32(serial.encode()) - 2**31 if serial else None
             row = connection.execute(_locks(bool(serial), insist), {"serial": key}).one()
-            planning, wall = row.planning is not False, row.wall
-        on_server = not self.store.is_sqlite and self.clock is lease_clock
+            planning = row.planning is not False
+            now, wall = self._both(connection, row.wall)
         return Turn(
             connection=connection,
-            now=wall.timestamp() if on_server else self.clock(connection),
+            now=now,
             wall=wall,
             reserve_after=self.reserve_after,
             planning=planning,

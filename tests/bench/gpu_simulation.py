@@ -39,15 +39,15 @@ CARD_MIB = 81920
 SIZES = ((1, 0.30), (2, 0.15), (4, 0.30), (8, 0.10), (16, 0.09), (32, 0.06))
 MEDIAN, BETWEEN_TASKS, WITHIN_TASK = 1200.0, 0.9, 0.4  # seconds; sigmas of the logarithm
 TASKS = 100
-SEEDS = (1, 2, 3, 4, 5)
-BATCHES = ((1, 150), (4, 400))  # hosts, jobs
+SEEDS = tuple(range(1, 10))
+BATCHES = ((1, 150), (4, 600))  # hosts, jobs: 150 a host
 BATCH_GOALS = (
     ("plain pool", 0.90),
     ("strict FIFO", 0.90),
     ("best effort", 1.02),
     ("offline LPT", 1.15),
 )
-STEADY = (4, 2500, 0.9)  # hosts, jobs, load
+STEADY = (4, 2000, 0.9)  # hosts, jobs, load
 STEADY_GOALS = (("plain pool", 0.35), ("best effort", 0.60))
 
 

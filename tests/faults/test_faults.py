@@ -37,7 +37,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_minute_of_faults_leaves_no_overlap_and_no_lease(stage: Stage) -> None:
-    go_through_faults(stage, operations=200, seconds=40)
+    go_through_faults(stage, operations=60, seconds=35)
 
 
 @pytest.mark.faults

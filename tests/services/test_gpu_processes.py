@@ -130,7 +130,8 @@ def test_a_device_is_not_handed_on_before_what_its_dead_holder_left_is_gone(
     holder = stage.start(f"child:{kind}")
     child = stage.wait_for("held", pid=holder.pid)["child"]
     waiter = stage.start("hold")
-    time.sleep(1)
+    wait_for_keeper(stage)
+    time.sleep(2)  # it has looked at what was only forked
     holder.kill()
     holder.wait()
     end = time.monotonic() + 20

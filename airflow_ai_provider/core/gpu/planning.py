@@ -13,8 +13,9 @@ from airflow_ai_provider.core.gpu.planner_values import (
     Reservation,
 )
 from airflow_ai_provider.core.gpu.reservation import Hold, earliest
-from airflow_ai_provider.core.gpu.room import Part, Room, Slot, Status, View
+from airflow_ai_provider.core.gpu.room import Room, View
 from airflow_ai_provider.core.gpu.shares import Shares
+from airflow_ai_provider.core.gpu.slots import Part, Slot, Status
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.core.gpu.suitable import (
     least_amount,
@@ -118,7 +119,9 @@ class Planning:
             if not self._may_reserve(oldest):
                 return
             self._oldest.pop()
-            if not oldest.decided and oldest.amount <= oldest.claims.headroom():
+            if oldest.decided or oldest.queued.id in self._holds:
+                continue
+            if oldest.amount <= oldest.claims.headroom():
                 self._reserve(oldest, due=False)
 
     def _reserve(self, asking: Asking, *, due: bool) -> None:
@@ -167,6 +170,8 @@ class Planning:
             return None
         if found is not WaitReason.QUOTA_REACHED:
             self._keep_for(asking, hold, entitled=entitled)
+        elif hold is not None:
+            self._let_go(hold)
         if alike is not None:
             self._failed[alike] = (found, asking.holds_for)
         return found
@@ -183,7 +188,10 @@ class Planning:
             view = self.room.view(
                 [s for s in view.specs if request.memory_mib <= headroom * s.memory]
             )
-        if hold is not None and all(slot.has_room(request.memory_mib) for slot in hold.slots):
+        if hold is not None and all(
+            slot.spec.number in view.numbers and slot.has_room(request.memory_mib)
+            for slot in hold.slots
+        ):
             return hold.slots
         slots = self.room.find(request, view, queued.host)
         if slots is not None:
@@ -224,7 +232,7 @@ class Planning:
         if hold is not None:
             if hold.due:
                 return
-            self._let_go(hold)  # others, as large and fairer, took of it: look again
+            self._let_go(hold)  # others, fairer and as wide, took of it: look again
             self._reserve(asking, due=True)
         elif self._is_old(asking) and self._may_reserve(asking):
             self._reserve(asking, due=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from airflow_ai_provider.core.gpu.room import Room, Slot
+from airflow_ai_provider.core.gpu.room import Room
+from airflow_ai_provider.core.gpu.slots import Slot
 from airflow_ai_provider.core.gpu.turns import Asking
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 
@@ -22,8 +23,8 @@ class Hold:
 
     It binds those who have waited for ``binds`` seconds or less: who came soon after it are few,
     and to hold them back would leave devices idle without saving anybody from starving.
-    Before its ``due`` turn came, what is as large and fairer may still take them: nothing can be
-    put together for a wide request that would not be there for that one, too.
+    Before its ``due`` turn came, who is fairer and asks for as many devices may still take them:
+    only fewer would break up what a wide request waits for.
     """
 
     asking: Asking
@@ -49,14 +50,14 @@ class Hold:
         """Whether ``other`` may take ``slot`` although it is kept."""
         if other is self.asking or other.queued.waiting > self.binds:
             return True
-        if not self.due and (other.entitled or other.amount >= self.asking.amount):
+        if not self.due and (other.entitled or other.wanted >= self.asking.wanted):
             return True
-        if other.holds_for < inf and now + other.holds_for <= self.starts:
+        if self.starts < inf and now + other.holds_for <= self.starts:
             return True
         mine, theirs = self.asking.queued.request.memory_mib, other.queued.request.memory_mib
         if mine is None or theirs is None:
             return False
-        staying = sum(p.memory_mib or 0 for p in slot.parts if p.ends > self.starts)
+        staying = sum(p.memory_mib or 0 for p in slot.parts if not p.ends <= self.starts < inf)
         return staying + theirs + mine <= slot.memory
 
 

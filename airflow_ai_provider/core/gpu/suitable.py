@@ -9,8 +9,9 @@ from typing import NamedTuple
 from airflow_ai_provider.core.gpu.devices import Device, Health
 from airflow_ai_provider.core.gpu.fair_share import Quota
 from airflow_ai_provider.core.gpu.request import GpuRequest
-from airflow_ai_provider.core.gpu.room import Room, Slot, View
+from airflow_ai_provider.core.gpu.room import Room, View
 from airflow_ai_provider.core.gpu.shares import SLACK, Claims, Shares
+from airflow_ai_provider.core.gpu.slots import Slot
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 
 
