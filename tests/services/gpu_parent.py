@@ -11,13 +11,22 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from airflow_ai_provider.services.gpu import gpu_lease
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(120)"]
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(120)"
-SEEN = 1.5  # seconds: the keeper looks once a second
+SEEN = 2.5  # seconds: the keeper looks once a second
+
+
+def wait_for_keeper() -> None:
+    """What only forks is seen by a keeper that is there: at the first lease it is started."""
+    folder = Path(tempfile.gettempdir())
+    while not list(folder.glob("airflow-ai-*/*.sock")):
+        time.sleep(0.05)
 
 
 def forked_twice() -> int:
@@ -68,6 +77,7 @@ KINDS = {
 }
 
 with gpu_lease(max_wait=60) as lease:
+    wait_for_keeper()
     child = KINDS[sys.argv[1]]()
     print(json.dumps({"child": child, "lease": lease.id, "fence": lease.fence}), flush=True)
     sys.stdin.readline()

@@ -41,7 +41,11 @@ def shell(
 ) -> Iterator[Shell]:
     stage = Stage(tmp_path, devices="cpu:0")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where keepers are found
-    for name in ("AIRFLOW__AI_PROVIDER__STATIC_DEVICES", "AIRFLOW__AI_PROVIDER__LEASE_TTL"):
+    for name in (
+        "TMPDIR",
+        "AIRFLOW__AI_PROVIDER__STATIC_DEVICES",
+        "AIRFLOW__AI_PROVIDER__LEASE_TTL",
+    ):
         monkeypatch.setenv(name, stage.environment[name])
     yield Shell(stage, capsys)
     stage.close()
