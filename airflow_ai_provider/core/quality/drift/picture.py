@@ -7,8 +7,8 @@ from html import escape
 from airflow_ai_provider.core.quality.drift.compare import ColumnDrift
 from airflow_ai_provider.core.quality.drift.histogram import Histogram
 
-_WIDTH, _HEIGHT = 420.0, 190.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 36.0, 10.0, 34.0, 40.0
+_WIDTH, _HEIGHT = 420.0, 200.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 36.0, 10.0, 34.0, 50.0
 _REFERENCE, _NOW, _INK = "#9aa5b1", "#d9480f", "#52606d"
 _LONGEST = 11  # of a category's name under its bars
 
