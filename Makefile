@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test faults lint format clean
+.PHONY: demo test faults bench bench-gpu lint format clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt .ci/environment
@@ -19,6 +19,11 @@ test: $(STAMP)  ## everything that fits twelve minutes on two cores
 
 faults: $(STAMP)  ## the long fault runs
 	@$(BIN)/python -m pytest -m faults --timeout 3600
+
+bench: bench-gpu  ## every benchmark
+
+bench-gpu: $(STAMP)  ## the GPU-slot pool's figures beside their goals, also in build/bench/gpu.json
+	@$(BIN)/python -m tests.bench.gpu
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

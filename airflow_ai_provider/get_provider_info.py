@@ -31,9 +31,10 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules(
             "operators", "gpu", "quality", "drift", "promotion", "feedback", "lifecycle"
         ),
-        "sensors": _modules("sensors", "feedback"),
+        "sensors": _modules("sensors", "gpu", "feedback"),
         "triggers": _modules("triggers", "gpu", "feedback"),
         "connection-types": _connection_types(),
+        "extra-links": [f"{_PACKAGE}.links.gpu.GpuLeaseLink"],
         "task-decorators": [
             {"name": "gpu", "class-name": f"{_PACKAGE}.decorators.gpu.gpu_task"},
         ],
@@ -159,6 +160,12 @@ def _config() -> dict[str, Any]:
                     "string",
                     "",
                     "gpu-box-1",
+                ),
+                "hide_devices": _option(
+                    "Hide every CUDA device from tasks that hold no lease.",
+                    "boolean",
+                    "False",
+                    "True",
                 ),
             },
         }

@@ -1,13 +1,20 @@
-"""Public fakes for tests of your own code: a store in memory, a clock that you move."""
+"""Public fakes for tests of your own code: a store, a clock, a model registry, devices."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from airflow_ai_provider.core.errors import RegistryNotFoundError, RegistryUnavailableError
-from airflow_ai_provider.core.gpu.devices import Device
+from airflow_ai_provider.core.errors import (
+    GpuDriverError,
+    RegistryNotFoundError,
+    RegistryUnavailableError,
+)
+from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Topology
+from airflow_ai_provider.core.gpu.driver import CardState, DriverState, Trouble
+from airflow_ai_provider.core.gpu.health import Fault
+from airflow_ai_provider.core.gpu.probe import Occupants
 from airflow_ai_provider.core.promotion.registry import ModelVersion
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 
@@ -109,10 +116,142 @@ class FakeClock:
 
 
 def fake_devices(
-    count: int = 2, *, host: str = "testhost", model: str = "fake", memory_mib: int | None = None
+    count: int = 2,
+    *,
+    host: str = "testhost",
+    model: str = "fake",
+    memory_mib: int | None = None,
+    kind: DeviceKind = DeviceKind.STATIC,
+    nvlink_pairs: bool = False,
+    mig: Sequence[str] = (),
 ) -> tuple[Device, ...]:
-    """Return ``count`` healthy static devices ``fake:0``, ``fake:1`` and so on."""
-    return tuple(
-        Device(uuid=f"{model}:{number}", host=host, model=model, memory_mib=memory_mib)
+    """Return healthy devices: ``count`` static ones named ``fake:0``, ``fake:1`` and so on.
+
+    With ``kind=DeviceKind.GPU`` they are cards as a driver tells of them, with UUIDs and places on
+    the bus; ``nvlink_pairs`` joins them two by two, each half of them to a processor of its own.
+    ``mig`` adds one more card, cut into instances of these profiles, such as ``"1g.10gb"``.
+    """
+    if kind is DeviceKind.STATIC:
+        return tuple(
+            Device(uuid=f"{model}:{number}", host=host, model=model, memory_mib=memory_mib)
+            for number in range(count)
+        )
+    cards = tuple(
+        Device(
+            uuid=fake_uuid(number),
+            host=host,
+            kind=DeviceKind.GPU,
+            model=model,
+            memory_mib=memory_mib,
+            topology=_fake_place(number, count, nvlink_pairs=nvlink_pairs),
+            compute_mode="default",
+        )
         for number in range(count)
     )
+    return cards + tuple(
+        Device(
+            uuid=fake_uuid(number, "MIG"),
+            host=host,
+            kind=DeviceKind.MIG,
+            model=model,
+            memory_mib=int(profile.partition(".")[2].partition("gb")[0]) * 1000,
+            mig_profile=profile,
+            parent_uuid=fake_uuid(count),
+            topology=Topology(bus=_fake_bus(count)),
+            compute_mode="default",
+        )
+        for number, profile in enumerate(mig)
+    )
+
+
+def fake_uuid(number: int, kind: str = "GPU") -> str:
+    """Return the UUID of fake card or (``"MIG"``) instance ``number``."""
+    return f"{kind}-{number:08x}-fa4e-4000-8000-{number:012x}"
+
+
+def _fake_bus(number: int) -> str:
+    return f"00000000:{0x10 + number:02X}:00.0"
+
+
+def _fake_place(number: int, count: int, *, nvlink_pairs: bool) -> Topology:
+    if not nvlink_pairs:
+        return Topology(bus=_fake_bus(number))
+    twin = number ^ 1
+
+    def level(other: int) -> str:
+        if other == twin:
+            return "single"
+        return "node" if other * 2 // count == number * 2 // count else "system"
+
+    return Topology(
+        bus=_fake_bus(number),
+        nvlink=(fake_uuid(twin),) if twin < count else (),
+        near=tuple((fake_uuid(other), level(other)) for other in range(count) if other != number),
+    )
+
+
+class FakeProbe:
+    """Says who is on each device and how busy it is, as the test set it; the port ``DeviceProbe``.
+
+    ``uncertain`` gives the reason for which the list of a device cannot be believed.
+    """
+
+    def __init__(self) -> None:
+        self.pids: dict[str, set[int]] = {}
+        self.uncertain: dict[str, str] = {}
+        self.busy: dict[str, float | None] = {}
+
+    def occupants(self, uuid: str) -> Occupants:
+        """Return who is on the device: nobody, unless set."""
+        why = self.uncertain.get(uuid, "")
+        return Occupants(
+            pids=frozenset(self.pids.get(uuid, ())), is_certain=not why, why_uncertain=why
+        )
+
+    def busy_percent(self, uuid: str) -> float | None:
+        """Return how busy the device was: nobody says, unless set."""
+        return self.busy.get(uuid)
+
+
+class FakeDriver(FakeProbe):
+    """A host's driver with the port ``core.gpu.driver.Driver``: ``devices`` as the test set them.
+
+    While ``trouble`` is set it tells nothing. Faults in ``reports`` are told once. ``looks`` counts
+    how often it was asked for its devices.
+    """
+
+    def __init__(self, devices: tuple[Device, ...] = ()) -> None:
+        super().__init__()
+        self.devices = devices
+        self.trouble: Trouble | None = None
+        self.reports: list[Fault] = []
+        self.sees_our_pids = True
+        self.looks = 0
+
+    def look(self, *, host: str) -> tuple[Device, ...]:
+        """Return the devices."""
+        self.looks += 1
+        self._answer()
+        return self.devices
+
+    def faults(self) -> tuple[Fault, ...]:
+        """Return what was reported since the last call."""
+        self._answer()
+        reported, self.reports = tuple(self.reports), []
+        return reported
+
+    def state(self) -> DriverState:
+        """Return a state that fits the devices."""
+        self._answer()
+        cards = tuple(
+            CardState(uuid=d.uuid, model=d.model, is_persistent=True, is_partitioned=False)
+            for d in self.devices
+            if d.kind is DeviceKind.GPU
+        )
+        return DriverState(version="fake", cards=cards, sees_our_pids=self.sees_our_pids)
+
+    def _answer(self) -> None:
+        if self.trouble is not None:
+            raise GpuDriverError(
+                self.trouble.sentence, remedy=self.trouble.remedy, trouble=self.trouble
+            )

@@ -1,10 +1,15 @@
-"""Every day: is the ledger whole, do the aliases say what it says, are leases left behind?"""
+"""Every day: is the ledger whole, do the aliases say what it says, are leases left behind?
+
+With a connection ``airflow_api_default`` it also sets Airflow's pools to the devices there are.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import Param, dag, task
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 import use_cases
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
@@ -36,11 +41,20 @@ def maintenance():
 
     @task
     def check_devices() -> list[dict]:
+        GpuPoolHook().report()
         return use_cases.left_behind(GpuPoolHook().get_conn().status())
+
+    @task
+    def sync_pools() -> list[dict]:
+        try:
+            return [asdict(change) for change in GpuPoolHook().sync_pools()]
+        except AirflowNotFoundException as error:
+            raise AirflowSkipException(f"No connection to Airflow's own API: {error}") from error
 
     verify_ledger()
     check_aliases()
     check_devices()
+    sync_pools()
 
 
 maintenance()

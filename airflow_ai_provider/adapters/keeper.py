@@ -45,6 +45,7 @@ class KeeperPlace:
     boot_id: str
     ttl: float
     log_path: str = os.devnull
+    static_devices: str = ""
 
     @property
     def digest(self) -> str:
@@ -61,6 +62,11 @@ class KeeperPlace:
     def socket_path(self) -> Path:
         """The socket on which the keeper listens."""
         return private_folder() / f"{self.digest}.sock"
+
+    @property
+    def notes_path(self) -> Path:
+        """Where a keeper notes, for the one after it, what the store does not know."""
+        return private_folder() / f"{self.digest}.notes"
 
 
 def private_folder() -> Path:
@@ -106,7 +112,8 @@ class KeeperClient:
     def hold(self, lease_id: str, *, fence: int, pid: int, start: int, uid: int) -> None:
         """Have a lease of the process ``pid`` renewed and watched, by a new keeper if need be."""
         message = {
-            "op": "hold", "lease": lease_id, "fence": fence, "pid": pid, "start": start, "uid": uid
+            "op": "hold", "lease": lease_id, "fence": fence, "pid": pid, "start": start, "uid": uid,
+            "at": time.clock_gettime(time.CLOCK_BOOTTIME), "static": self.place.static_devices,
         }  # fmt: skip
         with self._lock:
             self._held[lease_id] = message
@@ -127,10 +134,18 @@ class KeeperClient:
                 with suppress(OSError):
                     self._connection.shutdown(socket.SHUT_RDWR)  # wakes the thread, which ends
 
-    def left(self, lease_id: str, fence: int, processes: Iterable[Process]) -> None:
-        """Say that a lease was released while these processes that it started still run."""
+    def left(
+        self, lease_id: str, fence: int, processes: Iterable[Process], *, holder: Process
+    ) -> None:
+        """Say that ``holder`` released a lease while these processes that it started still run.
+
+        Of the holder itself the device may still show a context: it is waited for, and spared.
+        """
         known = [[p.pid, p.start, p.uid] for p in processes]
-        self._tell({"op": "left", "lease": lease_id, "fence": fence, "known": known})
+        spared = [holder.pid, holder.start, holder.uid]
+        self._tell(
+            {"op": "left", "lease": lease_id, "fence": fence, "known": known, "spared": spared}
+        )
         self.drop(lease_id)
 
     def look(self) -> None:
@@ -222,10 +237,6 @@ def start_keeper(place: KeeperPlace) -> subprocess.Popen[bytes]:
 
     It carries no lease's mark, so that it is never taken for something a holder left.
     """
-    environment = {k: v for k, v in os.environ.items() if k != LEASE_VARIABLE}
-    package_home = str(Path(__file__).resolve().parents[2])
-    paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-    environment["PYTHONPATH"] = os.pathsep.join([*paths, package_home])
     process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", PROGRAM],
         stdin=subprocess.PIPE,
@@ -233,11 +244,20 @@ def start_keeper(place: KeeperPlace) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         cwd="/",
-        env=environment,
+        env=program_environment(),
     )
     with suppress(BrokenPipeError):
-        process.communicate(json.dumps(asdict(place)).encode())
+        process.communicate(_line(asdict(place)))
     return process
+
+
+def program_environment() -> dict[str, str]:
+    """Return the environment of the keeper's programs: this package is found, no lease's mark."""
+    environment = {k: v for k, v in os.environ.items() if k != LEASE_VARIABLE}
+    package_home = str(Path(__file__).resolve().parents[2])
+    paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    environment["PYTHONPATH"] = os.pathsep.join([*paths, package_home])
+    return environment
 
 
 def _line(message: dict[str, Any]) -> bytes:

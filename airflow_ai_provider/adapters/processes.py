@@ -51,10 +51,56 @@ def is_alive(process: Process) -> bool:
     return seen is not None and seen.start == process.start
 
 
-def started_by(root: Process) -> set[Process]:
-    """Return what lives of the processes that ``root`` started, and of those they did."""
-    seen = survey()
-    return _processes(seen, descendants(seen, [root.pid]) if root.pid in seen else ())
+def started_by(roots: Iterable[Process]) -> set[Process]:
+    """Return what lives of the processes that ``roots`` started, and of those they did.
+
+    Costs by the number of these, not by the number of all: the kernel lists the children of each.
+    """
+    found: set[Process] = set()
+    frontier = [root.pid for root in roots if is_alive(root)]
+    if frontier and not _lists_children():
+        seen = survey()
+        return _processes(seen, descendants(seen, frontier) - set(frontier))
+    while frontier:
+        for pid in _children(frontier.pop()):
+            process = identify(pid)
+            if process is not None and process not in found and not _is_bystander(pid):
+                found.add(process)
+                frontier.append(pid)
+    return found
+
+
+def lineage(process: Process) -> Iterator[Process]:
+    """Yield ``process`` and what started it, as far as parents tell."""
+    found: Process | None = process
+    while found is not None:
+        yield found
+        seen = _look(found.pid)
+        found = identify(seen.parent) if seen is not None and seen.parent > 1 else None
+
+
+def mark_of(process: Process) -> str | None:
+    """Return the mark that this very process was started with; None when it has none to see."""
+    found = dict(marks([process.pid])).get(process.pid)
+    return found if is_alive(process) else None
+
+
+def command(pid: int) -> str:
+    """Return what the process was started as, for people; empty when it is gone."""
+    with suppress(OSError):
+        folder = _PROC / str(pid)
+        words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").strip()
+        return (words or (folder / "comm").read_bytes().strip()).decode(errors="replace")[:200]
+    return ""
+
+
+def cpu_seconds(process: Process) -> float:
+    """Return the processor time that the process, and what it waited for, took so far."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        fields = (_PROC / str(process.pid) / "stat").read_text().rpartition(")")[2].split()
+        if int(fields[19]) == process.start:
+            return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def left_running(*, mark: str, root: Process, since: int) -> set[Process]:
@@ -73,12 +119,15 @@ def ticks_now() -> int:
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 
 
-def left_by(*, mark: str, holder: Process | None, known: Iterable[Process]) -> set[Process]:
+def left_by(
+    *, mark: str, holder: Process | None, known: Iterable[Process], spared: Process | None = None
+) -> set[Process]:
     """Return every living process that belongs to a lease.
 
     Those are: what was started with its ``mark``; the ``holder`` itself, when one is given, with
     the process group and the session that it leads; those ``known`` to descend from it; and all
-    that these started. This process is never among them.
+    that these started. This process is never among them, nor is ``spared``, a holder that released
+    and lives on.
     """
     seen = survey()
     found = {pid for pid, text in marks(seen) if text == mark}
@@ -94,7 +143,8 @@ def left_by(*, mark: str, holder: Process | None, known: Iterable[Process]) -> s
                 if holder.pid in {s.group, s.session} and s.start >= holder.start
             }
     found |= descendants(seen, found)
-    return _processes(seen, found - {os.getpid()})
+    kept_out = {os.getpid()} | ({spared.pid} if spared is not None else set())
+    return _processes(seen, found - kept_out)
 
 
 def survey() -> dict[int, Seen]:
@@ -169,7 +219,23 @@ def _processes(seen: dict[int, Seen], pids: Iterable[int]) -> set[Process]:
 
 
 def _is_bystander(pid: int) -> bool:
-    return any(word in (_PROC / str(pid) / "cmdline").read_bytes() for word in _BYSTANDERS)
+    try:
+        words = (_PROC / str(pid) / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(word in words for word in _BYSTANDERS)
+
+
+def _lists_children() -> bool:
+    return (_PROC / "self/task" / str(os.getpid()) / "children").exists()
+
+
+def _children(pid: int) -> Iterator[int]:
+    """Yield what each thread of ``pid`` started (Linux with CONFIG_PROC_CHILDREN)."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in (_PROC / str(pid) / "task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                yield from map(int, (thread / "children").read_text().split())
 
 
 def _look(pid: int) -> Seen | None:

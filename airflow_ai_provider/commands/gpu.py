@@ -1,4 +1,4 @@
-"""``airflow-ai gpu``: look at the GPU-slot pool."""
+"""``airflow-ai gpu``: look at the GPU-slot pool, and decide about its devices and leases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
+from airflow_ai_provider.commands import gpu_admin, gpu_discover, gpu_pools, gpu_quota
 from airflow_ai_provider.commands.output import DONE, emit, open_store, table
 from airflow_ai_provider.core.gpu.planner import sentence
 from airflow_ai_provider.store.gpu_status import snapshot
@@ -17,6 +18,10 @@ def register(subparsers: Any) -> None:
     commands = gpu.add_subparsers(metavar="ACTION", required=True)
     status = commands.add_parser("status", help="devices, who holds them, and who waits for what")
     status.set_defaults(run=run_status)
+    gpu_admin.register(commands)
+    gpu_discover.register(commands)
+    gpu_pools.register(commands)
+    gpu_quota.register(commands)
 
 
 def run_status(args: argparse.Namespace) -> int:
@@ -42,7 +47,17 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     if document["queue"]:
         yield ""
         waiting = [
-            (q["priority"], f"{q['waiting_s']:.0f} s", q["task"], sentence(q["reason"]))
+            (
+                q["priority"],
+                f"{q['waiting_s']:.0f} s",
+                q["expected_start"] and f"{q['expected_start']:%d %b %H:%M:%S}",
+                q["task"],
+                sentence(q["reason"]),
+            )
             for q in document["queue"]
         ]
-        yield from table(waiting, ("PRIORITY", "WAITING", "TASK", "WHY"))
+        yield from table(waiting, ("PRIORITY", "WAITING", "EXPECTED (UTC)", "TASK", "WHY"))
+    if away := [h for h in document["hosts"] if h["state"] == "away"]:
+        yield ""
+        for host in away:
+            yield f"Host {host['name']} is away: nobody there renews its leases."

@@ -39,6 +39,11 @@ def open_store(args: argparse.Namespace, *, create: bool = False) -> Store:
     return stores.open_store(_url(args), create=create)
 
 
+def migrate_store(args: argparse.Namespace) -> Store:
+    """Bring the tables of that store to this version, and return it open."""
+    return stores.migrate_store(_url(args))
+
+
 def _url(args: argparse.Namespace) -> str | None:
     if args.store:
         return str(args.store)

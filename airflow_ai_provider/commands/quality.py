@@ -74,7 +74,9 @@ def _parameter(written: str) -> tuple[str, Any]:
 
 def _lines(result: QualityResult) -> Iterator[str]:
     report = result.report
-    yield f"{result.data.path}: {result.data.rows} rows, sha256 {result.data.digest[:12]}"
+    seen = result.data
+    known = f", sha256 {seen.digest[:12]}" if seen.digest else ""
+    yield f"{seen.path}: {seen.rows} rows{known}"
     yield f"suite {report.suite.name}: {result.verdict.value}"
     yield ""
     yield from table(

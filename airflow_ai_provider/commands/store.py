@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from airflow_ai_provider.commands.output import DONE, emit, open_store
+from airflow_ai_provider.commands.output import DONE, emit, migrate_store
 from airflow_ai_provider.store.migrate import HEAD
 
 
@@ -19,7 +19,7 @@ def register(subparsers: Any) -> None:
 
 def run_migrate(args: argparse.Namespace) -> int:
     """Make the tables, or bring them to this version."""
-    store = open_store(args, create=True)
+    store = migrate_store(args)
     document = {"store": store.safe_url, "version": HEAD}
     emit(args, document, [f"{store.safe_url} has tables of version {HEAD}."])
     return DONE

@@ -14,9 +14,16 @@ AirflowAiError
 │   └── PhaseGateError
 ├── GpuError
 │   ├── GpuRequestError
+│   │   └── HolderBusyError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
-│   └── QuotaError
+│   ├── GpuAdminError
+│   ├── GpuDriverError
+│   ├── QuotaError
+│   ├── CudaInitialisedError
+│   └── AirflowApiError
+│       ├── AirflowApiUnavailableError
+│       └── AirflowApiRefusedError
 ├── QualityError
 │   ├── SuiteError
 │   ├── DriftSettingsError
@@ -130,8 +137,36 @@ class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
 
 
+class GpuAdminError(GpuError):
+    """What a person asked of a device, a lease or a host is not to be done; says why."""
+
+
+class GpuDriverError(GpuError):
+    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
+
+
 class QuotaError(GpuError):
     """A quota means nothing, or is not there."""
+
+
+class HolderBusyError(GpuRequestError):
+    """Another process has the lease of this holder; when it has ended, ask again."""
+
+
+class CudaInitialisedError(GpuError):
+    """CUDA is initialised in this process already: it would not see the devices of a lease."""
+
+
+class AirflowApiError(GpuError):
+    """Airflow's REST API did not do what was asked; ``facts["url"]`` says where."""
+
+
+class AirflowApiUnavailableError(AirflowApiError):
+    """Airflow's REST API does not answer, or not as an Airflow would."""
+
+
+class AirflowApiRefusedError(AirflowApiError):
+    """Airflow's REST API does not let us: ``facts["status"]`` is 401 or 403."""
 
 
 class QualityError(AirflowAiError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 
+from airflow_ai_provider.operators._gpu import in_mirror
 from airflow_ai_provider.operators.gpu import GpuPythonOperator
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ def gpu_task(
     """Make a function a task that runs under a GPU lease.
 
     Takes what ``GpuPythonOperator`` takes:
-    ``@task.gpu(gpus=1, gpu_model="A100", max_wait=3600)``.
+    ``@task.gpu(gpus=1, gpu_model="A100", max_wait=3600, mirror_pool=True)``.
 
     :param python_callable: the function.
     :param multiple_outputs: push each entry of a returned dict as its own XCom.
     """
+    if kwargs.get("mirror_pool"):
+        kwargs = in_mirror(kwargs, **kwargs)
     return task_decorator_factory(
         python_callable=python_callable,
         multiple_outputs=multiple_outputs,

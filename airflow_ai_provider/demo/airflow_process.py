@@ -15,9 +15,9 @@ from airflow_ai_provider.demo.processes import LOCALHOST, Child, Interrupts, Pro
 from airflow_ai_provider.demo.rest import AirflowRest
 
 _HEALTHY_WITHIN = 180.0
-_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+_HEALTHY = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 # The log servers of these two listen on every interface, and no setting changes that.
-_AIRFLOW = {
+COMPONENTS = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
@@ -54,13 +54,13 @@ class Servers:
         _require("airflow", "pip install apache-airflow")
         self._say("starting MLflow and making Airflow's database")
         self._start("mlflow", _mlflow(self.home))
-        migration = self._run("db-migrate", _airflow("db", "migrate"))
+        migration = self._run("db-migrate", airflow_command("db", "migrate"))
         history = self._run("history", _history(self.home))
         self._wait("Airflow's database", lambda: self._ended_well(migration))
-        for name, arguments in _AIRFLOW.items():
-            self._start(name, _airflow(*arguments))
+        for name, arguments in COMPONENTS.items():
+            self._start(name, airflow_command(*arguments))
         self._say("starting Airflow")
-        self._wait("Airflow", lambda: _healthy(rest))
+        self._wait("Airflow", lambda: is_healthy(rest))
         rest.warm_execution_api()
         self._wait("The data that is there already", lambda: self._ended_well(history))
         self._wait("MLflow", lambda: _answers(f"{self.home.mlflow_url}/health"))
@@ -104,7 +104,8 @@ class Servers:
             self._interrupts.pause(0.2)
 
 
-def _airflow(*arguments: str) -> list[str]:
+def airflow_command(*arguments: str) -> list[str]:
+    """Return the command that runs Airflow's own command line in this environment."""
     return [sys.executable, "-m", "airflow", *arguments]
 
 
@@ -127,9 +128,10 @@ def _require(module: str, remedy: str) -> None:
         raise DemoError(f"{module} is not installed in {sys.prefix}.", remedy=f"Run: {remedy}")
 
 
-def _healthy(rest: AirflowRest) -> bool:
+def is_healthy(rest: AirflowRest) -> bool:
+    """Whether every component of Airflow says that it is."""
     health = rest.health()
-    return all(health.get(component) == "healthy" for component in _COMPONENTS)
+    return all(health.get(component) == "healthy" for component in _HEALTHY)
 
 
 def _answers(url: str) -> bool:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
 
+from airflow_ai_provider.core.errors import StoreError
 from airflow_ai_provider.core.gpu.lease import TaskIdentity
 from airflow_ai_provider.hooks.store import AiStoreHook
 
 if TYPE_CHECKING:
+    from airflow_ai_provider.adapters.airflow_api import AirflowLogin
     from airflow_ai_provider.core.gpu.lease import Ticket
+    from airflow_ai_provider.core.gpu.mirror import MirrorChange
     from airflow_ai_provider.core.gpu.request import GpuRequest
     from airflow_ai_provider.services.gpu import GpuPool
+    from airflow_ai_provider.services.gpu_slots import FreeSlots
     from airflow_ai_provider.services.settings import GpuSettings
 
 SECTION = "ai_provider"
+API_CONNECTION = "airflow_api_default"
 
 
 class GpuPoolHook(BaseHook):
@@ -44,10 +50,50 @@ class GpuPoolHook(BaseHook):
             self._pool = GpuPool(store, self.settings())
         return self._pool
 
-    def ticket(self, context: Any, request: GpuRequest) -> Ticket:
-        """Return the ticket of a task instance: the same for each leg of one try."""
-        task = identity_of(context)
-        return self.get_conn().ticket(request, holder=f"ti:{task.ti_id}", task=task)
+    def ticket(self, context: Any, request: GpuRequest, *, may_move: bool = False) -> Ticket:
+        """Return the ticket of a task instance: the same for each leg of one try.
+
+        ``may_move`` says that the task may come back on another host: then devices that only
+        another host has are waited for.
+        """
+        from airflow_ai_provider.services.gpu_placing import host_for
+
+        task, pool = identity_of(context), self.get_conn()
+        ticket = pool.ticket(request, holder=_holder(task.ti_id), task=task)
+        return replace(ticket, host=host_for(pool, request)) if may_move else ticket
+
+    def free_slots(self, request: GpuRequest) -> FreeSlots:
+        """Look which devices would serve ``request`` now, taking none.
+
+        :raises GpuRequestError: no host could ever serve it.
+        """
+        from airflow_ai_provider.services.gpu_slots import free_slots
+
+        return free_slots(AiStoreHook(self.store_conn_id).get_conn(), request)
+
+    def sync_pools(self, api_conn_id: str = API_CONNECTION) -> list[MirrorChange]:
+        """Set Airflow's pools ``gpu_<pool>`` to the number of healthy devices; say what changed.
+
+        :raises AirflowNotFoundException: there is no connection of this id.
+        :raises AirflowApiError: Airflow's REST API does not answer, or does not let us.
+        """
+        from airflow_ai_provider.adapters.airflow_api import AirflowPools
+        from airflow_ai_provider.services.gpu_pools import sync_pools
+
+        login = api_login(api_conn_id)
+        return sync_pools(AiStoreHook(self.store_conn_id).get_conn(), AirflowPools(login))
+
+    def report(self) -> None:
+        """Tell Airflow's stats how the devices stand, if anybody listens."""
+        from airflow_ai_provider.hooks import _metrics
+        from airflow_ai_provider.store.gpu_figures import read_figures
+
+        if not _metrics.are_on():
+            return
+        try:
+            _metrics.standing(read_figures(self.get_conn().gpu.store))
+        except StoreError as error:  # whoever works under a lease goes on
+            self.log.warning("No figures of the GPU pool: %s", error)
 
     @staticmethod
     def settings() -> GpuSettings:
@@ -57,6 +103,29 @@ class GpuPoolHook(BaseHook):
         return GpuSettings.of(
             {name: conf.get(SECTION, name, fallback="") for name in GpuSettings.__annotations__}
         )
+
+
+def api_login(conn_id: str) -> AirflowLogin:
+    """Return how the connection ``conn_id``, of type ``http``, logs in to Airflow's REST API."""
+    from airflow_ai_provider.services.gpu_pools import login_of_fields
+
+    found = BaseHook.get_connection(conn_id)
+    return login_of_fields(
+        host=found.host, port=found.port, schema=found.schema,
+        user=found.login, password=found.password, extra=found.extra_dejson,
+    )  # fmt: skip
+
+
+def ticket_id_of(ti_id: str) -> str:
+    """Return the id, in the store, of the ticket of a task instance."""
+    from airflow_ai_provider.core.gpu.lease import Ticket
+    from airflow_ai_provider.core.gpu.request import GpuRequest
+
+    return Ticket(holder=_holder(ti_id), request=GpuRequest()).id
+
+
+def _holder(ti_id: str | None) -> str:
+    return f"ti:{ti_id}"
 
 
 def identity_of(context: Any) -> TaskIdentity:

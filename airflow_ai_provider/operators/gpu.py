@@ -1,40 +1,22 @@
-"""Python under a GPU lease."""
+"""Python and Bash under a GPU lease."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_ai_provider.core.errors import GpuRequestError
-from airflow_ai_provider.hooks.gpu import GpuPoolHook
+from airflow_ai_provider.operators._gpu import _RUNNING, GPU_FIELDS, GpuLeaseOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_ai_provider.core.gpu.lease import Ticket
-    from airflow_ai_provider.core.gpu.request import GpuRequest
-
-GPU_FIELDS = (
-    "gpus",
-    "gpu_memory",
-    "mig_profile",
-    "gpu_model",
-    "gpu_pool",
-    "priority",
-    "team",
-    "project",
-    "phase",
-    "estimate",
-    "max_wait",
-)
+__all__ = ["GPU_FIELDS", "GpuBashOperator", "GpuPythonOperator"]
 
 
-class GpuPythonOperator(PythonOperator):
+class GpuPythonOperator(GpuLeaseOperator, PythonOperator):
     """Call a Python function while holding devices of the GPU-slot pool.
 
     When none is free the task defers and keeps its place in the queue. While the function runs,
@@ -52,102 +34,39 @@ class GpuPythonOperator(PythonOperator):
     :param phase: for which phase of it.
     :param estimate: how many seconds the function will take.
     :param max_wait: how many seconds to wait at most, over the whole try.
+    :param idle_limit: after how many seconds without use of the devices the lease ends.
+    :param mirror_pool: also take slots of the Airflow pool that mirrors ``gpu_pool``: as many as
+        ``gpus`` says, unless ``pool_slots`` does.
+    :param on_cuda_initialised: ``"refuse"`` or ``"warn"`` when this process has initialised CUDA
+        before it has its devices, which it then would not see.
     :param deferrable: wait in the triggerer instead of in a worker slot.
     :param store_conn_id: the connection of the store, of type ``ai_store``.
     """
 
-    template_fields: Sequence[str] = (*PythonOperator.template_fields, *GPU_FIELDS, "store_conn_id")
+    template_fields: Sequence[str] = (
+        *PythonOperator.template_fields,
+        *GpuLeaseOperator.template_fields,
+    )
 
-    def __init__(
-        self,
-        *,
-        python_callable: Callable[..., Any],
-        gpus: int | str | None = None,
-        gpu_memory: str | None = None,
-        mig_profile: str | None = None,
-        gpu_model: str | None = None,
-        gpu_pool: str = "default",
-        priority: int | str | None = None,
-        team: str | None = None,
-        project: str | None = None,
-        phase: str | None = None,
-        estimate: float | str | None = None,
-        max_wait: float | str | None = None,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        store_conn_id: str = GpuPoolHook.default_conn_name,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(python_callable=python_callable, **kwargs)
-        self.gpus = gpus
-        self.gpu_memory = gpu_memory
-        self.mig_profile = mig_profile
-        self.gpu_model = gpu_model
-        self.gpu_pool = gpu_pool
-        self.priority = priority
-        self.team = team
-        self.project = project
-        self.phase = phase
-        self.estimate = estimate
-        self.max_wait = max_wait
-        self.deferrable = deferrable
-        self.store_conn_id = store_conn_id
-        self._deadline: float | None = None
+    def on_kill(self) -> None:
+        """Unwind the function, so that it can tidy up and the devices are handed on at once."""
+        super().on_kill()
+        self._end_early(_RUNNING)
 
-    def execute(self, context: Context) -> Any:
-        """Get a lease, or defer until there is one, and call the function under it."""
-        from airflow_ai_provider.services.gpu import held
 
-        hook = GpuPoolHook(self.store_conn_id)
-        try:
-            ticket = hook.ticket(context, self._request())
-            pool = hook.get_conn()
-            lease = pool.try_acquire(ticket) if self.deferrable else pool.acquire(ticket)
-        except GpuRequestError as error:
-            raise AirflowFailException(str(error)) from error
-        if lease is None:
-            self._wait(ticket)
-        with held(pool, lease):
-            self.log.info("Holding %s of %s, lease %s", lease.devices, lease.host, lease.mark)
-            return super().execute(context)
+class GpuBashOperator(GpuLeaseOperator, BashOperator):
+    """Run a Bash command while holding devices of the GPU-slot pool.
 
-    def execute_with_lease(self, context: Context, event: dict[str, Any]) -> Any:
-        """Come back with the ticket after the trigger fired.
+    Takes what ``BashOperator`` takes and, for the lease, what ``GpuPythonOperator`` takes. The
+    command's environment has the lease's mark, ``CUDA_VISIBLE_DEVICES`` and ``CUDA_DEVICE_ORDER``,
+    also where ``env`` replaces the rest of it.
+    """
 
-        The lease may have lapsed since; then the task waits again, in its old place.
-        """
-        from airflow_ai_provider.services.gpu import waited_too_long
+    template_fields: Sequence[str] = (
+        *BashOperator.template_fields,
+        *GpuLeaseOperator.template_fields,
+    )
 
-        if event["outcome"] == "timeout":
-            hook = GpuPoolHook(self.store_conn_id)
-            hook.get_conn().withdraw(event["ticket"], reason="waited longer than max_wait")
-            raise waited_too_long(self._request(), event["reason"])
-        self._deadline = event["deadline"]
-        return self.execute(context)  # whole, so that what a subclass adds to it happens too
-
-    def _wait(self, ticket: Ticket) -> NoReturn:
-        from airflow_ai_provider.triggers.gpu import GpuLeaseTrigger
-
-        now = time.time()
-        deadline = self._deadline
-        if deadline is None and ticket.request.max_wait is not None:
-            deadline = now + ticket.request.max_wait
-        # the first leg's supervisor looks once a heartbeat; until then Airflow thinks it runs
-        heartbeat = conf.getint("workers", "min_heartbeat_interval", fallback=5)
-        self.log.info("Waiting for %s", ticket.request.describe())
-        self.defer(
-            trigger=GpuLeaseTrigger(
-                ticket=ticket.id,
-                not_before=now + heartbeat + 1,
-                deadline=deadline,
-                store_conn_id=self.store_conn_id,
-            ),
-            method_name="execute_with_lease",
-        )
-
-    def _request(self) -> GpuRequest:
-        from airflow_ai_provider.core.gpu.request import GpuRequest
-
-        values = {name: getattr(self, name) for name in GPU_FIELDS}
-        if self.priority is None:
-            values["priority"] = self.priority_weight
-        return GpuRequest.of(**values)
+    def get_env(self, context: Context) -> dict[str, str]:
+        """Return the command's environment, with the lease's variables on top."""
+        return {**super().get_env(context), **self._lease_env}

@@ -1,4 +1,4 @@
-"""The Airflow plugin: what we add to Airflow's own server.
+"""The Airflow plugin: what we add to Airflow's own server and to every task.
 
 Plugin modules are loaded in every process of Airflow; FastAPI is built only in the API server.
 """
@@ -10,6 +10,8 @@ from typing import Any
 
 from airflow.sdk.plugins_manager import AirflowPlugin
 
+from airflow_ai_provider.plugins.listener import LeaseListener
+
 
 def _fastapi_apps() -> list[dict[str, Any]]:
     if "api-server" not in sys.argv:
@@ -20,7 +22,8 @@ def _fastapi_apps() -> list[dict[str, Any]]:
 
 
 class AirflowAiPlugin(AirflowPlugin):
-    """Serves the ledger, read-only, under ``/airflow-ai``."""
+    """Serves the ledger and the GPU-slot pool, read-only, under ``/airflow-ai``."""
 
     name = "airflow_ai"
     fastapi_apps = _fastapi_apps()
+    listeners = [LeaseListener()]

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_ai_provider.adapters import inventory
 from airflow_ai_provider.core.errors import AirflowAiError, ProjectFileError
+from airflow_ai_provider.services.doctor_checks import Check
+from airflow_ai_provider.services.doctor_gpu import devices
 from airflow_ai_provider.services.project_file import load_project
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.migrate import HEAD, current
 
 SAFE_SQLITE = (3, 51, 3)
-STATIC_DEVICES = "AIRFLOW__AI_PROVIDER__STATIC_DEVICES"
 EXTRAS = {"great-expectations": "great-expectations", "mlflow": "mlflow"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that was looked at: whether it is good, what was seen, what to do."""
-
-    name: str
-    ok: bool
-    message: str
-    remedy: str | None = None
 
 
 def examine(open_store: Callable[[], Store], project: Path | None = None) -> list[Check]:
     """Return every check, in order; one that fails does not end the others."""
-    return [*_store(open_store), _devices(), *_extras(), *_project(project)]
+    return [*_store(open_store), *devices(), *_extras(), *_project(project)]
 
 
 def _store(open_store: Callable[[], Store]) -> Iterator[Check]:
@@ -76,21 +65,6 @@ def _sqlite() -> Check:
         else f"Warning: SQLite {sqlite3.sqlite_version} is older than {needed}, which mends a "
         "fault in the write-ahead log; our own file lock keeps this store clear of it.",
         remedy=None if safe else f"Let no other program write to the file, or use {needed}.",
-    )
-
-
-def _devices() -> Check:
-    static = inventory.static_devices(os.environ.get(STATIC_DEVICES, ""))
-    driver = inventory.driver_devices()
-    seen = [f"{len(driver)} from NVIDIA's driver"] if driver else []
-    seen += [f"declared: {', '.join(static)}"] if static else []
-    return Check(
-        name="devices",
-        ok=True,
-        message=f"Devices: {'; '.join(seen)}." if seen else "There are no devices to lease.",
-        remedy=None
-        if seen
-        else f"Declare some in [ai_provider] static_devices or {STATIC_DEVICES}, such as cpu:0.",
     )
 
 

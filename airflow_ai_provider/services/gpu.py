@@ -12,20 +12,22 @@ import os
 import queue
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
-from airflow_ai_provider.adapters import processes
+from airflow_ai_provider.adapters import cuda, processes
 from airflow_ai_provider.core.errors import (
     AirflowAiError,
     GpuRequestError,
     GpuWaitTimeoutError,
+    HolderBusyError,
     LeaseLostError,
     StoreUnavailableError,
 )
-from airflow_ai_provider.core.gpu.devices import cuda_visible
+from airflow_ai_provider.core.gpu.devices import Device, cuda_visible
 from airflow_ai_provider.core.gpu.lease import (
     LEASE_VARIABLE,
     Host,
@@ -38,10 +40,12 @@ from airflow_ai_provider.core.gpu.lease import (
 from airflow_ai_provider.core.gpu.planner import WaitReason, sentence
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.services.gpu_inventory import Inventory, inventory_of
 from airflow_ai_provider.services.gpu_waiting import watch_of
 from airflow_ai_provider.services.keepers import KeeperPort, keeper_of
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.store import gpu_hosts
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_status import snapshot
@@ -50,6 +54,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_WITHIN = 90.0  # seconds that a task has to come back after its grant
 _CLAIM_WITHIN_WAITING = 15.0  # the same, for a process that polls
+_WRITE_AGAIN = (0.0, 0.2, 1.0)  # seconds before each try; then it is the keeper's
 _ASK_AGAIN = 1.0
 _SAY_AGAIN = 30.0
 
@@ -93,11 +98,31 @@ class GpuPool:
         settings: GpuSettings | None = None,
         *,
         keeper: KeeperPort | None = None,
+        inventory: Inventory | None = None,
     ) -> None:
         self.settings = settings or GpuSettings.from_environment()
         self.here = Host(name=self.settings.host_name, boot_id=processes.boot_id())
-        self.gpu = GpuStore(store, self.here, ttl=self.settings.lease_ttl)
+        self.gpu = GpuStore(
+            store,
+            self.here,
+            ttl=self.settings.lease_ttl,
+            reserve_after=self.settings.reserve_after,
+        )
+        self._inventory = inventory
         self.keeper = keeper or keeper_of(store, self.here, self.settings)
+
+    @property
+    def inventory(self) -> Inventory:
+        """The devices of this host, as this process sees them."""
+        return self._inventory or inventory_of(self.settings)
+
+    def register(self, devices: tuple[Device, ...] | None) -> None:
+        """Make this host and its devices known in the store."""
+        with self.gpu.store.write() as connection:
+            wall = self.gpu.store.utcnow(connection)
+            changed = gpu_hosts.register(connection, self.here, devices, wall=wall)
+        if changed:
+            self.gpu.tick()
 
     def ticket(
         self,
@@ -127,12 +152,14 @@ class GpuPool:
         """
         me = _this_process()
         since = processes.ticks_now()
-        asked = self.gpu.ask(ticket, process=me, devices=self.settings.devices())
+        asked = self.gpu.ask(ticket, process=me, devices=self.inventory.devices())
         if asked.state is RequestState.REFUSED:
             raise GpuRequestError(
                 asked.reason, remedy="Run `airflow-ai gpu status` to see what there is."
             )
         if asked.lease is None:
+            if asked.left:
+                watch_of(self).hurry()
             if asked.reason == WaitReason.DEVICES_SUSPECT.value:
                 self.keeper.look()
             return None
@@ -140,17 +167,16 @@ class GpuPool:
         if record.state is not LeaseState.ACTIVE or record.process != me:
             self._refuse_if_held_elsewhere(ticket, record)
             return None
-        self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
-        again = (record.id, record.fence) in _held
-        _held.setdefault((record.id, record.fence), since)
-        return Lease(
-            id=record.id,
-            fence=record.fence,
-            host=record.host,
-            devices=record.devices,
-            again=again,
-            since=_held[record.id, record.fence],
-        )
+        return self._hold(record, me, since)
+
+    def try_claim(self, ticket: Ticket) -> Lease | None:
+        """Return the lease that the ticket was granted on this host; None when it was not.
+
+        For who was told that there is one: it costs less than ``try_acquire``.
+        """
+        me, since = _this_process(), processes.ticks_now()
+        record = self.gpu.claim(ticket.id, process=me)
+        return None if record is None else self._hold(record, me, since)
 
     def acquire(self, ticket: Ticket) -> Lease:
         """Wait for a lease, as long as the request's ``max_wait`` says.
@@ -161,20 +187,37 @@ class GpuPool:
         ticket = replace(ticket, process_waits=True)
         max_wait = ticket.request.max_wait
         deadline = None if max_wait is None else time.monotonic() + max_wait
-        lease = self.try_acquire(ticket)
         try:
+            lease = self._ask(ticket, deadline)
             while lease is None:
                 self._wait(ticket, deadline)
-                try:
-                    lease = self.try_acquire(ticket)
-                except StoreUnavailableError as error:
-                    log.warning("Asking again in %g s: %s", _ASK_AGAIN, error)
-                    time.sleep(_ASK_AGAIN)
+                lease = self._ask(ticket, deadline, told=True)
         except BaseException:
             with suppress(AirflowAiError):
-                self.withdraw(ticket.id, reason="the one who asked gave up")
+                self._give_up(ticket)
             raise
         return lease
+
+    def _ask(self, ticket: Ticket, deadline: float | None, *, told: bool = False) -> Lease | None:
+        """Ask until the store answers: it may have granted the lease and been unable to say so."""
+        pause = 0.0
+        while True:
+            _rest(pause)
+            try:
+                return (told and self.try_claim(ticket)) or self.try_acquire(ticket)
+            except StoreUnavailableError as error:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+                pause = _ASK_AGAIN
+                log.warning("Asking again in %g s: %s", pause, error)
+
+    def _give_up(self, ticket: Ticket) -> None:
+        self.withdraw(ticket.id, reason="the one who asked gave up")
+        me = _this_process()
+        for record in self.gpu.leases(mine=True, uid=me.uid):
+            claimed = record.request_id == ticket.id and record.process == me
+            if claimed and (record.id, record.fence) not in _held:  # and nobody here knows
+                self.gpu.release(record.id, record.fence, reason="the one who asked gave up")
 
     def poll(self, ticket_id: str) -> TicketView | None:
         """Return how a ticket stands, reading only; None when nobody presented it."""
@@ -182,7 +225,7 @@ class GpuPool:
 
     def status(self) -> dict[str, Any]:
         """Return devices and queue in the shape of ``airflow-ai gpu status --json``."""
-        return snapshot(self.gpu.store)
+        return snapshot(self.gpu.store, reserve_after=self.settings.reserve_after)
 
     def withdraw(self, ticket_id: str, *, reason: str) -> None:
         """Take a ticket out of the queue; a lease that is held stays."""
@@ -191,20 +234,63 @@ class GpuPool:
     def release(self, lease: Lease) -> None:
         """Give the devices back; they are handed on once everything started under it has ended.
 
+        So they are once this process itself is off them: a CUDA context stays open until it ends.
+        When the store does not answer, the keeper gives them back as soon as it does.
+
         :raises LeaseLostError: the lease was lost meanwhile.
         """
+        me = _this_process()
         left = _left_running(lease)
-        _held.pop((lease.id, lease.fence), None)
+        probe = self.inventory.probe
+        is_open = any(me.pid in probe.occupants(uuid).pids for uuid in lease.devices)
+        _held.pop(_key(lease), None)
+        _releasers.pop((os.getpid(), *_key(lease)), None)
+        pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
+        why = f"{pids} still ran" if left else f"{me.pid} has its context still open"
+        if left:
+            log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
+        stays = f"released; {why}" if left or is_open else None
         try:
-            if left:
-                pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
-                log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
-                self.gpu.leave(lease.id, lease.fence, reason=f"released; {pids} still ran")
-                self.keeper.left(lease.id, lease.fence, left)
-            else:
-                self.gpu.release(lease.id, lease.fence)
+            if not self._write_release(lease, left, stays) or stays:
+                self.keeper.left(lease.id, lease.fence, left, holder=me)
         finally:
             self.keeper.drop(lease.id)
+
+    def _write_release(self, lease: Lease, left: set[Process], stays: str | None) -> bool:
+        """Release ``lease`` in the store, or say why it ``stays``; False when it cannot be said."""
+        unsure = False
+        for pause in _WRITE_AGAIN:
+            _rest(pause)
+            try:
+                if stays:
+                    self.gpu.leave(lease.id, lease.fence, reason=stays, left=left)
+                else:
+                    self.gpu.release(lease.id, lease.fence)
+            except StoreUnavailableError as error:
+                log.warning("GPU lease %s is not released yet: %s", lease.id, error)
+                unsure = True  # it may be written all the same
+            except LeaseLostError:
+                if not unsure:
+                    raise
+                return True
+            else:
+                return True
+        return False
+
+    def _hold(self, record: LeaseRecord, me: Process, since: int) -> Lease:
+        self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
+        again = (record.id, record.fence) in _held
+        _held.setdefault((record.id, record.fence), since)
+        lease = Lease(
+            id=record.id,
+            fence=record.fence,
+            host=record.host,
+            devices=record.devices,
+            again=again,
+            since=_held[record.id, record.fence],
+        )
+        _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
+        return lease
 
     def _wait(self, ticket: Ticket, deadline: float | None) -> None:
         """Return when coming back with ``ticket`` would change something."""
@@ -237,7 +323,7 @@ class GpuPool:
         if record.host == self.here.name and not processes.is_alive(record.process):
             self.keeper.look()  # it ends what the dead process left; then it is our turn
             return
-        raise GpuRequestError(
+        raise HolderBusyError(
             f"The holder {ticket.holder!r} has the lease {record.id} in process "
             f"{record.process.pid} of {record.host}.",
             remedy="Name another holder, or wait until that process has released it.",
@@ -288,18 +374,40 @@ def gpu_lease(
 
 
 @contextmanager
-def held(pool: GpuPool, lease: Lease) -> Iterator[Lease]:
-    """Keep ``lease`` while the block runs, its ``env`` in ``os.environ``; then release it."""
+def held(
+    pool: GpuPool, lease: Lease, *, keep: Callable[[], bool] = lambda: False
+) -> Iterator[Lease]:
+    """Keep ``lease`` while the block runs, its ``env`` in ``os.environ``; then release it.
+
+    When ``keep()`` then says so, it stays this process's until the process ends, and the keeper of
+    the host releases it.
+
+    :raises LeaseLostError: at the end of the block: the lease was lost while it ran.
+    """
     try:
         with _environment(lease.env):
             yield lease
     except BaseException:
-        if not lease.again:
-            with suppress(LeaseLostError):  # the block's own error says more
-                pool.release(lease)
+        with suppress(LeaseLostError):  # the block's own error says more
+            _end(pool, lease, keep)
         raise
-    if not lease.again:
+    _end(pool, lease, keep)
+
+
+def _end(pool: GpuPool, lease: Lease, keep: Callable[[], bool]) -> None:
+    if lease.again:
+        return
+    if not keep():
         pool.release(lease)
+        return
+    log.info("GPU lease %s is released when this process ends", lease.id)
+    if lease.id not in pool.gpu.renew({lease.id: lease.fence}):
+        raise LeaseLostError(
+            f"The lease {lease.id} with fence {lease.fence} was lost while it was held.",
+            remedy="Treat the work done under it as void and ask again.",
+            lease_id=lease.id,
+            fence=lease.fence,
+        )
 
 
 def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
@@ -311,7 +419,26 @@ def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
     )
 
 
+def release_held() -> list[str]:
+    """Release what this process holds and nobody released; return the ids of the leases.
+
+    What a process that has initialised CUDA holds is released when it has ended.
+    """
+    mine = [key for key in _releasers if key[0] == os.getpid()]
+    if not mine or cuda.initialised_by() is not None:
+        return []
+    for key in mine:
+        with suppress(LeaseLostError):  # then it is not ours to release
+            _releasers.pop(key)()
+    return [lease_id for _, lease_id, _ in mine]
+
+
 _held: dict[tuple[str, int], int] = {}  # lease id and fence -> when this process claimed it
+_releasers: dict[tuple[int, str, int], Callable[[], None]] = {}  # the same, after the pid
+
+
+def _key(lease: Lease) -> tuple[str, int]:
+    return (lease.id, lease.fence)
 
 
 def _left_running(lease: Lease) -> set[Process]:
@@ -322,18 +449,31 @@ def _left_running(lease: Lease) -> set[Process]:
     """
     left: set[Process] = set()
     for pause in (0.0, 0.05, 0.15):
-        time.sleep(pause)
+        _rest(pause)
         left = processes.left_running(mark=lease.mark, root=_this_process(), since=lease.since)
         if not left:
             break
     return left
 
 
+def _rest(seconds: float) -> None:
+    if seconds > 0:  # to sleep for no time still gives the processor away
+        time.sleep(seconds)
+
+
 def _this_process() -> Process:
-    me = processes.identify(os.getpid())
+    return _identity(os.getpid())
+
+
+@cache
+def _identity(pid: int) -> Process:
+    me = processes.identify(pid)
     if me is None:
         raise GpuRequestError("This process is not to be seen in /proc.", remedy="Use Linux.")
     return me
+
+
+os.register_at_fork(after_in_child=_identity.cache_clear)  # a pid may come again
 
 
 @contextmanager

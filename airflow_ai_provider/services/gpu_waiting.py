@@ -157,6 +157,8 @@ class TicketWatch:
                 if self._watch(signals):
                     return
             except (AirflowAiError, OSError) as error:
+                if self._is_over():
+                    return
                 log.warning("Looking again in %g s: %s", _RETRY, error)
                 time.sleep(_RETRY)
             except BaseException:
@@ -168,6 +170,12 @@ class TicketWatch:
                     self._signals = None
                 if signals is not None:
                     signals.close()
+
+    def _is_over(self) -> bool:
+        with self._lock:
+            if not self._by_ticket:
+                self._thread = None
+            return self._thread is None
 
     def _watch(self, signals: Signals) -> bool:
         """Watch until the last ticket left; True when the thread may end."""

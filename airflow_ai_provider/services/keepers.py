@@ -18,7 +18,9 @@ class KeeperPort(Protocol):
 
     def drop(self, lease_id: str) -> None: ...
 
-    def left(self, lease_id: str, fence: int, processes: set[Process]) -> None: ...
+    def left(
+        self, lease_id: str, fence: int, processes: set[Process], *, holder: Process
+    ) -> None: ...
 
     def look(self) -> None: ...
 
@@ -32,7 +34,7 @@ class NoKeeper:
     def drop(self, lease_id: str) -> None:
         """Do nothing."""
 
-    def left(self, lease_id: str, fence: int, processes: set[Process]) -> None:
+    def left(self, lease_id: str, fence: int, processes: set[Process], *, holder: Process) -> None:
         """Do nothing."""
 
     def look(self) -> None:
@@ -50,6 +52,7 @@ def keeper_of(store: Store, here: Host, settings: GpuSettings) -> KeeperPort:
         boot_id=here.boot_id,
         ttl=settings.lease_ttl,
         log_path=f"{path}.keeper.log" if path else os.devnull,
+        static_devices=settings.static_devices,
     )
     if place not in _clients:
         _clients[place] = KeeperClient(place)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_ai_provider.core.errors import SettingsError
-from airflow_ai_provider.core.gpu.devices import Device, parse_static_devices
 
 _PREFIX = "AIRFLOW__AI_PROVIDER__"
 
@@ -47,15 +46,6 @@ class GpuSettings:
     def host_name(self) -> str:
         """The name under which this host registers."""
         return self.device_host or socket.gethostname()
-
-    def devices(self) -> tuple[Device, ...] | None:
-        """Return this host's declared devices; None when nobody declared any.
-
-        :raises SettingsError: the declaration means nothing.
-        """
-        if not self.static_devices:
-            return None
-        return parse_static_devices(self.static_devices, host=self.host_name)
 
 
 def _seconds(options: Mapping[str, str], name: str, default: float, *, least: float) -> float:

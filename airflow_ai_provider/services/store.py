@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.errors import StoreError, StoreNotFoundError
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.migrate import migrate
 
 CONNECTION_VARIABLE = "AIRFLOW_CONN_AI_STORE_DEFAULT"
 HANDED_VARIABLE = "AIRFLOW_AI_STORE_URL"
@@ -22,6 +23,18 @@ FILE_NAME = "airflow_ai.db"
 def open_store(url: str | None = None, *, create: bool = True) -> Store:
     """Return the open store at ``url``, or where ``resolve_url`` finds it."""
     return Store.open(resolve_url(url), create=create)
+
+
+def migrate_store(url: str | None = None) -> Store:
+    """Bring the tables of the store at ``url`` to this version, and return it open.
+
+    :raises StoreNotMigratedError: they are of a later one.
+    """
+    found = resolve_url(url)
+    store = Store(found)
+    if not store.is_sqlite:  # SQLite migrates itself when it is opened
+        migrate(store)
+    return Store.open(found)
 
 
 def resolve_url(url: str | None = None) -> str:

@@ -24,11 +24,15 @@ from sqlalchemy.pool import StaticPool
 from airflow_ai_provider.core.errors import (
     StoreError,
     StoreNotFoundError,
+    StoreNotMigratedError,
     StoreUnavailableError,
 )
+from airflow_ai_provider.store.file_systems import MountTable, read_mounts, refuse_network
 
 MEMORY_URL = "sqlite://"
 _BUSY_TIMEOUT_MS = 30_000
+_DEADLOCK = frozenset({"40001", "40P01"})
+_NO_SUCH_TABLE, _NO_SUCH_COLUMN = "42P01", "42703"  # PostgreSQL's names of these errors
 
 
 class Store:
@@ -43,10 +47,11 @@ class Store:
         self._pid = -1
         self._engine: sa.Engine | None = None
         self._memory_lock = threading.RLock()
+        self._engine_lock = threading.Lock()
         self._commits = 0
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True) -> Store:
+    def open(cls, url: str, *, create: bool = True, mounts: MountTable = read_mounts) -> Store:
         """Return the store at ``url``, its tables up to date.
 
         SQLite migrates itself; PostgreSQL does not, since several versions may share it. With
@@ -55,12 +60,14 @@ class Store:
         :raises StoreNotFoundError: no such file, or no such folder to make it in.
         :raises StoreNotMigratedError: the tables are of another version.
         :raises StoreUnavailableError: the database does not answer.
+        :raises StoreError: the file is on a network file system.
         """
         from airflow_ai_provider.store.migrate import check, migrate
 
         store = cls(url)
         path = store.path
         if path is not None:
+            refuse_network(path, mounts=mounts)
             if not create and not path.exists():
                 raise StoreNotFoundError(
                     f"There is no store at {path}.",
@@ -105,17 +112,36 @@ class Store:
     @property
     def engine(self) -> sa.Engine:
         """This process's SQLAlchemy engine."""
-        if self._engine is None or self._pid != os.getpid():
-            if self._engine is not None:
-                self._engine.dispose(close=False)  # the parent's connections stay the parent's
-            self._engine, self._pid = _make_engine(self), os.getpid()
-        return self._engine
+        if self._engine is not None and self._pid == os.getpid():
+            return self._engine
+        if self._pid != os.getpid():
+            self._engine_lock = threading.Lock()  # another thread of the parent may have held it
+        with self._engine_lock:
+            if self._engine is None or self._pid != os.getpid():
+                if self._engine is not None:
+                    self._engine.dispose(close=False)  # the parent's connections stay the parent's
+                self._engine, self._pid = _make_engine(self), os.getpid()
+            return self._engine
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Yield a connection that sees one state of the store; nothing is written."""
         with self.typed_errors(), self._only_one_in_memory(), self.engine.connect() as connection:
-            yield connection
+            if not self.is_sqlite:
+                yield connection.execution_options(isolation_level="REPEATABLE READ")
+            else:
+                if self.path is not None:
+                    connection.exec_driver_sql("BEGIN")
+                yield connection
+
+    @contextmanager
+    def glance(self) -> Iterator[sa.Connection]:
+        """Yield a connection outside any transaction: each statement sees the newest state."""
+        with self.typed_errors(), self._only_one_in_memory(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                yield connection
+            else:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -138,21 +164,13 @@ class Store:
 
     @contextmanager
     def typed_errors(self) -> Iterator[None]:
-        """Raise the database's errors as ours."""
+        """Raise the database's errors as ours; one of integrity is the caller's to understand."""
         try:
             yield
-        except sa.exc.OperationalError as error:
-            raise StoreUnavailableError(
-                f"The store {self.safe_url} does not answer: {error.orig}.",
-                remedy="Check that the database is up and that this user may write to it.",
-            ) from error
-        except sa.exc.DatabaseError as error:
-            if isinstance(error, sa.exc.IntegrityError):
-                raise
-            raise StoreError(
-                f"The store {self.safe_url} refused: {error.orig}.",
-                remedy="Run `airflow-ai doctor`; a file that is no database must be moved away.",
-            ) from error
+        except sa.exc.IntegrityError:
+            raise
+        except sa.exc.DBAPIError as error:
+            raise _typed(self, error) from error
 
     def commit_mark(self) -> tuple[int, int]:
         """Return what differs once somebody committed to this SQLite store.
@@ -181,9 +199,17 @@ class Store:
         self._engine = None
 
     def _use_write_ahead_log(self) -> None:
-        """Set the journal's mode once, under the lock: SQLite does not wait when two want to."""
-        path = self.path
-        if path is None or _has_write_ahead_log(path):
+        """Set the journal's mode once, under the lock: SQLite does not wait when two want to.
+
+        SQLite is asked for the mode. To look into the file ourselves would let go of every lock
+        that this process has on it, as soon as we closed it (POSIX): another process could take
+        itself for the last one and delete the log that is in use (sqlite.org/howtocorrupt).
+        """
+        if self.path is None:
+            return
+        with self.typed_errors(), self.engine.connect() as connection:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        if mode == "wal":
             return
         with self.typed_errors(), self._file_lock(), self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
@@ -250,15 +276,6 @@ def _make_engine(store: Store) -> sa.Engine:
     return engine
 
 
-def _has_write_ahead_log(path: Path) -> bool:
-    # bytes 18 and 19 of the file's header: 2 and 2 once it was in that mode (sqlite.org/fileformat)
-    try:
-        with path.open("rb") as file:
-            return file.read(20)[18:] == b"\x02\x02"
-    except OSError:
-        return False
-
-
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: the driver's own is deferred
     cursor = connection.cursor()
@@ -266,3 +283,23 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")  # loses commits only with the operating system
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _typed(store: Store, error: sa.exc.DBAPIError) -> StoreError:
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(error, sa.exc.OperationalError) or error.connection_invalidated:
+        return StoreUnavailableError(
+            f"The store {store.safe_url} does not answer: {error.orig}.",
+            remedy="Check that the database is up and that this user may write to it, "
+            "then try again: a change is made whole or not at all.",
+            deadlock=state in _DEADLOCK,
+        )
+    if state in {_NO_SUCH_TABLE, _NO_SUCH_COLUMN}:
+        return StoreNotMigratedError(
+            f"The store {store.safe_url} lacks a table or a column of this version: {error.orig}.",
+            remedy="Run `airflow-ai store migrate`.",
+        )
+    return StoreError(
+        f"The store {store.safe_url} refused: {error.orig}.",
+        remedy="Run `airflow-ai doctor`; a file that is no database must be moved away.",
+    )

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.feedback.record import FeedbackRecord, moment_text
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback_series import dialect_insert
 from airflow_ai_provider.store.schema import (
     feedback,
     feedback_batch,
     feedback_quarantine,
 )
+from airflow_ai_provider.store.upsert import dialect_insert
 
 RECORD_COLUMNS = tuple(
     column.name for column in feedback.columns if column.name not in {"sequence", "batch_id"}

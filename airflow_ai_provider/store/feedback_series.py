@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.schema import feedback_metric
+from airflow_ai_provider.store.upsert import dialect_insert
 
 
 class MetricSeries:
@@ -28,9 +29,11 @@ class MetricSeries:
                 n: statement.excluded[n] for n in ("value", "low", "high", "n", "computed_at")
             }
             keys = [column.name for column in feedback_metric.primary_key]
+            # in one order, so that of two writers of the same points none waits for the other
+            ordered = sorted(rows, key=lambda row: [str(row[key]) for key in keys])
             connection.execute(
                 statement.on_conflict_do_update(index_elements=keys, set_=figures),
-                [{**row, "computed_at": now} for row in rows],
+                [{**row, "computed_at": now} for row in ordered],
             )
 
     def read(
@@ -50,14 +53,3 @@ class MetricSeries:
         )
         with self.store.read() as connection:
             return [dict(row._mapping) for row in connection.execute(statement)]
-
-
-def dialect_insert(connection: sa.Connection, table: sa.Table) -> Any:
-    """Return the insert that knows ``ON CONFLICT`` in the database's own dialect."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        return postgresql_insert(table)
-    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-    return sqlite_insert(table)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health, Topology
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
-from airflow_ai_provider.core.gpu.planner import Holding, Queued
-from airflow_ai_provider.core.gpu.request import GpuRequest
-from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.store.schema import device, gpu_request, lease, lease_device
 
 LeaseClock = Callable[[sa.Connection], float]
 TASK_FIELDS = ("ti_id", "dag_id", "run_id", "task_id", "map_index", "try_number")
-_ADVISORY_LOCK = 0x61695F67  # "ai_g"
+PLANNER_LOCK = 0x61695F67  # "ai_g"
 
 
 def lease_clock(connection: sa.Connection) -> float:
@@ -38,35 +39,71 @@ def one_planner(connection: sa.Connection) -> None:
     On SQLite the store's write lock does that already.
     """
     if connection.dialect.name != "sqlite":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(PLANNER_LOCK)))
+
+
+DEVICE_COLUMNS = (
+    device.c.uuid,
+    device.c.host,
+    device.c.kind,
+    device.c.model,
+    device.c.memory_mib,
+    device.c.mig_profile,
+    device.c.pool,
+    device.c.health,
+    device.c.reason,
+    device.c.parent_uuid,
+    sa.cast(device.c.topology, sa.Text).label("topology"),
+    device.c.compute_mode,
+    device.c.admin_state,
+    device.c.admin_reason,
+)
 
 
 def read_devices(connection: sa.Connection) -> list[Device]:
     """Return every device that was ever registered."""
-    rows = connection.execute(sa.select(device).order_by(device.c.host, device.c.uuid))
-    return [
-        Device(
-            uuid=row.uuid,
-            host=row.host,
-            kind=DeviceKind(row.kind),
-            model=row.model,
-            memory_mib=row.memory_mib,
-            mig_profile=row.mig_profile,
-            pool=row.pool,
-            parent_uuid=row.parent_uuid,
-            topology=_topology(row.topology),
-            compute_mode=row.compute_mode,
-            **_standing(row),
-        )
-        for row in rows
-    ]
+    rows = connection.execute(sa.select(*DEVICE_COLUMNS).order_by(device.c.host, device.c.uuid))
+    return [device_of(row) for row in rows]
 
 
-def _standing(row: Any) -> dict[str, Any]:
-    """What may be granted: what people said of a device stands above what its host observed."""
-    if row.admin_state and row.health == Health.HEALTHY.value:
-        return {"health": Health(row.admin_state), "reason": row.admin_reason}
-    return {"health": Health(row.health), "reason": row.reason}
+def device_of(row: Any) -> Device:
+    """Return a row that begins with ``DEVICE_COLUMNS`` as a device."""
+    return _device(*row[: len(DEVICE_COLUMNS)])
+
+
+@lru_cache(maxsize=4096)  # a row seldom changes, and its topology is long
+def _device(
+    uuid: str,
+    host: str,
+    kind: str,
+    model: str,
+    memory_mib: int | None,
+    mig_profile: str | None,
+    pool: str,
+    health: str,
+    reason: str,
+    parent_uuid: str | None,
+    topology: str | None,
+    compute_mode: str | None,
+    admin_state: str,
+    admin_reason: str,
+) -> Device:
+    if admin_state and health == Health.HEALTHY.value:  # people stand above what a host observed
+        health, reason = admin_state, admin_reason
+    return Device(
+        uuid=uuid,
+        host=host,
+        kind=DeviceKind(kind),
+        model=model,
+        memory_mib=memory_mib,
+        mig_profile=mig_profile,
+        pool=pool,
+        parent_uuid=parent_uuid,
+        topology=_topology(json.loads(topology) if topology else None),
+        compute_mode=compute_mode,
+        health=Health(health),
+        reason=reason,
+    )
 
 
 def _topology(document: dict[str, Any] | None) -> Topology | None:
@@ -79,57 +116,34 @@ def _topology(document: dict[str, Any] | None) -> Topology | None:
     )
 
 
-def read_holdings(connection: sa.Connection) -> list[Holding]:
-    """Return what live leases hold of each device."""
-    rows = connection.execute(
-        sa.select(
-            lease_device.c.host,
-            lease_device.c.device_uuid,
-            lease_device.c.memory_mib,
-            lease.c.state,
-        )
-        .join(lease, lease.c.id == lease_device.c.lease_id)
-        .where(lease_device.c.live)
-    )
-    return [
-        Holding(
-            device=(row.host, row.device_uuid),
-            memory_mib=row.memory_mib,
-            state=LeaseState(row.state),
-        )
-        for row in rows
-    ]
+def one_of(column: sa.ColumnElement[Any], name: str, dialect: str) -> sa.ColumnElement[bool]:
+    """Return that ``column`` is among the texts of the parameter ``name``, however many they are.
 
-
-def read_queue(connection: sa.Connection) -> list[Queued]:
-    """Return the requests that wait."""
-    rows = connection.execute(
-        sa.select(gpu_request.c.id, gpu_request.c.spec, gpu_request.c.place, gpu_request.c.host)
-        .where(gpu_request.c.state == RequestState.PENDING.value)
-        .order_by(gpu_request.c.place)
-    )
-    return [
-        Queued(id=row.id, request=GpuRequest(**row.spec), place=row.place, host=row.host)
-        for row in rows
-    ]
+    So the statement is one text. The parameter is a list on a server, JSON on SQLite.
+    """
+    if dialect == "postgresql":
+        return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(sa.String)))
+    each = sa.func.json_each(sa.bindparam(name, type_=sa.String)).table_valued("value")
+    return column.in_(sa.select(each.c.value))
 
 
 def read_leases(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[LeaseRecord]:
     """Return the leases that are not released and meet ``where``, oldest first."""
+    on_it = sa.and_(lease_device.c.lease_id == lease.c.id, lease_device.c.live)
     rows = connection.execute(
-        sa.select(lease)
+        sa.select(lease, gpu_request.c.spec, lease_device.c.device_uuid)
+        .join(gpu_request, gpu_request.c.id == lease.c.request_id)
+        .outerjoin(lease_device, on_it)
         .where(lease.c.state != LeaseState.RELEASED.value, *where)
-        .order_by(lease.c.granted_at, lease.c.id)
+        .order_by(lease.c.granted_at, lease.c.id, lease_device.c.device_uuid)
     ).all()
-    names: dict[str, list[str]] = defaultdict(list)
-    held = connection.execute(
-        sa.select(lease_device.c.lease_id, lease_device.c.device_uuid)
-        .where(lease_device.c.live)
-        .order_by(lease_device.c.device_uuid)
-    )
-    for row in held:
-        names[row.lease_id].append(row.device_uuid)
-    return [_lease(row, names[row.id]) for row in rows]
+    of_lease: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        of_lease[row.id].append(row)
+    return [
+        _lease(same[0], [row.device_uuid for row in same if row.device_uuid is not None])
+        for same in of_lease.values()
+    ]
 
 
 def task_of(row: Any) -> TaskIdentity:
@@ -151,6 +165,10 @@ def _lease(row: Any, devices: Sequence[str]) -> LeaseRecord:
         process=process,
         expires_at=row.expires_at,
         revoked=row.revoked,
+        left_behind=tuple(
+            Process(pid=pid, start=start, uid=uid) for pid, start, uid in row.left_behind or ()
+        ),
         reason=row.reason,
         task=task_of(row),
+        idle_limit=row.spec.get("idle_limit"),
     )

@@ -22,6 +22,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_wait import listen_for
 
 _FIRST_POLL, _LAST_POLL = 0.005, 0.05
+_BUSY_FOR = 1.0  # seconds since the last commit that it polls at the first pace
 _CLOCK_STEP = 0.02  # seconds; two commits within one step of the kernel's clock look like one
 
 
@@ -56,11 +57,12 @@ class CommitSignals:
         self._store = store
         self._awake = threading.Event()
         self._seen = store.commit_mark()
+        self._heard = 0.0
         self._unsure_until = 0.0
 
     def read(self) -> Any:
-        """Return a reading transaction of the store."""
-        return self._store.read()
+        """Return a connection of the store."""
+        return self._store.glance()
 
     def adopt(self, tickets: Collection[str]) -> None:
         """Do nothing: every commit is seen."""
@@ -75,7 +77,7 @@ class CommitSignals:
                 return frozenset()
             mark, now = self._store.commit_mark(), time.monotonic()
             if mark != self._seen:
-                self._seen, self._unsure_until = mark, now + _CLOCK_STEP
+                self._seen, self._heard, self._unsure_until = mark, now, now + _CLOCK_STEP
                 return None
             if 0 < self._unsure_until <= now:
                 self._unsure_until = 0.0
@@ -83,7 +85,8 @@ class CommitSignals:
             if now >= end:
                 return frozenset()
             self._awake.wait(min(pause, end - now))
-            pause = min(pause * 1.5, _LAST_POLL)
+            if now - self._heard > _BUSY_FOR:
+                pause = min(pause * 1.5, _LAST_POLL)
 
     def wake(self) -> None:
         """End a ``wait``."""

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu_rows import lease_clock, read_devices, task_of
-from airflow_ai_provider.store.schema import gpu_request, lease, lease_device
+from airflow_ai_provider.store.gpu_queue import RESERVE_AFTER, Turn, expect, turn_of
+from airflow_ai_provider.store.gpu_rows import LeaseClock, lease_clock, task_of
+from airflow_ai_provider.store.gpu_state import PoolState, queued_of, read_queue
+from airflow_ai_provider.store.schema import gpu_request, host, lease, lease_device
+
+_PRESENT_FOR = timedelta(seconds=60)  # a host without leases that was seen since is there
+_WHOLE_QUEUE = 2**31 - 1
 
 
-def snapshot(store: Store) -> dict[str, Any]:
-    """Return devices and queue in the shape of ``airflow-ai gpu status``; it changes nothing."""
+def snapshot(
+    store: Store, *, reserve_after: float = RESERVE_AFTER, clock: LeaseClock = lease_clock
+) -> dict[str, Any]:
+    """Return devices, queue and hosts as ``airflow-ai gpu status`` does; it changes nothing."""
     with store.read() as connection:
-        now, clock = store.utcnow(connection), lease_clock(connection)
-        held = _held(connection, now=now, clock=clock)
+        turn = turn_of(store, connection, clock=clock, reserve_after=reserve_after)
+        pool = turn.look()
+        held = _held(turn)
         devices = []
-        for device in read_devices(connection):
+        for device in pool.devices:
             holders = held.get(device.key, [])
             devices.append(
                 {
@@ -34,13 +42,11 @@ def snapshot(store: Store) -> dict[str, Any]:
                     "holders": [document for _, document in holders],
                 }
             )
-        return {"devices": devices, "queue": _queue(connection, now=now)}
+        return {"devices": devices, "queue": _queue(turn, pool), "hosts": _hosts(turn)}
 
 
-def _held(
-    connection: sa.Connection, *, now: datetime, clock: float
-) -> dict[tuple[str, str], list[tuple[int | None, dict[str, Any]]]]:
-    rows = connection.execute(
+def _held(turn: Turn) -> dict[tuple[str, str], list[tuple[int | None, dict[str, Any]]]]:
+    rows = turn.connection.execute(
         sa.select(
             lease,
             gpu_request.c.holder,
@@ -65,9 +71,7 @@ def _held(
                 "state": row.state,
                 "devices": [],
                 "since": row.granted_at,
-                "expires_at": datetime.fromtimestamp(
-                    now.timestamp() + row.expires_at - clock, tz=now.tzinfo
-                ),
+                "expires_at": turn.wall + timedelta(seconds=row.expires_at - turn.now),
             },
         )
         if row.state in {LeaseState.SUSPECT.value, LeaseState.QUARANTINED.value}:
@@ -83,21 +87,55 @@ def _used(memory_mib: int | None, shares: list[int | None]) -> int | None:
     return sum(share for share in shares if share is not None)
 
 
-def _queue(connection: sa.Connection, *, now: datetime) -> list[dict[str, Any]]:
-    rows = connection.execute(
-        sa.select(gpu_request)
-        .where(gpu_request.c.state == RequestState.PENDING.value)
-        .order_by(gpu_request.c.priority.desc(), gpu_request.c.place)
+def _queue(turn: Turn, pool: PoolState) -> list[dict[str, Any]]:
+    rows = read_queue(turn.connection, oldest=_WHOLE_QUEUE)
+    rows.sort(key=lambda row: (-row.spec.get("priority", 0), row.place, row.id))
+    starts = expect(turn, pool, [queued_of(row, wall=turn.wall) for row in rows])
+    queue = []
+    for row in rows:
+        seconds = starts.get(row.id)
+        queue.append(
+            {
+                "id": row.id,
+                "task": task_of(row).describe() or row.holder,
+                "spec": row.spec,
+                "priority": row.spec.get("priority", 0),
+                "waiting_s": round(max(0.0, (turn.wall - row.enqueued_at).total_seconds()), 3),
+                "reason": row.reason,
+                "expected_start": (
+                    None if seconds is None else turn.wall + timedelta(seconds=seconds)
+                ),
+            }
+        )
+    return queue
+
+
+def _hosts(turn: Turn) -> list[dict[str, Any]]:
+    """Return the hosts, and whether somebody on them still renews the leases that they have.
+
+    One with leases that nobody renews is away; one that has none, and was not seen of late, idle.
+    """
+    held = sa.and_(lease.c.host == host.c.name, lease.c.state != LeaseState.RELEASED.value)
+    renewed = sa.func.max(lease.c.expires_at).filter(
+        lease.c.state.in_([LeaseState.GRANTED.value, LeaseState.ACTIVE.value])
+    )
+    rows = turn.connection.execute(
+        sa.select(
+            host.c.name,
+            host.c.seen_at,
+            sa.func.count(lease.c.id).label("leases"),
+            renewed.label("until"),
+        )
+        .outerjoin_from(host, lease, held)
+        .group_by(host.c.name, host.c.seen_at)
+        .order_by(host.c.name)
     )
     return [
-        {
-            "id": row.id,
-            "task": task_of(row).describe() or row.holder,
-            "spec": row.spec,
-            "priority": row.priority,
-            "waiting_s": round(max(0.0, (now - row.enqueued_at).total_seconds()), 3),
-            "reason": row.reason,
-            "expected_start": None,  # nobody can know it yet
-        }
-        for row in rows
+        {"name": row.name, "seen_at": row.seen_at, "state": _standing(row, turn)} for row in rows
     ]
+
+
+def _standing(row: Any, turn: Turn) -> str:
+    if row.leases:
+        return "present" if row.until is not None and row.until > turn.now else "away"
+    return "present" if turn.wall - row.seen_at < _PRESENT_FOR else "idle"

@@ -20,6 +20,7 @@ from airflow_ai_provider.core.gate import (
 )
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.schema import gate_record, ledger_head
+from airflow_ai_provider.store.upsert import dialect_insert
 
 _FIELDS = [column for column in gate_record.columns if column.name not in {"decision_key"}]
 
@@ -126,12 +127,13 @@ class Ledger:
 
 
 def _head(connection: sa.Connection) -> tuple[int, str]:
-    row = connection.execute(
-        sa.select(ledger_head.c.sequence, ledger_head.c.hash).with_for_update()
-    ).first()
-    if row is None:
-        connection.execute(ledger_head.insert().values(id=1, sequence=0, hash=GENESIS))
-        return 0, GENESIS
+    """Lock the head, so that the writers are one after another, and return it."""
+    locked = sa.select(ledger_head.c.sequence, ledger_head.c.hash).with_for_update()
+    row = connection.execute(locked).first()
+    if row is None:  # of two that find none, one makes it and the other waits for that one
+        first = dialect_insert(connection, ledger_head).values(id=1, sequence=0, hash=GENESIS)
+        connection.execute(first.on_conflict_do_nothing())
+        row = connection.execute(locked).one()
     return int(row.sequence), str(row.hash)
 
 

@@ -13,6 +13,7 @@ from airflow_ai_provider.core.gate import GateDraft, GateRecord, plain
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.schema import deliverable, project
+from airflow_ai_provider.store.upsert import dialect_insert
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +73,17 @@ class Projects:
                 "owner": owner,
                 "path": path,
                 "digest": digest,
+                "plan": plain(plan),
+                "updated_at": now,
             }
-            values |= {"plan": plain(plan), "updated_at": now}
-            changed = connection.execute(
-                project.update().where(project.c.name == name).values(**values)
+            new = dialect_insert(connection, project).values(
+                name=name, phase="discovery", created_at=now, **values
             )
-            if changed.rowcount == 0:
-                connection.execute(
-                    project.insert().values(name=name, phase="discovery", created_at=now, **values)
+            connection.execute(
+                new.on_conflict_do_update(
+                    index_elements=["name"], set_={key: new.excluded[key] for key in values}
                 )
+            )
 
     def get(self, name: str) -> ProjectRow | None:
         """Return the project ``name``; None when the store never saw it."""

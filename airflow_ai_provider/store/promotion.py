@@ -13,13 +13,13 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from airflow_ai_provider.core.errors import PromotionConflictError
 from airflow_ai_provider.core.gate import GateDraft, GateRecord
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.schema import promotion_state
+from airflow_ai_provider.store.upsert import dialect_insert
 
 CLAIM_LIMIT = timedelta(seconds=90)  # the three registry calls of one move end well within
 
@@ -49,7 +49,7 @@ class Promotions:
         row = promotion_state.c
         with self.store.write() as connection:
             now = self.store.utcnow(connection)
-            _ensure_row(connection, claim.model_name)
+            _lock_row(connection, claim.model_name)
             for mine in (True, False):
                 taken = connection.execute(
                     promotion_state.update()
@@ -127,12 +127,16 @@ def _standing(connection: sa.Connection, model_name: str) -> Claim:
     )
 
 
-def _ensure_row(connection: sa.Connection, model_name: str) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+def _lock_row(connection: sa.Connection, model_name: str) -> None:
+    """Make the model's row, and let no other promoter change it until this transaction ends."""
     connection.execute(
-        dialect.insert(promotion_state)
+        dialect_insert(connection, promotion_state)
         .values(model_name=model_name, revision=0)
         .on_conflict_do_nothing(index_elements=["model_name"])
+    )
+    row = promotion_state.c
+    connection.execute(
+        sa.select(row.revision).where(row.model_name == model_name).with_for_update()
     )
 
 

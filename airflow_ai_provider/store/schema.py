@@ -157,6 +157,7 @@ gpu_request = sa.Table(
     sa.UniqueConstraint("holder", "name", name="uq_gpu_request_holder"),
     sa.Index("ix_gpu_request_state", "state", "place"),
     sa.Index("ix_gpu_request_class_key", "state", "class_key", "place"),
+    sa.Index("ix_gpu_request_place", "place"),
     sa.Index("ix_gpu_request_task", "dag_id", "run_id", "task_id", "map_index"),
 )
 
@@ -182,6 +183,7 @@ lease = sa.Table(
     sa.Column("map_index", sa.Integer),
     sa.Column("try_number", sa.Integer),
     sa.Column("estimate", sa.Float),  # seconds from its activation
+    sa.Column("left_behind", sa.JSON),  # processes (pid, start, uid) that ran on at its release
     sa.Column("granted_at", UtcDateTime, nullable=False),
     sa.Column("activated_at", UtcDateTime),
     sa.Column("released_at", UtcDateTime),

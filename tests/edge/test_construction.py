@@ -17,7 +17,7 @@ from airflow_ai_provider.operators.feedback import (
     FeedbackMetricsOperator,
     RetrainDecisionOperator,
 )
-from airflow_ai_provider.operators.gpu import GpuPythonOperator
+from airflow_ai_provider.operators.gpu import GpuBashOperator, GpuPythonOperator
 from airflow_ai_provider.operators.lifecycle import (
     MilestoneFormOperator,
     MilestoneOperator,
@@ -30,6 +30,7 @@ from airflow_ai_provider.operators.promotion import (
 )
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
 from airflow_ai_provider.sensors.feedback import FeedbackSensor
+from airflow_ai_provider.sensors.gpu import GpuSlotsSensor
 
 NOWHERE = "/nowhere/at/all"
 TOUCHING = ("open", "os.listdir", "os.mkdir", "socket.", "sqlite3.", "subprocess.", "urllib.")
@@ -62,7 +63,12 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "GpuPythonOperator": lambda: GpuPythonOperator(
         task_id="t", python_callable=print, gpus="{{ 1 }}"
     ),
-    "@task.gpu": gpu_task(print_it, gpus=-1, gpu_memory="what"),
+    "GpuBashOperator": lambda: GpuBashOperator(
+        task_id="t", bash_command="true", gpus="{{ 1 }}", cwd=NOWHERE, mirror_pool=True,
+        on_cuda_initialised="what", idle_limit="long",
+    ),
+    "GpuSlotsSensor": lambda: GpuSlotsSensor(task_id="t", gpu_memory="what", gpus=-1),
+    "@task.gpu": gpu_task(print_it, gpus=-1, gpu_memory="what", mirror_pool=True),
     "DataQualityGateOperator": lambda: DataQualityGateOperator(
         task_id="t", data=NOWHERE, suite=NOWHERE, dataset="x", on_fail="what"
     ),

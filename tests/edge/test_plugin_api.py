@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
+from airflow_ai_provider.core.gpu.lease import Host, Process, Ticket
+from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.testing import fake_devices
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -34,8 +38,34 @@ for role in (None, "viewer", "user", "op", "admin"):
     client = TestClient(app, raise_server_exceptions=False)
     for path in paths:
         found = client.get(path, headers=headers)
-        body = found.json() if found.headers.get("content-type") == "application/json" else None
-        answers[f"{role} {path}"] = [found.status_code, body]
+        is_json = found.headers.get("content-type") == "application/json"
+        answers[f"{role} {path}"] = [found.status_code, found.json() if is_json else found.text]
+
+import threading, time, uvicorn
+from dataclasses import asdict
+from airflow_ai_provider.adapters.airflow_api import AirflowLogin, AirflowPool, AirflowPools
+from airflow_ai_provider.core.errors import AirflowApiError
+from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.services.gpu_pools import sync_pools
+from airflow_ai_provider.store.engine import Store
+server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+threading.Thread(target=server.run, daemon=True).start()
+while not server.started:
+    time.sleep(0.05)
+url = "http://127.0.0.1:%d" % server.servers[0].sockets[0].getsockname()[1]
+store = Store.open(AiStoreHook().get_url())
+for user, password in (("ml", "secret"), ("viewer", "secret"), ("ml", "wrong")):
+    pools = AirflowPools(AirflowLogin(url=url, user=user, password=password))
+    try:
+        done = [[asdict(change) for change in sync_pools(store, pools)] for _ in range(2)]
+        mirror = pools.find("gpu_")["gpu_default"]
+        by_hand = AirflowPool(name=mirror.name, slots=9, description="", include_deferred=True)
+        pools.change(by_hand)
+        done.append([asdict(change) for change in sync_pools(store, pools)])
+        answers[f"mirror {user} {password}"] = [done, asdict(pools.find("gpu_")["gpu_default"])]
+    except AirflowApiError as error:
+        answers[f"mirror {user} {password}"] = [type(error).__name__, str(error)]
+server.should_exit = True
 print("RESULT" + json.dumps(answers))
 """
 PATHS = [
@@ -44,6 +74,8 @@ PATHS = [
     "/airflow-ai/ledger?limit=0",
     "/airflow-ai/ledger/verify",
     "/airflow-ai/ledger/none",
+    "/airflow-ai/gpu",
+    "/airflow-ai/gpu/lease/none",
     "/airflow-ai/openapi.json",
     "/airflow-ai/docs",
 ]
@@ -56,18 +88,42 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     Ledger(store).append(
         GateDraft(kind=GateKind.DATA, subject="ai-data://x/1", verdict=Verdict.PASS)
     )
+    lease = hold_a_device(store)
+    paths = [*PATHS, f"/airflow-ai/gpu/lease/{lease}"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
-    env |= {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True
-    )
+    passwords = home / "passwords.json"
+    passwords.write_text(json.dumps({"ml": "secret", "viewer": "secret"}))
+    env |= {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "ml:op,viewer:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__API_AUTH__JWT_SECRET": "0123456789abcdef" * 4,
+    }
+    migrated = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        env=env, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert migrated.returncode == 0, migrated.stdout + migrated.stderr
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=env, input=json.dumps(PATHS), text=True,
+        [sys.executable, "-c", SCRIPT], env=env, input=json.dumps(paths), text=True,
         capture_output=True, check=False,
     )  # fmt: skip
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     assert lines, done.stdout + done.stderr
-    return json.loads(lines[-1].removeprefix("RESULT"))
+    return {"lease": lease, **json.loads(lines[-1].removeprefix("RESULT"))}
+
+
+def hold_a_device(store: Store) -> str:
+    """Let a holder with a hostile name hold one of three devices; return the lease's id."""
+    gpu = GpuStore(store, Host(name="box", boot_id="b"))
+    asked = gpu.ask(
+        Ticket(holder="<script>alert(1)</script>", request=GpuRequest(gpus=1)),
+        process=Process(pid=1, start=1, uid=0),
+        devices=fake_devices(3, host="box"),
+    )
+    assert asked.lease is not None
+    return asked.lease.id
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -92,3 +148,45 @@ def test_who_is_logged_in_reads_the_ledger(answers: dict[str, Any], role: str) -
 @pytest.mark.parametrize("path", ["/airflow-ai/openapi.json", "/airflow-ai/docs"])
 def test_what_fastapi_adds_by_itself_is_left_out(answers: dict[str, Any], path: str) -> None:
     assert {answers[f"{role} {path}"][0] for role in (None, "admin")} == {404}
+
+
+@pytest.mark.parametrize("role", ["viewer", "user", "op", "admin"])
+def test_who_is_logged_in_sees_the_pool(answers: dict[str, Any], role: str) -> None:
+    status, pool = answers[f"{role} /airflow-ai/gpu"]
+    assert status == 200
+    assert [device["uuid"] for device in pool["devices"]] == ["fake:0", "fake:1", "fake:2"]
+    assert pool["queue"] == []
+    assert answers[f"{role} /airflow-ai/gpu/lease/none"][0] == 404
+
+
+def test_the_page_of_a_lease_is_for_those_who_are_logged_in(answers: dict[str, Any]) -> None:
+    path = f"/airflow-ai/gpu/lease/{answers['lease']}"
+    assert answers[f"None {path}"][0] == 401
+    status, page = answers[f"viewer {path}"]
+    assert status == 200
+    assert answers["lease"] in page
+    assert "fake:0" in page
+    assert '<meta http-equiv="refresh"' in page
+    assert "<script>" not in page
+
+
+def test_airflows_pools_mirror_the_devices(answers: dict[str, Any]) -> None:
+    (first, second, repaired), mirror = answers["mirror ml secret"]
+    assert first == [
+        {"pool": "gpu_default", "before": None, "after": 3, "reason": "3 healthy devices"}
+    ]
+    assert second == []
+    assert [(c["before"], c["after"]) for c in repaired] == [(9, 3)]
+    assert (mirror["slots"], mirror["include_deferred"]) == (3, False)
+    assert mirror["description"].startswith("Mirror of")
+
+
+@pytest.mark.parametrize(
+    ("who", "words"), [("viewer secret", "read, create and edit pools"), ("ml wrong", "password")]
+)
+def test_who_may_not_change_pools_is_told_what_to_do(
+    answers: dict[str, Any], who: str, words: str
+) -> None:
+    kind, said = answers[f"mirror {who}"]
+    assert kind == "AirflowApiRefusedError"
+    assert words in said

@@ -45,7 +45,8 @@ def test_every_declared_module_imports(module: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [c["hook-class-name"] for c in INFO["connection-types"]]
-    + [d["class-name"] for d in INFO["task-decorators"]],
+    + [d["class-name"] for d in INFO["task-decorators"]]
+    + INFO["extra-links"],
 )
 def test_every_declared_class_is_there(path: str) -> None:
     module, _, name = path.rpartition(".")

@@ -68,11 +68,22 @@ def test_every_template_is_in_it() -> None:
             assert f"`{path.stem}`" in README
 
 
-def test_its_dag_is_a_dag() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def examples() -> dict[str, str]:
+    codes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    return {re.findall(r"^def (\w+)", code, re.MULTILINE)[0]: code for code in codes}
+
+
+@pytest.mark.parametrize(
+    ("name", "edge"), [("train_on_good_data", ("gate", "train")), ("fine_tune", ("train", "score"))]
+)
+def test_its_dags_are_dags(name: str, edge: tuple[str, str]) -> None:
     names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
-    made = names["train_on_good_data"]()
-    assert set(made.task_dict) == {"gate", "train"}
-    assert made.task_dict["train"].upstream_task_ids == {"gate"}
-    assert len([line for line in code.splitlines() if line.strip()]) <= 16
+    exec(compile(examples()[name], "README.md", "exec"), names)
+    made = names[name]()  # type: ignore[operator]
+    assert set(made.task_dict) == set(edge)
+    assert made.task_dict[edge[1]].upstream_task_ids == {edge[0]}
+    assert len([line for line in examples()[name].splitlines() if line.strip()]) <= 16
+
+
+def test_it_has_no_other_example() -> None:
+    assert set(examples()) == {"train_on_good_data", "fine_tune"}

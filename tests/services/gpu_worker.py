@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import time
@@ -21,19 +20,6 @@ DEAF = [
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
 ]
-
-# uses its lease's devices, and says so, until it is ended or a second has passed
-BEAT = """
-import json, os, signal, sys, time
-if sys.argv[2] == "deaf beat": signal.signal(signal.SIGTERM, signal.SIG_IGN)
-lease = os.environ["AIRFLOW_AI_GPU_LEASE"].partition(":")[0]
-log = os.open(sys.argv[1], os.O_APPEND | os.O_WRONLY)
-end = time.monotonic() + (60 if sys.argv[2] == "deaf beat" else 1)
-while time.monotonic() < end:
-    line = {"event": "beat", "pid": os.getpid(), "at": time.monotonic(), "lease": lease}
-    os.write(log, json.dumps(line).encode() + b"\\n")
-    time.sleep(0.02)
-"""
 
 
 def say(event: str, lease: Lease | None = None, **more: object) -> None:
@@ -53,8 +39,7 @@ def start_child(kind: str) -> int:
             time.sleep(60)
             os._exit(0)
         return pid
-    beat = [sys.executable, "-S", "-c", BEAT, LOG, kind]
-    program = {"exec": SLEEP, "deaf": DEAF}.get(kind, beat)
+    program = {"exec": SLEEP, "deaf": DEAF}[kind]
     return subprocess.Popen(
         program, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ).pid
@@ -82,31 +67,7 @@ def leave_child() -> None:
     time.sleep(60)
 
 
-def once() -> None:
-    with gpu_lease(max_wait=40) as lease:
-        say("start", lease)
-        time.sleep(0.02)
-        say("end", lease)
-
-
-def race() -> None:
-    for _ in range(10):
-        once()
-
-
-def many() -> None:
-    chance = random.Random(os.getpid())
-    until = time.monotonic() + float(os.environ["RUN_FOR"])
-    while time.monotonic() < until:
-        with gpu_lease(gpus=chance.choice([1, 1, 2])) as lease:
-            say("start", lease)
-            if chance.random() < 0.2:
-                start_child("beat" if chance.random() < 0.7 else "deaf beat")
-            time.sleep(chance.random() * 0.3)
-            say("end", lease)
-
-
 if MODE.startswith("child:"):
     hold_with_child(MODE.partition(":")[2])
 else:
-    {"hold": hold, "leave": leave_child, "once": once, "race": race, "many": many}[MODE]()
+    {"hold": hold, "leave": leave_child}[MODE]()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,14 @@ from airflow_ai_provider.core.errors import (
     GpuWaitTimeoutError,
     LeaseLostError,
     SettingsError,
+    StoreUnavailableError,
 )
-from airflow_ai_provider.core.gpu.lease import LEASE_VARIABLE, Process
+from airflow_ai_provider.core.gpu.lease import LEASE_VARIABLE, Process, Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.services.gpu import GpuPool, held
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.gpu import Asked, GpuStore
 from airflow_ai_provider.testing import memory_store
 
 
@@ -34,7 +37,9 @@ class FakeKeeper:
     def drop(self, lease_id: str) -> None:
         self.told.append("drop")
 
-    def left(self, lease_id: str, fence: int, processes: set[Process]) -> None:
+    def left(
+        self, lease_id: str, fence: int, processes: set[Process], *, holder: Process | None = None
+    ) -> None:
         self.told.append(f"left {len(processes)}")
 
     def look(self) -> None:
@@ -125,6 +130,37 @@ def test_what_still_runs_is_left_to_the_keeper(pool: GpuPool, keeper: FakeKeeper
         child.wait()
 
 
+class UnsureStore(GpuStore):
+    """Says of the next ``unsure`` releases that the store did not answer; ``written`` or not."""
+
+    unsure = 0
+    written = False
+
+    def release(self, lease_id: str, fence: int, *, reason: str = "released") -> None:
+        if not self.unsure or self.written:
+            super().release(lease_id, fence, reason=reason)
+        if self.unsure:
+            self.unsure -= 1
+            raise StoreUnavailableError("The connection broke.")
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_release_whose_answer_was_lost_is_asked_for_again(pool: GpuPool, written: bool) -> None:
+    pool.gpu = UnsureStore(pool.gpu.store, pool.here)
+    with held(pool, pool.acquire(pool.ticket(GpuRequest.of(), holder="a"))):
+        pool.gpu.unsure, pool.gpu.written = 1, written
+    assert pool.gpu.leases() == []
+
+
+def test_a_release_that_the_store_does_not_answer_is_left_to_the_keeper(
+    pool: GpuPool, keeper: FakeKeeper
+) -> None:
+    pool.gpu = UnsureStore(pool.gpu.store, pool.here)
+    with held(pool, pool.acquire(pool.ticket(GpuRequest.of(), holder="a"))):
+        pool.gpu.unsure = 9
+    assert keeper.told == ["hold", "left 0", "drop"]
+
+
 def test_a_child_from_before_the_lease_is_nobodys_business(
     pool: GpuPool, keeper: FakeKeeper
 ) -> None:
@@ -148,8 +184,36 @@ def test_with_no_device_declared_a_request_is_refused() -> None:
 def test_settings_are_read_and_refused_by_name() -> None:
     settings = GpuSettings.of({"lease_ttl": "12", "static_devices": " cpu:0 ", "device_host": "h"})
     assert (settings.lease_ttl, settings.host_name) == (12, "h")
-    assert [d.uuid for d in settings.devices() or ()] == ["cpu:0"]
-    assert GpuSettings.of({}).devices() is None
+    assert settings.static_devices == "cpu:0"
     for wrong in ("soon", "0", "inf", "-1", "nan"):
         with pytest.raises(SettingsError, match="lease_ttl"):
             GpuSettings.of({"lease_ttl": wrong})
+
+
+class MuteStore(GpuStore):
+    """Does what it is asked and says, of the next ``mute`` asks, that it did not answer."""
+
+    mute = 0
+
+    def ask(self, ticket: Ticket, **arguments: Any) -> Asked:
+        asked = super().ask(ticket, **arguments)
+        if self.mute:
+            self.mute -= 1
+            raise StoreUnavailableError("The connection broke.")
+        return asked
+
+
+def test_a_lease_whose_grant_was_not_heard_of_is_asked_for_again(pool: GpuPool) -> None:
+    pool.gpu = MuteStore(pool.gpu.store, pool.here)
+    pool.gpu.mute = 1
+    with held(pool, pool.acquire(pool.ticket(GpuRequest.of(), holder="a"))):
+        assert len(pool.gpu.leases()) == 1
+    assert pool.gpu.leases() == []
+
+
+def test_one_who_gives_up_gives_back_what_it_did_not_hear_of(pool: GpuPool) -> None:
+    pool.gpu = MuteStore(pool.gpu.store, pool.here)
+    pool.gpu.mute = 9
+    with pytest.raises(StoreUnavailableError):
+        pool.acquire(pool.ticket(GpuRequest.of(max_wait=0.1), holder="a"))
+    assert pool.gpu.leases() == []

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.adapters import processes
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_rows import read_leases
+from airflow_ai_provider.store.gpu_status import snapshot
 from airflow_ai_provider.store.schema import gpu_request
 
 WORKER = Path(__file__).with_name("gpu_worker.py")
@@ -40,7 +38,7 @@ class Stage:
             "TMPDIR": str(folder),
             "AIRFLOW_CONN_AI_STORE_DEFAULT": self.store.full_url,
             "AIRFLOW__AI_PROVIDER__STATIC_DEVICES": devices,
-            "AIRFLOW__AI_PROVIDER__LEASE_TTL": "2",
+            "AIRFLOW__AI_PROVIDER__LEASE_TTL": "4",
             **environment,
         }
 
@@ -53,13 +51,6 @@ class Stage:
         )
         self.started.append(process)
         return process
-
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
-        line = {"event": "killed", "pid": process.pid, "at": time.monotonic()}
-        with self.log.open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        process.kill()
-        process.wait()
 
     def events(self) -> list[dict[str, Any]]:
         if not self.log.exists():
@@ -86,6 +77,9 @@ class Stage:
     def live(self) -> list[Any]:
         with self.store.read() as connection:
             return read_leases(connection)
+
+    def status(self) -> dict[str, Any]:
+        return snapshot(self.store)
 
     def wait_until_none_live(self, timeout: float) -> None:
         end = time.monotonic() + timeout
@@ -120,6 +114,15 @@ def gone(pid: int) -> bool:
     return processes.identify(pid) is None
 
 
+def handed_on(stage: Stage, child: int, before: list[str]) -> bool:
+    """Whether ``child`` is gone; while it lived nothing may have come after the events before."""
+    events = [event["event"] for event in stage.events()]  # first: the child dies any moment
+    if gone(child):
+        return True
+    assert events == before
+    return False
+
+
 @pytest.mark.parametrize("kind", ["exec", "deaf", "fork"])
 def test_a_device_is_not_handed_on_before_what_its_dead_holder_left_is_gone(
     stage: Stage, kind: str
@@ -127,12 +130,12 @@ def test_a_device_is_not_handed_on_before_what_its_dead_holder_left_is_gone(
     holder = stage.start(f"child:{kind}")
     child = stage.wait_for("held", pid=holder.pid)["child"]
     waiter = stage.start("hold")
-    time.sleep(1)
+    wait_for_keeper(stage)
+    time.sleep(2)  # it has looked at what was only forked
     holder.kill()
     holder.wait()
     end = time.monotonic() + 20
-    while not gone(child):
-        assert [e["event"] for e in stage.events()] == ["held"]
+    while not handed_on(stage, child, ["held"]):
         assert time.monotonic() < end
         time.sleep(0.005)
     assert stage.wait_for("held", pid=waiter.pid)["fence"] == 2
@@ -142,8 +145,7 @@ def test_what_a_living_holder_left_is_ended_before_the_device_is_handed_on(stage
     holder = stage.start("leave")
     child = stage.wait_for("released", pid=holder.pid)["child"]
     waiter = stage.start("hold")
-    while not gone(child):
-        assert stage.events()[-1]["event"] == "released"
+    while not handed_on(stage, child, ["held", "released"]):
         time.sleep(0.01)
     stage.wait_for("held", pid=waiter.pid)
     assert holder.poll() is None
@@ -156,7 +158,7 @@ def test_a_living_holder_starts_another_keeper(stage: Stage) -> None:
     os.kill(first, signal.SIGKILL)
     second = wait_for_keeper(stage, other_than=first)
     assert second != first
-    time.sleep(4)  # twice the time to live
+    time.sleep(6)  # more than the time to live
     (lease,) = stage.live()
     assert (lease.id, lease.state.value) == (held["lease"], "active")
 
@@ -168,8 +170,7 @@ def test_the_next_lease_adopts_what_a_dead_keeper_and_its_holder_left(stage: Sta
     holder.kill()
     holder.wait()
     waiter = stage.start("hold")
-    while not gone(child):
-        assert [e["event"] for e in stage.events()] == ["held"]
+    while not handed_on(stage, child, ["held"]):
         time.sleep(0.01)
     stage.wait_for("held", pid=waiter.pid)
 
@@ -185,14 +186,6 @@ def test_a_keeper_with_nothing_to_keep_leaves(stage: Stage) -> None:
         time.sleep(0.1)
     assert gone(keeper)
     assert not list(stage.folder.glob("airflow-ai-*/*.sock"))
-
-
-def test_two_who_race_for_one_device_never_hold_it_together(stage: Stage) -> None:
-    for process in [stage.start("race") for _ in range(2)]:
-        assert process.wait(timeout=60) == 0
-    events = stage.events()
-    assert len(events) == 40
-    assert overlaps(events) == []
 
 
 def test_a_waiter_that_died_is_passed_over(stage: Stage) -> None:
@@ -211,42 +204,6 @@ def test_a_waiter_that_died_is_passed_over(stage: Stage) -> None:
             sa.select(gpu_request).where(gpu_request.c.waiter_pid == dead.pid)
         ).one()
     assert (ticket.state, ticket.reason) == ("withdrawn", "the process that waited is gone")
-
-
-@pytest.mark.parametrize(
-    "seconds",
-    [
-        pytest.param(12, marks=pytest.mark.slow),
-        pytest.param(180, marks=[pytest.mark.faults, pytest.mark.timeout(900)]),
-    ],
-)
-def test_kills_of_holders_and_keepers_leave_no_overlap_and_no_lease(
-    tmp_path: Path, seconds: int
-) -> None:
-    stage = Stage(tmp_path, devices="cpu:0,cpu:1,cpu:2", RUN_FOR=str(seconds))
-    chance = random.Random(7)
-    try:
-        workers = [stage.start("many") for _ in range(6)]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            time.sleep(1)
-            if chance.random() < 0.3 and (keeper := stage.keeper()):
-                with suppress(ProcessLookupError):
-                    os.kill(keeper, signal.SIGKILL)
-            victim = chance.randrange(len(workers))
-            stage.kill(workers[victim])
-            workers[victim] = stage.start("many")
-        for worker in workers:
-            worker.wait(timeout=60)
-        last = stage.start("once")  # whoever comes next has the rest cleared up
-        assert last.wait(timeout=60) == 0
-        stage.wait_until_none_live(20)
-        events = stage.events()
-        assert sum(e["event"] == "start" for e in events) > 20
-        assert overlaps(events) == []
-        assert unordered_fences(events) == []
-    finally:
-        stage.close()
 
 
 def wait_for_waiters(stage: Stage, count: int) -> None:
@@ -268,41 +225,3 @@ def wait_for_keeper(stage: Stage, *, other_than: int | None = None) -> int:
             return keeper
         time.sleep(0.02)
     raise AssertionError("no keeper stands")
-
-
-def overlaps(events: list[dict[str, Any]]) -> list[Any]:
-    """Uses of one device that overlap, from what the holders said; knows nothing of the store.
-
-    A lease was used until its holder said so or was killed, and as long as a child said so.
-    """
-    killed = {e["pid"]: e["at"] for e in events if e["event"] == "killed"}
-    used_until: dict[str, float] = {}
-    for event in events:
-        if event["event"] in {"start", "end", "beat"}:
-            used_until[event["lease"]] = max(used_until.get(event["lease"], 0.0), event["at"])
-    ended = {event["lease"] for event in events if event["event"] == "end"}
-    by_device: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
-    for event in events:
-        if event["event"] == "start":
-            until = used_until[event["lease"]]
-            if event["lease"] not in ended:
-                until = max(until, killed.get(event["pid"], 0.0))
-            for name in event["devices"]:
-                by_device[name].append((event["at"], until, event["pid"]))
-    found = []
-    for name, intervals in by_device.items():
-        intervals.sort()
-        found += [(name, one, other) for one, other in pairwise(intervals) if other[0] < one[1]]
-    return found
-
-
-def unordered_fences(events: list[dict[str, Any]]) -> list[Any]:
-    """Starts whose fence is not above that of the one before on the same device."""
-    newest: dict[str, int] = defaultdict(int)
-    found = []
-    for event in sorted((e for e in events if e["event"] == "start"), key=lambda e: e["at"]):
-        for name in event["devices"]:
-            if event["fence"] <= newest[name]:
-                found.append((name, newest[name], event))
-            newest[name] = event["fence"]
-    return found

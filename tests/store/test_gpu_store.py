@@ -280,7 +280,7 @@ def test_status_has_the_promised_shape(pool: Pool) -> None:
     pool.ask("one", gpus=2, task=try_of(1))
     pool.ask("b", priority=3)
     status = snapshot(pool.gpu.store)
-    assert set(status) == {"devices", "queue"}
+    assert set(status) == {"devices", "queue", "hosts"}
     assert set(status["devices"][0]) == {
         "uuid", "host", "kind", "model", "memory_mib", "used_mib", "health", "reason", "holders"
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -72,6 +73,25 @@ class Device:
         return (self.host, self.uuid)
 
 
+class PartialView(tuple[Device, ...]):
+    """Devices of a host as seen by a look that could not see all of them.
+
+    A plain tuple of devices is all that a host has: who is not in it is gone. Of who is not in this
+    one, other than static devices, that is not known: with ``missing`` None they are as they were,
+    else of that health, because of ``why``.
+    """
+
+    missing: Health | None
+    why: str
+
+    def __new__(cls, devices: Iterable[Device], *, missing: Health | None, why: str) -> PartialView:
+        """Return the view."""
+        view = super().__new__(cls, devices)
+        view.missing = missing
+        view.why = why
+        return view
+
+
 def parse_static_devices(text: str, *, host: str) -> tuple[Device, ...]:
     """Return the devices that ``"cpu:0,cpu:1"`` declares on ``host``.
 
@@ -105,7 +125,12 @@ def cuda_visible(uuids: tuple[str, ...]) -> str:
 
     Empty, which hides every card, for devices that CUDA does not know by that name.
     """
-    return ",".join(uuid for uuid in uuids if _CUDA_NAME.fullmatch(uuid))
+    return ",".join(uuid for uuid in uuids if is_driver_uuid(uuid))
+
+
+def is_driver_uuid(uuid: str) -> bool:
+    """Whether ``uuid`` is how NVIDIA's driver names a card or an instance."""
+    return _CUDA_NAME.fullmatch(uuid) is not None
 
 
 def _memory(text: str, memory: str) -> int:

@@ -82,7 +82,8 @@ class LeaseRecord:
     """A lease as the store has it; ``expires_at`` is on the store's lease clock.
 
     A ``revoked`` lease is never active again. It has no ``process`` before it is claimed, and none
-    when its holder released it and left programs behind.
+    when its holder released it and left the processes ``left_behind``. ``idle_limit`` is how many
+    seconds its devices may be idle before it ends.
     """
 
     id: str
@@ -96,6 +97,8 @@ class LeaseRecord:
     revoked: bool
     reason: str
     task: TaskIdentity
+    left_behind: tuple[Process, ...] = ()
+    idle_limit: float | None = None
 
     @property
     def mark(self) -> str:
@@ -105,15 +108,11 @@ class LeaseRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketView:
-    """What a waiter sees of its ticket.
-
-    ``plan_age`` is how many seconds ago somebody last planned the queue; None for never.
-    """
+    """What a waiter sees of its ticket."""
 
     state: RequestState
     reason: str
     lease_state: LeaseState | None
-    plan_age: float | None
 
     @property
     def may_be_claimed(self) -> bool:

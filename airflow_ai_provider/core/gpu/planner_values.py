@@ -67,7 +67,10 @@ class Reservation:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the planner decided about each request of the queue."""
+    """What the planner decided about each request of the queue.
+
+    Several may have devices kept; ``reserved`` is for the oldest of the highest priority.
+    """
 
     grants: tuple[Grant, ...]
     waiting: dict[str, WaitReason]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -43,6 +43,7 @@ class Expectation:
     id: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     description: str | None = None
+    suite: str | None = None  # whose it is, where several suites are one
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -89,7 +90,22 @@ class Suite:
         self, expectation: Expectation, problem: str, remedy: str | None = None
     ) -> SuiteError:
         """Return the error that names suite, expectation, columns and ``problem``."""
-        return _error(self.name, expectation.index, expectation.label, problem, remedy)
+        return _error(
+            expectation.suite or self.name, expectation.index, expectation.label, problem, remedy
+        )
+
+
+def merged(suites: Sequence[Suite]) -> Suite:
+    """Return several suites as one; each expectation says whose it is."""
+    if len(suites) == 1:
+        return suites[0]
+    listed = [replace(e, suite=s.name) for s in suites for e in s.expectations]
+    return Suite(
+        name=" + ".join(s.name for s in suites),
+        expectations=tuple(replace(e, index=i) for i, e in enumerate(listed)),
+        meta={s.name: dict(s.meta) for s in suites},
+        parameters={k: v for s in suites for k, v in s.parameters.items()},
+    )
 
 
 def parse_suite(

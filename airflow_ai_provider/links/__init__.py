@@ -1,0 +1,3 @@
+"""Links from a task instance to what it works with."""
+
+from __future__ import annotations
