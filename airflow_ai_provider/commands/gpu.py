@@ -44,6 +44,10 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         )
         rows.extend(("", "", "", "", "", more) for more in held[1:])
     yield from table(rows, ("HOST", "DEVICE", "KIND", "MIB", "HEALTH", "HELD BY"))
+    leases = {h["id"]: h for device in document["devices"] for h in device["holders"]}
+    if told := [h for h in leases.values() if h.get("reason")]:
+        yield ""
+        yield from (f"Lease {h['id']} ({h['state']}): {h['reason']}." for h in told)
     if document["queue"]:
         yield ""
         waiting = [

@@ -74,7 +74,7 @@ def _held(turn: Turn) -> dict[tuple[str, str], list[tuple[int | None, dict[str, 
                 "expires_at": turn.wall + timedelta(seconds=row.expires_at - turn.now),
             },
         )
-        if row.state in {LeaseState.SUSPECT.value, LeaseState.QUARANTINED.value}:
+        if row.reason:  # why it is in doubt, or is about to end
             document["reason"] = row.reason
         document["devices"].append(row.device_uuid)
         held.setdefault((row.on_host, row.device_uuid), []).append((row.memory_mib, document))

@@ -76,7 +76,9 @@ KINDS = {
     "alone": os.getpid,
 }
 
-with gpu_lease(max_wait=60) as lease:
+IDLE_LIMIT = os.environ.get("IDLE_LIMIT")
+
+with gpu_lease(max_wait=60, idle_limit=float(IDLE_LIMIT) if IDLE_LIMIT else None) as lease:
     wait_for_keeper()
     child = KINDS[sys.argv[1]]()
     print(json.dumps({"child": child, "lease": lease.id, "fence": lease.fence}), flush=True)

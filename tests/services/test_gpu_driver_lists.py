@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.store.ledger import Ledger
 from tests.fake_nvml import FakeNvml, node
-from tests.services.test_gpu_left_behind import Holder
+from tests.services.test_gpu_left_behind import Holder, wait_until
 from tests.services.test_gpu_processes import Stage, gone, wait_for_keeper
 
 
@@ -24,13 +24,6 @@ def stage(tmp_path: Path, fake_nvml: FakeNvml) -> Iterator[Stage]:
     staged = Stage(tmp_path, devices="", **fake_nvml.env)
     yield staged
     staged.close()
-
-
-def wait_until(what: Callable[[], bool], timeout: float = 25) -> None:
-    end = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.05)
 
 
 def state(stage: Stage) -> list[str]:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,13 @@ class Holder:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def wait_until(what: Callable[[], bool], timeout: float = 25) -> None:
+    end = time.monotonic() + timeout
+    while not what():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -154,6 +161,23 @@ def test_a_keeper_that_was_stopped_for_long_kills_first(tmp_path: Path) -> None:
         assert holder.process.poll() is None
         os.kill(keeper, signal.SIGCONT)
         assert holder.process.wait(timeout=5) == -signal.SIGKILL
+        stage.wait_until_none_live(15)
+    finally:
+        stage.close()
+
+
+def test_a_notebook_that_computes_nothing_is_warned_and_then_ended(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, devices="cpu:0", IDLE_LIMIT="8", AIRFLOW__AI_PROVIDER__LEASE_TTL="20")
+    try:
+        holder = Holder(stage, "alone")
+        holder.said()
+        held = time.monotonic()
+        wait_until(lambda: [lease.reason[:4] for lease in stage.live()] == ["idle"])
+        (shown,) = stage.status()["devices"][0]["holders"]
+        assert shown["reason"].startswith("idle; it ends in")
+        assert holder.process.poll() is None
+        assert holder.process.wait(timeout=20) == -signal.SIGTERM
+        assert time.monotonic() - held >= 7
         stage.wait_until_none_live(15)
     finally:
         stage.close()
