@@ -28,7 +28,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": _modules("hooks", "store", "gpu", "quality", "promotion", "feedback", "lifecycle"),
-        "operators": _modules("operators", "gpu", "quality", "promotion", "feedback", "lifecycle"),
+        "operators": _modules(
+            "operators", "gpu", "quality", "drift", "promotion", "feedback", "lifecycle"
+        ),
         "sensors": _modules("sensors", "gpu", "feedback"),
         "triggers": _modules("triggers", "gpu", "feedback"),
         "connection-types": _connection_types(),

@@ -158,6 +158,26 @@ class DuckDBData:
         with _reading(self.files):
             return [tuple(row) for row in self._connection.execute(statement).fetchall()]
 
+    def arrays(self, statement: str) -> dict[str, Any]:
+        """Return the columns of ``statement`` as numpy arrays; none of them may be null.
+
+        :raises DataReadError: the files cannot be read to their end.
+        """
+        with _reading(self.files):
+            return dict(self._connection.execute(statement).fetchnumpy())
+
+    def stream(self, statement: str, *, size: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of ``statement``, held in memory ``size`` at a time.
+
+        The connection can do nothing else meanwhile.
+
+        :raises DataReadError: the files cannot be read to their end.
+        """
+        with _reading(self.files):
+            result = self._connection.execute(statement)
+            while rows := result.fetchmany(size):
+                yield from rows
+
     def frame(self) -> Any:
         """Return the whole data as a pandas frame, in the order of the files."""
         with _reading(self.files), warnings.catch_warnings():

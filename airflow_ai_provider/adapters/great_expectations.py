@@ -1,4 +1,4 @@
-"""Great Expectations itself, on its pandas engine, for what is not compiled.
+"""Great Expectations itself, on its pandas or SQL engine, for what is not compiled.
 
 It is imported only when needed: that costs seven CPU seconds.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from airflow_ai_provider.core.quality.suite import Expectation, Suite, suggestio
 from airflow_ai_provider.core.quality.values import json_safe
 
 EXTRA = "great-expectations"
+_TOGETHER = 30
 _CHATTY = ("", ".data_context.types.base")  # the second sets a level of its own
 
 
@@ -25,13 +26,15 @@ _CHATTY = ("", ".data_context.types.base")  # the second sets a level of its own
 class Judged:
     """What Great Expectations said of one expectation.
 
-    ``rows`` are the numbers of the failing rows, from 0; None when it is about no row.
+    ``rows`` are the numbers of the failing rows, from 0; None when it is about no row. ``problem``
+    is why it could not be evaluated; then the rest means nothing.
     """
 
     expectation: Expectation
     success: bool
     result: Mapping[str, Any]
-    rows: tuple[int, ...] | None
+    rows: tuple[int, ...] | None = None
+    problem: str | None = None
 
 
 def build(suite: Suite, expectations: Sequence[Expectation]) -> dict[int, Any]:
@@ -63,50 +66,125 @@ def build(suite: Suite, expectations: Sequence[Expectation]) -> dict[int, Any]:
     return built
 
 
-def validate(suite: Suite, built: Mapping[int, Any], frame: Any) -> list[Judged]:
-    """Return what Great Expectations says of ``frame``, in the suite's order.
+@dataclass(frozen=True, kw_only=True)
+class TableBatch:
+    """A table or a query for Great Expectations' SQL engine; ``url`` with its password."""
 
-    Each expectation is validated by ``batch.validate``: a ``ValidationDefinition`` cannot write
-    numpy's truth values (the quantile expectation returns one).
+    url: str
+    table: str | None = None
+    schema: str | None = None
+    query: str | None = None
+
+
+def validate(suite: Suite, built: Mapping[int, Any], data: Any) -> list[Judged]:
+    """Return what Great Expectations says of ``data``, in the suite's order.
+
+    ``data`` is a pandas frame, or a ``TableBatch``, which its SQL engine reads. Each expectation is
+    validated by ``batch.validate``: a ``ValidationDefinition`` cannot write numpy's truth values
+    (the quantile expectation returns one).
 
     :raises SuiteError: an expectation could not be evaluated; nothing passes unseen.
+    """
+    judged = answers(suite, built, data)
+    for one in judged:
+        if one.problem:
+            raise suite.error(
+                one.expectation,
+                f"could not be evaluated: {one.problem}",
+                "Correct the expectation, or the data's types.",
+            )
+    return judged
+
+
+def answers(
+    suite: Suite, built: Mapping[int, Any], data: Any, *, samples: bool = True
+) -> list[Judged]:
+    """Return what Great Expectations answers, problems among it, in the suite's order.
+
+    Without ``samples`` it need not look for failing rows again, to show them.
     """
     import great_expectations as gx
 
     by_index = {e.index: e for e in suite.expectations}
-    frame = frame.reset_index(drop=True)
+    found: dict[int, Judged] = {}
     with _quiet():
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
-        batch = (
-            context.data_sources.add_pandas("files")
-            .add_dataframe_asset("data")
-            .add_batch_definition_whole_dataframe("all")
-            .get_batch(batch_parameters={"dataframe": frame})
-        )
-        raw = gx.ExpectationSuite(name=suite.name)
-        for index, expectation in built.items():
-            expectation.meta = {**(expectation.meta or {}), "airflow_ai_index": index}
-            raw.expectations.append(expectation)
-        answered = batch.validate(raw, result_format="COMPLETE")
-    found: dict[int, Judged] = {}
-    for answer in answered.results:
-        index = answer.expectation_config.meta["airflow_ai_index"]
-        found[index] = _judged(suite, by_index[index], answer)
+        batch = _table(context, data) if isinstance(data, TableBatch) else _frame(context, data)
+        for some in _rounds(by_index, built):
+            raw = gx.ExpectationSuite(name=suite.name)
+            for index in some:
+                expectation = built[index]
+                expectation.meta = {**(expectation.meta or {}), "airflow_ai_index": index}
+                raw.expectations.append(expectation)
+            answered = batch.validate(raw, result_format=_result_format(data, samples=samples))
+            for answer in answered.results:
+                index = answer.expectation_config.meta["airflow_ai_index"]
+                found[index] = _judged(by_index[index], answer)
     missing = set(built) - set(found)
     if missing:
         raise suite.error(by_index[min(missing)], "was not evaluated by Great Expectations")
     return [found[index] for index in sorted(found)]
 
 
-def _judged(suite: Suite, expectation: Expectation, answer: Any) -> Judged:
+def _rounds(expectations: Mapping[int, Expectation], built: Iterable[int]) -> list[list[int]]:
+    """Return which expectations are validated together.
+
+    Its time grows with the square of how many there are. And of several quantile expectations on
+    one column it takes one's quantiles for all: they share a metric that each has changed.
+    """
+    rounds: list[list[int]] = [[]]
+    taken: list[set[str]] = [set()]
+    for index in sorted(built):
+        e = expectations[index]
+        one_of_many = "quantile" in e.type
+        key = f"{e.kwargs.get('column')} {e.kwargs.get('row_condition')}" if one_of_many else ""
+        for listed, keys in zip(rounds, taken, strict=True):
+            if len(listed) < _TOGETHER and not (one_of_many and key in keys):
+                break
+        else:
+            listed, keys = [], set()
+            rounds.append(listed)
+            taken.append(keys)
+        listed.append(index)
+        if one_of_many:
+            keys.add(key)
+    return rounds
+
+
+def _result_format(data: Any, *, samples: bool) -> Any:
+    """Ask a frame for every failing row, to keep it apart; a database for a sample of them."""
+    if not samples:
+        return {"result_format": "BASIC", "partial_unexpected_count": 0}
+    return "SUMMARY" if isinstance(data, TableBatch) else "COMPLETE"
+
+
+def _frame(context: Any, frame: Any) -> Any:
+    return (
+        context.data_sources.add_pandas("files")
+        .add_dataframe_asset("data")
+        .add_batch_definition_whole_dataframe("all")
+        .get_batch(batch_parameters={"dataframe": frame.reset_index(drop=True)})
+    )
+
+
+def _table(context: Any, data: TableBatch) -> Any:
+    sqlite = data.url.startswith("sqlite")
+    add = context.data_sources.add_sqlite if sqlite else context.data_sources.add_sql
+    # it would read a dollar sign as the start of a variable's name
+    address = data.url if sqlite else data.url.replace("$", "%24")
+    source = add("database", connection_string=address)
+    if data.query is not None:
+        asset = source.add_query_asset("data", query=data.query.strip().rstrip(";"))
+        return asset.add_batch_definition_whole_table("all").get_batch()
+    asset = source.add_table_asset("data", table_name=data.table, schema_name=data.schema)
+    return asset.add_batch_definition_whole_table("all").get_batch()
+
+
+def _judged(expectation: Expectation, answer: Any) -> Judged:
     problem = _raised(answer.exception_info)
     if problem:
-        raise suite.error(
-            expectation,
-            f"could not be evaluated: {problem}",
-            "Correct the expectation, or the data's types.",
-        )
+        return Judged(expectation=expectation, success=False, result={}, problem=problem)
     result = dict(answer.result or {})
     rows = result.pop("unexpected_index_list", None)
     for name in ("unexpected_list", "unexpected_index_query", "partial_unexpected_index_list"):

@@ -247,7 +247,7 @@ def start_keeper(place: KeeperPlace) -> subprocess.Popen[bytes]:
         env=program_environment(),
     )
     with suppress(BrokenPipeError):
-        process.communicate(json.dumps(asdict(place)).encode())
+        process.communicate(_line(asdict(place)))
     return process
 
 

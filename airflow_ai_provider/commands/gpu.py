@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_ai_provider.commands import gpu_admin, gpu_discover, gpu_pools
+from airflow_ai_provider.commands import gpu_admin, gpu_discover, gpu_pools, gpu_quota
 from airflow_ai_provider.commands.output import DONE, emit, open_store, table
 from airflow_ai_provider.core.gpu.planner import sentence
 from airflow_ai_provider.store.gpu_status import snapshot
@@ -21,6 +21,7 @@ def register(subparsers: Any) -> None:
     gpu_admin.register(commands)
     gpu_discover.register(commands)
     gpu_pools.register(commands)
+    gpu_quota.register(commands)
 
 
 def run_status(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.commands.output import DONE, REFUSED, emit, table
+from airflow_ai_provider.commands.quality_profile import add_profile
 from airflow_ai_provider.core.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def register(subparsers: Any) -> None:
     )
     check.add_argument("--quarantine", metavar="PATH", help="where failing rows go, as Parquet")
     check.set_defaults(run=run_check)
+    add_profile(commands)
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -72,7 +74,9 @@ def _parameter(written: str) -> tuple[str, Any]:
 
 def _lines(result: QualityResult) -> Iterator[str]:
     report = result.report
-    yield f"{result.data.path}: {result.data.rows} rows, sha256 {result.data.digest[:12]}"
+    seen = result.data
+    known = f", sha256 {seen.digest[:12]}" if seen.digest else ""
+    yield f"{seen.path}: {seen.rows} rows{known}"
     yield f"suite {report.suite.name}: {result.verdict.value}"
     yield ""
     yield from table(

@@ -9,6 +9,7 @@ AirflowAiError
 ├── LedgerError
 ├── GateRefusedError
 │   ├── DataQualityGateError
+│   ├── DriftGateError
 │   ├── ModelGateError
 │   └── PhaseGateError
 ├── GpuError
@@ -16,15 +17,16 @@ AirflowAiError
 │   │   └── HolderBusyError
 │   ├── GpuWaitTimeoutError
 │   ├── LeaseLostError
-│   ├── QuotaError
 │   ├── GpuAdminError
 │   ├── GpuDriverError
+│   ├── QuotaError
 │   ├── CudaInitialisedError
 │   └── AirflowApiError
 │       ├── AirflowApiUnavailableError
 │       └── AirflowApiRefusedError
 ├── QualityError
 │   ├── SuiteError
+│   ├── DriftSettingsError
 │   └── DataReadError
 ├── PromotionError
 │   ├── CriteriaError
@@ -107,6 +109,10 @@ class DataQualityGateError(GateRefusedError):
     """The data failed its expectations; ``facts["failed"]`` lists them."""
 
 
+class DriftGateError(GateRefusedError):
+    """The data drifted from its reference; ``facts["failed"]`` lists the measures."""
+
+
 class ModelGateError(GateRefusedError):
     """The candidate failed its criteria; ``facts["failed"]`` lists them."""
 
@@ -129,6 +135,14 @@ class GpuWaitTimeoutError(GpuError):
 
 class LeaseLostError(GpuError):
     """The lease is no longer ours: its fence is older than the device's."""
+
+
+class GpuAdminError(GpuError):
+    """What a person asked of a device, a lease or a host is not to be done; says why."""
+
+
+class GpuDriverError(GpuError):
+    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
 
 
 class QuotaError(GpuError):
@@ -155,20 +169,16 @@ class AirflowApiRefusedError(AirflowApiError):
     """Airflow's REST API does not let us: ``facts["status"]`` is 401 or 403."""
 
 
-class GpuAdminError(GpuError):
-    """What a person asked of a device, a lease or a host is not to be done; says why."""
-
-
-class GpuDriverError(GpuError):
-    """The driver tells nothing of this host; ``facts["trouble"]`` is a ``Trouble``."""
-
-
 class QualityError(AirflowAiError):
     """The data gate could not look."""
 
 
 class SuiteError(QualityError):
     """The expectation suite cannot be read or means nothing."""
+
+
+class DriftSettingsError(QualityError):
+    """The columns, methods or thresholds of a drift comparison mean nothing."""
 
 
 class DataReadError(QualityError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -15,7 +17,9 @@ from airflow_ai_provider.core.errors import AirflowAiError, DataReadError
 
 if TYPE_CHECKING:
     from airflow_ai_provider.core.gate import GateDraft, GateRecord
+    from airflow_ai_provider.core.quality.drift.report import DriftResult
     from airflow_ai_provider.services.quality import QualityResult
+    from airflow_ai_provider.services.quality_criteria import Surroundings
 
 
 class DataQualityHook(BaseHook):
@@ -61,8 +65,43 @@ class DataQualityHook(BaseHook):
                 shown_as=data,
                 quarantine_path=self._writable(quarantine_path),
                 good_rows_path=self._writable(good_rows_path),
+                around=self._around(arguments),
                 **arguments,
             )
+
+    def compare(self, data: str, reference: str, **arguments: Any) -> DriftResult:
+        """Compare ``data`` with ``reference``; arguments as in ``services.drift.compare``.
+
+        Both are addresses as in ``check``; the reference may be a profile.
+
+        :raises DataReadError: one is absent, cut short or malformed.
+        :raises DriftSettingsError: an argument means nothing, or names an unknown column.
+        """
+        from airflow_ai_provider.services.drift import compare
+
+        with self.local(data) as data_path, self.local(reference) as reference_path:
+            return compare(
+                data_path,
+                reference_path,
+                shown_as=data,
+                reference_shown_as=reference,
+                **arguments,
+            )
+
+    def _around(self, arguments: Mapping[str, Any]) -> Surroundings:
+        """Return what our own expectations need: references elsewhere, earlier deliveries."""
+        from airflow_ai_provider.services.quality_criteria import Surroundings
+        from airflow_ai_provider.services.quality_history import earlier_rows
+
+        dataset, partition = arguments.get("dataset"), arguments.get("partition")
+
+        def history(last: int) -> list[int]:
+            from airflow_ai_provider.hooks.store import AiStoreHook
+
+            ledger = AiStoreHook(self.store_conn_id).ledger
+            return earlier_rows(ledger, str(dataset), partition, last)
+
+        return Surroundings(local=self.local, history=history if dataset else None)
 
     def record(self, draft: GateDraft, *, context: Any) -> GateRecord:
         """Write the gate record of this task instance's decision, once over its retries."""
@@ -99,6 +138,7 @@ class DataQualityHook(BaseHook):
             with source.open("rb") as remote, target.open("wb") as near:
                 while block := remote.read(1 << 20):
                     near.write(block)
+            _keep_age(source, target)
         except AirflowAiError:
             raise
         except FileNotFoundError as error:
@@ -126,6 +166,22 @@ class DataQualityHook(BaseHook):
                 path=address,
             )
         return here
+
+
+_WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "created")  # as storages say it
+
+
+def _keep_age(source: Any, target: Path) -> None:
+    """Give the copy the age of what was copied; 1970 where the storage does not tell.
+
+    A copy is always new, and what is expected to be recent must not pass for that.
+    """
+    status = source.stat()
+    told = next((status[name] for name in _WRITTEN if status.get(name)), 0)
+    if isinstance(told, str):
+        told = datetime.fromisoformat(told.replace("Z", "+00:00"))
+    written = told.timestamp() if isinstance(told, datetime) else float(told)
+    os.utime(target, (written, written))
 
 
 def local_path(address: str) -> str | None:

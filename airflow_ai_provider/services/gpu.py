@@ -188,28 +188,23 @@ class GpuPool:
         max_wait = ticket.request.max_wait
         deadline = None if max_wait is None else time.monotonic() + max_wait
         try:
-            lease = self._ask(self.try_acquire, ticket, deadline)
+            lease = self._ask(ticket, deadline)
             while lease is None:
                 self._wait(ticket, deadline)
-                lease = self._ask(self.try_claim, ticket, deadline) or self._ask(
-                    self.try_acquire, ticket, deadline
-                )
+                lease = self._ask(ticket, deadline, told=True)
         except BaseException:
             with suppress(AirflowAiError):
                 self._give_up(ticket)
             raise
         return lease
 
-    @staticmethod
-    def _ask(
-        ask: Callable[[Ticket], Lease | None], ticket: Ticket, deadline: float | None
-    ) -> Lease | None:
+    def _ask(self, ticket: Ticket, deadline: float | None, *, told: bool = False) -> Lease | None:
         """Ask until the store answers: it may have granted the lease and been unable to say so."""
         pause = 0.0
         while True:
-            time.sleep(pause)
+            _rest(pause)
             try:
-                return ask(ticket)
+                return (told and self.try_claim(ticket)) or self.try_acquire(ticket)
             except StoreUnavailableError as error:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise
@@ -250,18 +245,37 @@ class GpuPool:
         is_open = any(me.pid in probe.occupants(uuid).pids for uuid in lease.devices)
         _held.pop(_key(lease), None)
         _releasers.pop((os.getpid(), *_key(lease)), None)
-        why = ""
+        pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
+        why = f"{pids} still ran" if left else f"{me.pid} has its context still open"
         if left:
-            pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
-            log.warning("GPU lease %s: still running, to be ended: %s", lease.id, pids)
-            why = f"released; {pids} still ran"
-        elif is_open:
-            why = f"released; {me.pid} has its context still open"
+            log.warning("GPU lease %s: still running: %s; they will be ended", lease.id, pids)
+        stays = f"released; {why}" if left or is_open else None
         try:
-            if not self._write_release(lease, left, why) or why:
+            if not self._write_release(lease, left, stays) or stays:
                 self.keeper.left(lease.id, lease.fence, left, holder=me)
         finally:
             self.keeper.drop(lease.id)
+
+    def _write_release(self, lease: Lease, left: set[Process], stays: str | None) -> bool:
+        """Release ``lease`` in the store, or say why it ``stays``; False when it cannot be said."""
+        unsure = False
+        for pause in _WRITE_AGAIN:
+            _rest(pause)
+            try:
+                if stays:
+                    self.gpu.leave(lease.id, lease.fence, reason=stays, left=left)
+                else:
+                    self.gpu.release(lease.id, lease.fence)
+            except StoreUnavailableError as error:
+                log.warning("GPU lease %s is not released yet: %s", lease.id, error)
+                unsure = True  # it may be written all the same
+            except LeaseLostError:
+                if not unsure:
+                    raise
+                return True
+            else:
+                return True
+        return False
 
     def _hold(self, record: LeaseRecord, me: Process, since: int) -> Lease:
         self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
@@ -277,30 +291,6 @@ class GpuPool:
         )
         _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
         return lease
-
-    def _write_release(self, lease: Lease, left: set[Process], why: str) -> bool:
-        """Release ``lease`` in the store; False when the store does not answer.
-
-        With ``why`` its devices are not free yet.
-        """
-        unsure = False
-        for pause in _WRITE_AGAIN:
-            time.sleep(pause)
-            try:
-                if why:
-                    self.gpu.leave(lease.id, lease.fence, reason=why, left=left)
-                else:
-                    self.gpu.release(lease.id, lease.fence)
-            except StoreUnavailableError as error:
-                log.warning("GPU lease %s is not released yet: %s", lease.id, error)
-                unsure = True  # it may be written all the same
-            except LeaseLostError:
-                if not unsure:
-                    raise
-                return True
-            else:
-                return True
-        return False
 
     def _wait(self, ticket: Ticket, deadline: float | None) -> None:
         """Return when coming back with ``ticket`` would change something."""
@@ -459,11 +449,16 @@ def _left_running(lease: Lease) -> set[Process]:
     """
     left: set[Process] = set()
     for pause in (0.0, 0.05, 0.15):
-        time.sleep(pause)
+        _rest(pause)
         left = processes.left_running(mark=lease.mark, root=_this_process(), since=lease.since)
         if not left:
             break
     return left
+
+
+def _rest(seconds: float) -> None:
+    if seconds > 0:  # to sleep for no time still gives the processor away
+        time.sleep(seconds)
 
 
 def _this_process() -> Process:

@@ -71,6 +71,8 @@ class Keeper:
         self._now = 0.0
         self._visiting = False
         self._next_visit: float | None = None
+        self._rest_until = 0.0  # while the store does not answer
+        self._trouble = ""
         self._next_scan = 0.0
         self._next_devices = 0.0
         self._registered: dict[str, str] | None = None
@@ -137,7 +139,7 @@ class Keeper:
         self.fence(now)
         if self._next_visit is None:
             self._next_visit = now + 1.0
-        if now >= self._next_visit and not self._visiting:
+        if now >= max(self._next_visit, self._rest_until) and not self._visiting:
             self._visit(now)
         if now >= self._next_scan:
             self._next_scan = now + SCAN_EVERY
@@ -161,7 +163,7 @@ class Keeper:
         pause = END_EVERY if ending else SCAN_EVERY if self.kept else self._ttl / RENEWALS
         due = [k.deadline for k in self.kept.values() if k.ending is None]
         if not self._visiting and self._next_visit is not None:
-            due.append(self._next_visit)
+            due.append(max(self._next_visit, self._rest_until))
         return max(0.01, min([pause, *(at - now for at in due)]))
 
     def _scan(self, now: float) -> None:
@@ -191,28 +193,44 @@ class Keeper:
     def _visited(self, sent_at: float, fences: dict[str, int], result: Any) -> None:
         self._visiting = False
         if isinstance(result, Exception):
-            log.warning("the store does not answer: %s", result)
-            self._next_visit = self._now + REST
-            if isinstance(result, StoreNotFoundError):
-                self._lose_ending()
+            self._unanswered(result)
             return
+        if self._trouble:
+            log.info("the store answers again")
+            self._trouble = ""
         visit: Visit = result
         self._ender.tenures, self._ender.read_at = visit.live, sent_at
         self._registered = dict(visit.registered)
-        for lease_id in visit.renewed:
-            if (kept := self.kept.get(lease_id)) is not None and kept.fence == fences[lease_id]:
-                kept.deadline = sent_at + FENCE_AT * self._ttl
-        live = {(tenure.id, tenure.fence) for tenure in visit.live}
-        for lease_id, fence in fences.items():
-            kept = self.kept.get(lease_id)
-            if kept is not None and kept.fence == fence and (lease_id, fence) not in live:
-                self._not_live(kept, visit)
-        for kept in list(self.kept.values()):
-            if kept.ending is not None and kept.ending.since < sent_at:
-                kept.lost |= (kept.id, kept.fence) not in live
+        if visit.restarted:
+            self._queue.submit(lambda queue: queue.restart(), _say_if_failed)
+        self._compare(visit, fences, sent_at)
         for tenure in visit.live:
             if tenure.uid == self._uid and tenure.state is not LeaseState.GRANTED:
                 self._adopt(tenure)
+
+    def _unanswered(self, error: Exception) -> None:
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            log.warning("the store does not answer: %s", error)
+        self._rest_until = self._now + REST
+        self._next_visit = 0.0
+        if isinstance(error, StoreNotFoundError):
+            for kept in self.kept.values():
+                kept.lost |= kept.ending is not None  # the store is gone, and so is the lease
+
+    def _compare(self, visit: Visit, fences: dict[str, int], sent_at: float) -> None:
+        """Note which of the leases in care were renewed, and which are live no more."""
+        live = {(tenure.id, tenure.fence) for tenure in visit.live}
+        for kept in list(self.kept.values()):
+            asked = fences.get(kept.id) == kept.fence
+            if asked and kept.id in visit.renewed:
+                kept.deadline = sent_at + FENCE_AT * self._ttl
+            if (kept.id, kept.fence) in live:
+                continue
+            if asked:
+                self._not_live(kept, visit)
+            elif kept.ending is not None and kept.ending.since < sent_at:
+                kept.lost = True
 
     def _not_live(self, kept: Kept, visit: Visit) -> None:
         if kept.id in visit.taken:
@@ -222,10 +240,6 @@ class Keeper:
         elif kept.ending is None:
             log.info("lease %s is no longer live", kept.id)
             self._forget(kept)
-
-    def _lose_ending(self) -> None:
-        for kept in list(self.kept.values()):
-            kept.lost |= kept.ending is not None  # the store is gone, and so is the lease
 
     def _adopt(self, tenure: Tenure) -> None:
         kept = self.kept.get(tenure.id)
@@ -292,7 +306,7 @@ class Keeper:
 
 def _say_if_failed(result: Any) -> None:
     if isinstance(result, Exception):
-        log.warning("what this host's devices are is not noted: %s", result)
+        log.warning("what is with this host is not noted: %s", result)
 
 
 def main() -> None:

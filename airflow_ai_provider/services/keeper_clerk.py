@@ -36,7 +36,7 @@ from airflow_ai_provider.core.gpu.health import Fault
 from airflow_ai_provider.core.gpu.tenure import Alarm
 
 PROGRAM = "airflow_ai_provider.services.keeper_clerk"
-_QUIET = 20.0  # seconds without a question
+_QUIET = 60.0  # seconds without a question
 _ERRORS = (LeaseLostError, StoreNotFoundError, StoreUnavailableError)
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,10 @@ class Clerk:
     def release(self, lease_id: str, fence: int, reason: str) -> None:
         """End a lease and plan the queue."""
         self._ask("release", lease_id, fence, reason)
+
+    def restart(self) -> None:
+        """End what leases this host had before its last boot."""
+        self._ask("restart")
 
     def register(self, devices: Sequence[Device]) -> None:
         """Note the devices of this host as they are now."""
@@ -177,7 +181,7 @@ def _do(store: Any, what: str, arguments: list[Any]) -> None:
             store.note_faults([Fault(**document) for document in arguments[0]])
         case "alarm":
             store.alarm(Alarm(**arguments[0]))
-        case "doubt" | "quarantine" | "release":
+        case "doubt" | "quarantine" | "release" | "restart":
             getattr(store, what)(*arguments)
 
 

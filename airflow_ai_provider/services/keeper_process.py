@@ -34,7 +34,8 @@ _LARGEST_MESSAGE = 65_536
 
 def run(*, started: float, uid: int) -> None:
     """Read the place from standard input, leave the parent, and keep its leases."""
-    place = KeeperPlace(**json.load(sys.stdin))
+    # a line, and not all there is: a child that a holder forks meanwhile has our input open too
+    place = KeeperPlace(**json.loads(sys.stdin.readline()))
     if os.fork():
         os._exit(0)  # the one who started us waits for this, and is our parent no more
     os.umask(0o077)
@@ -127,7 +128,12 @@ class _Server:
     def _open_leases(self) -> Leases:
         from airflow_ai_provider.store.light import LightLeases
 
-        return LightLeases(self.place.url, host=self.place.host_name, ttl=self.place.ttl)
+        return LightLeases(
+            self.place.url,
+            host=self.place.host_name,
+            boot_id=self.place.boot_id,
+            ttl=self.place.ttl,
+        )
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # full: it wakes anyhow

@@ -5,52 +5,40 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import QualityError, SuiteError
-from airflow_ai_provider.core.quality.compiler import Plan, all_left_over, compile_suite
+from airflow_ai_provider.core.quality.compiler import Leftover, Plan, all_left_over, compile_suite
 from airflow_ai_provider.core.quality.report import QualityReport
 from airflow_ai_provider.core.quality.result import DataSeen, QualityResult, Quarantine
-from airflow_ai_provider.core.quality.suite import Severity, Suite, parse_suite
-from airflow_ai_provider.services.quality_look import Look, keep_rows, not_compiled
+from airflow_ai_provider.core.quality.suite import Severity, Suite
+from airflow_ai_provider.services.quality_criteria import Surroundings, apart, judge
+from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, not_compiled
+from airflow_ai_provider.services.quality_look import Look, keep_rows
+from airflow_ai_provider.services.suites import load_suite
 
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.duckdb import DuckDBData
+    from airflow_ai_provider.adapters.sql_tables import SqlSource
 
-__all__ = ["DataSeen", "QualityResult", "Quarantine", "check", "load_suite"]
+__all__ = ["DataSeen", "QualityResult", "Quarantine", "SqlSource", "check", "load_suite"]
 
 ENGINES = ("auto", "compiled", "great_expectations")
 
 
-def load_suite(
-    suite: str | os.PathLike[str] | Mapping[str, Any] | Suite,
-    *,
-    suite_parameters: Mapping[str, Any] | None = None,
-) -> Suite:
-    """Return the suite at a path, or that a mapping means.
+def __getattr__(name: str) -> Any:
+    """Give ``SqlSource`` from here without SQLAlchemy's import where nobody asks for it."""
+    if name == "SqlSource":
+        from airflow_ai_provider.adapters.sql_tables import SqlSource
 
-    :raises SuiteError: there is no such file, or it means nothing.
-    """
-    if isinstance(suite, Suite):
-        return suite
-    if isinstance(suite, Mapping):
-        return parse_suite(suite, parameters=suite_parameters)
-    path = Path(suite)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SuiteError(
-            f"Cannot read the suite {path}: {error.strerror or error}.",
-            remedy="Check the path.",
-            suite=str(path),
-        ) from error
-    return parse_suite(content, name=path.stem, parameters=suite_parameters)
+        return SqlSource
+    raise AttributeError(name)
 
 
 def check(
-    data: str | os.PathLike[str],
-    suite: str | os.PathLike[str] | Mapping[str, Any] | Suite,
+    data: Any,
+    suite: Any,
     *,
     engine: str = "auto",
     fail_on: str | Severity = Severity.CRITICAL,
@@ -61,55 +49,150 @@ def check(
     partition: str | None = None,
     project: str | None = None,
     shown_as: str | None = None,
+    version: str | None = None,
     memory_limit: str | None = None,
+    around: Surroundings | None = None,
+    time_limit: float = DEFAULT_TIME,
 ) -> QualityResult:
     """Look at ``data`` through ``suite`` and decide.
 
-    ``engine``: ``auto`` compiles what has the same meaning in SQL and leaves the rest to Great
-    Expectations; ``compiled`` refuses a suite that is not compiled whole; ``great_expectations``
-    leaves everything to it. ``fail_on`` is the severity from which a failure refuses.
-    ``shown_as`` is the address to report where ``data`` is a local copy.
+    ``data`` is the path of files (one, a glob, a folder), a ``SqlSource`` (a table or a query,
+    which stays in its database), or a frame of pandas, polars or Arrow. ``suite`` is what
+    ``load_suite`` takes. ``engine``: ``auto`` compiles what has the same meaning in SQL and leaves
+    the rest to Great Expectations; ``compiled`` refuses a suite that is not compiled whole;
+    ``great_expectations`` leaves everything to it. ``fail_on`` is the severity from which a failure
+    refuses. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
+    version of what was copied. ``time_limit`` is in seconds, for each statement. ``around``
+    is what our own expectations (``core.quality.own``) need besides the data.
 
     Rows that fail a row-level expectation which itself failed go to ``quarantine_path`` as Parquet,
     with the column ``failed_expectations`` (a list of text); the others to ``good_rows_path``.
 
     :raises SuiteError: the suite means nothing, or could not be evaluated.
-    :raises DataReadError: the data is absent, cut short or malformed.
+    :raises DataReadError: the data is absent, cut short or malformed, or the database was lost.
     """
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
-
     limit = _fail_on(fail_on)
     read = load_suite(suite, suite_parameters=suite_parameters)
     if engine not in ENGINES:
         raise QualityError(
             f"There is no engine {engine!r}.", remedy=f"Use one of {', '.join(ENGINES)}."
         )
-    with open_data(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
-        plan = _plan(read, opened, engine)
-        looked = Look(read, opened)
+    about = {"dataset": dataset, "partition": partition, "project": project, "fail_on": limit}
+    kept = (quarantine_path, good_rows_path)
+    if type(data).__name__ == "SqlSource":
+        return _check_table(data, read, engine=engine, time_limit=time_limit, kept=kept, **about)
+    return _check_files(
+        data,
+        read,
+        engine=engine,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        shown=(shown_as, version),
+        kept=kept,
+        around=around or Surroundings(),
+        **about,
+    )
+
+
+Kept = tuple["str | os.PathLike[str] | None", "str | os.PathLike[str] | None"]
+
+
+def _check_files(
+    path: str | os.PathLike[str],
+    suite: Suite,
+    *,
+    engine: str,
+    time_limit: float,
+    memory_limit: str | None,
+    shown: tuple[str | None, str | None],
+    kept: Kept,
+    around: Surroundings,
+    **about: Any,
+) -> QualityResult:
+    from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
+    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+
+    with open_data(path, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+        others, own = apart(suite)
+        plan = _plan(others, opened, engine)
+        looked = Look(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
+        if own:
+            results += judge(suite, own, DuckDBLooked(opened), around)
+            results.sort(key=lambda result: result.expectation.index)
         opened.files.need_unchanged()
+        shown_as, version = shown
+        newest = max(changed for _, changed in opened.files.stamps) / 1e9
         seen = DataSeen(
             path=shown_as or opened.files.path,
             size=opened.files.size,
             digest=opened.files.digest,
             rows=looked.rows,
             files=len(opened.files.files),
+            version=version,
+            modified=None
+            if shown_as not in {None, os.fspath(path)}
+            else datetime.fromtimestamp(newest, timezone.utc).isoformat(),
         )
-        result = QualityResult(
-            report=QualityReport(suite=read, results=tuple(results), meta={"data": vars(seen)}),
-            data=seen,
-            fail_on=limit,
-            dataset=dataset,
-            partition=partition,
-            project=project,
-        )
+        report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
+        result = QualityResult(report=report, data=seen, **about)
         failing = looked.failing(result.report)
         return replace(
             result,
-            quarantine=keep_rows(opened, failing, quarantine_path, bad=True),
-            good_rows=keep_rows(opened, failing, good_rows_path, bad=False),
+            quarantine=keep_rows(opened, failing, kept[0], bad=True),
+            good_rows=keep_rows(opened, failing, kept[1], bad=False),
         )
+
+
+def _check_table(
+    source: SqlSource,
+    suite: Suite,
+    *,
+    engine: str,
+    time_limit: float,
+    kept: Kept,
+    **about: Any,
+) -> QualityResult:
+    from airflow_ai_provider.adapters.sql_tables import open_table
+    from airflow_ai_provider.core.quality.database.check import TableSchema
+    from airflow_ai_provider.core.quality.database.compiler import (
+        TablePlan,
+        compile_table,
+        need_columns,
+    )
+    from airflow_ai_provider.services.quality_table import TableLook
+
+    for expectation in apart(suite)[1]:
+        raise SuiteError(
+            f"Suite {suite.name!r}: {expectation.type} looks at files, and this is a table.",
+            remedy="Export the table to Parquet first, or take the expectation out of this suite.",
+        )
+    with open_table(source, time_limit=time_limit) as opened:
+        schema = TableSchema(
+            suite=suite,
+            columns=opened.columns,
+            source=opened.relation,
+            dialect=opened.dialect,
+        )
+        if engine == "great_expectations":
+            for expectation in suite.expectations:
+                need_columns(expectation, schema)
+            left = (Leftover(expectation=e, reason="asked for") for e in suite.expectations)
+            plan = TablePlan(schema=schema, checks=(), leftovers=tuple(left))
+        else:
+            plan = compile_table(schema)
+        looked = TableLook(suite, opened, time_limit=time_limit)
+        results = looked.results(plan, compiled_only=engine == "compiled")
+        seen = DataSeen(
+            path=source.address,
+            rows=looked.rows,
+            kind="query" if source.query is not None else "table",
+            looked_at=opened.looked_at,
+            snapshot=opened.snapshot,
+            query_digest=source.query_digest,
+        )
+        report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
+        return QualityResult(report=report, data=seen, **about)
 
 
 def _fail_on(said: str | Severity) -> Severity:

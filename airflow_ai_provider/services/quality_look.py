@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.core.errors import DataReadError, SuiteError
+from airflow_ai_provider.core.errors import DataReadError
 from airflow_ai_provider.core.quality.check import SHOWN, Check, Outcome, Sample
 from airflow_ai_provider.core.quality.compiler import (
     FAILED_COLUMN,
@@ -18,40 +18,34 @@ from airflow_ai_provider.core.quality.compiler import (
     sample_statement,
 )
 from airflow_ai_provider.core.quality.report import (
-    GREAT_EXPECTATIONS,
     ExpectationResult,
     QualityReport,
     shown_values,
 )
 from airflow_ai_provider.core.quality.result import Quarantine
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
+from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, Fallback
 
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.duckdb import DuckDBData
 
 
-def not_compiled(suite: Suite, leftover: Leftover) -> SuiteError:
-    """Return the error that the compiled engine alone cannot decide an expectation."""
-    return suite.error(
-        leftover.expectation,
-        f"cannot be decided by the compiled engine: {leftover.reason}",
-        'Use engine="auto", which leaves it to Great Expectations.',
-    )
-
-
 class Look:
     """One look at the data through one suite."""
 
-    def __init__(self, suite: Suite, data: DuckDBData) -> None:
+    def __init__(self, suite: Suite, data: DuckDBData, *, time_limit: float = DEFAULT_TIME) -> None:
         self._suite = suite
         self._data = data
+        self._time_limit = time_limit
         self._predicates: dict[int, str] = {}  # an expectation's place -> who fails it
         self.rows = 0
 
     def results(self, plan: Plan, *, compiled_only: bool) -> list[ExpectationResult]:
         """Return every expectation's result, in the suite's order."""
-        leftovers = list(plan.leftovers)
-        built = self._build(leftovers)  # a slip in the suite shows before the data is read
+        fallback = Fallback(self._suite, compiled_only=compiled_only, time_limit=self._time_limit)
+        for leftover in plan.leftovers:
+            fallback.add(leftover)
+        fallback.prepare()  # a slip in the suite shows before the data is read
         facts = dict(zip(plan.reads, self._data.row(plan.statement), strict=True))
         self.rows = int(facts["count(*)"])
         found: dict[int, ExpectationResult] = {}
@@ -59,13 +53,13 @@ class Look:
             outcome = compiled.judge(facts)
             if outcome.unsure is None:
                 found[compiled.expectation.index] = self._compiled(compiled, outcome)
-                continue
-            leftover = Leftover(expectation=compiled.expectation, reason=outcome.unsure)
-            if compiled_only:
-                raise not_compiled(self._suite, leftover)
-            leftovers.append(leftover)
-            built |= self._build([leftover])
-        for result in self._others(leftovers, built):
+            else:
+                fallback.add(Leftover(expectation=compiled.expectation, reason=outcome.unsure))
+        for result, rows in fallback.results(self._data.frame):
+            if rows:
+                self._predicates[result.expectation.index] = self._numbered(
+                    result.expectation, rows
+                )
             found[result.expectation.index] = result
         return [found[index] for index in sorted(found)]
 
@@ -103,38 +97,6 @@ class Look:
             return shown_values([list(row) for row in rows])
         names = [column.name for column in compiled.shown]
         return shown_values([dict(zip(names, row, strict=True)) for row in rows])
-
-    def _build(self, leftovers: Sequence[Leftover]) -> dict[int, Any]:
-        if not leftovers:
-            return {}
-        from airflow_ai_provider.adapters import great_expectations
-
-        return great_expectations.build(self._suite, [item.expectation for item in leftovers])
-
-    def _others(
-        self, leftovers: Sequence[Leftover], built: Mapping[int, Any]
-    ) -> list[ExpectationResult]:
-        if not leftovers:
-            return []
-        from airflow_ai_provider.adapters import great_expectations
-
-        reasons = {item.expectation.index: item.reason for item in leftovers}
-        found = []
-        for judged in great_expectations.validate(self._suite, built, self._data.frame()):
-            if judged.rows:
-                self._predicates[judged.expectation.index] = self._numbered(
-                    judged.expectation, judged.rows
-                )
-            found.append(
-                ExpectationResult(
-                    expectation=judged.expectation,
-                    success=judged.success,
-                    result=judged.result,
-                    engine=GREAT_EXPECTATIONS,
-                    reason=reasons[judged.expectation.index],
-                )
-            )
-        return found
 
     def _numbered(self, expectation: Expectation, rows: Sequence[int]) -> str:
         table = f"failing_{expectation.index}"

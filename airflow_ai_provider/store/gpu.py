@@ -85,13 +85,13 @@ class GpuStore:
     def claim(self, ticket_id: str, *, process: Process) -> LeaseRecord | None:
         """Take what the ticket was granted on this host; None when there is nothing to take."""
         with self.store.write() as connection:
-            wall = self.store.utcnow(connection)
+            now, wall = self._turns.times(connection)
             claimed = claim_lease(
                 connection,
                 ticket_id,
                 here=self.here.name,
                 process=process,
-                expires_at=self.clock(connection) + self.ttl,
+                expires_at=now + self.ttl,
                 wall=wall,
             )
             return read_leases(connection, lease.c.id == claimed)[0] if claimed else None
@@ -152,7 +152,9 @@ class GpuStore:
         """
         self._move(lease_id, fence, LeaseState.SUSPECT, reason)
 
-    def leave(self, lease_id: str, fence: int, *, reason: str, left: Iterable[Process]) -> None:
+    def leave(
+        self, lease_id: str, fence: int, *, reason: str, left: Iterable[Process] = ()
+    ) -> None:
         """Do as ``doubt`` for a holder that released, lives on, and left processes running.
 
         They are written down: a keeper that takes the lease over could not tell them from others.

@@ -78,7 +78,12 @@ class Asking:
     @property
     def must_register(self) -> bool:
         """Whether this host's devices may not be in the store as they are."""
-        return self.devices is not None and self.devices != self.registered
+        if self.devices is None or self.registered is None:
+            return self.devices is not None
+        # of a partial view, what it says of the devices that it does not show is part of it, too
+        return self.devices != self.registered or (
+            getattr(self.devices, "__dict__", None) != getattr(self.registered, "__dict__", None)
+        )
 
     def present(self, turn: Turn, *, first: bool = True) -> Asked:
         """Present the ticket in a transaction; ``first`` unless it was just written down."""
@@ -121,8 +126,7 @@ class Asking:
         connection, ticket = turn.connection, self.ticket
         changed = pool.changed or pool.ran_out
         if self._is_news(pool):
-            register(connection, self.here, self.devices, wall=turn.wall)
-            changed = True
+            changed |= register(connection, self.here, self.devices, wall=turn.wall)
         if self.devices is not None:
             self.registered = self.devices
         if pool.changed:

@@ -5,6 +5,7 @@ Begin them only under the planner's lock (``gpu_rows.one_planner``); they may en
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +16,8 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState, sources
-from airflow_ai_provider.store.gpu_rows import TASK_FIELDS
+from airflow_ai_provider.store.gpu_rows import TASK_FIELDS, one_of
+from airflow_ai_provider.store.prepared import Prepared
 from airflow_ai_provider.store.schema import device, gpu_request, host, lease, lease_device
 
 _END_FROM = sources(LeaseState.RELEASED)
@@ -41,12 +43,13 @@ def begin_lease(
     """
     on_host = devices[0][0]
     names = sorted(name for _, name in devices)
-    these = {"on_host": on_host, "names": names}
-    fence = max(connection.execute(_next_epoch(), these).scalars().all())
+    server = connection.dialect.name == "postgresql"
+    these = {"on_host": on_host, "names": names if server else json.dumps(names)}
+    fence = max(_next_epoch(connection, these).scalars().all())
     lease_id = uuid.uuid4().hex
     state = LeaseState.GRANTED if process is None else LeaseState.ACTIVE
-    connection.execute(
-        _insert_lease(),
+    _insert_lease(
+        connection,
         {
             "id": lease_id,
             "request_id": request_id,
@@ -64,8 +67,8 @@ def begin_lease(
             **{name: getattr(task, name) for name in TASK_FIELDS},
         },
     )
-    connection.execute(
-        lease_device.insert(),
+    _insert_devices.each(
+        connection,
         [
             {
                 "lease_id": lease_id,
@@ -104,8 +107,8 @@ def claim_lease(
     wall: datetime,
 ) -> str | None:
     """Make what ``request_id`` was granted on this host the process's; return the lease's id."""
-    claimed: str | None = connection.execute(
-        _claim(),
+    claimed: str | None = _claim(
+        connection,
         {
             "request": request_id,
             "here": here,
@@ -133,20 +136,12 @@ def end_lease(
 
     False also when a ``fence`` is given and it has another.
     """
-    guard = [lease.c.id == lease_id, lease.c.state.in_([state.value for state in only])]
-    if fence is not None:
-        guard.append(lease.c.fence == fence)
-    request_id = connection.execute(
-        lease.update()
-        .where(*guard)
-        .values(state=LeaseState.RELEASED.value, released_at=wall, reason=reason)
-        .returning(lease.c.request_id)
+    request_id = _end(tuple(only))(
+        connection, {"lease": lease_id, "fence_is": fence, "wall": wall, "why": reason}
     ).scalar_one_or_none()
     if request_id is None:
         return False
-    connection.execute(
-        lease_device.update().where(lease_device.c.lease_id == lease_id).values(live=False)
-    )
+    _free_devices(connection, {"lease": lease_id})
     close_request(
         connection,
         request_id,
@@ -210,37 +205,74 @@ def close_request(
     expected: tuple[RequestState, ...] = (RequestState.PENDING, RequestState.LAPSED),
 ) -> bool:
     """Take a request out of the queue; False when it is in none of the ``expected`` states."""
-    moved = connection.execute(
-        gpu_request.update()
-        .where(
-            gpu_request.c.id == request_id,
-            gpu_request.c.state.in_([s.value for s in expected]),
-        )
-        .values(state=state.value, reason=reason, finished_at=wall)
+    moved = _close(tuple(expected))(
+        connection, {"request": request_id, "to": state.value, "wall": wall, "why": reason}
     )
-    return moved.rowcount == 1
+    return bool(moved.rowcount == 1)
 
 
 @cache
-def _next_epoch() -> sa.Update:
-    these = [
-        device.c.host == sa.bindparam("on_host"),
-        device.c.uuid.in_(sa.bindparam("names", expanding=True)),
-    ]
+def _end(only: tuple[LeaseState, ...]) -> Prepared:
+    fence = sa.bindparam("fence_is", type_=sa.BigInteger)
+    return Prepared(
+        lambda _dialect: (
+            lease.update()
+            .where(
+                lease.c.id == sa.bindparam("lease"),
+                _one_state_of(lease.c.state, only),
+                sa.or_(fence.is_(None), lease.c.fence == fence),
+            )
+            .values(
+                state=LeaseState.RELEASED.value,
+                released_at=sa.bindparam("wall"),
+                reason=sa.bindparam("why"),
+            )
+            .returning(lease.c.request_id)
+        )
+    )
+
+
+@cache
+def _close(expected: tuple[RequestState, ...]) -> Prepared:
+    return Prepared(
+        lambda _dialect: (
+            gpu_request.update()
+            .where(
+                gpu_request.c.id == sa.bindparam("request"),
+                _one_state_of(gpu_request.c.state, expected),
+            )
+            .values(
+                state=sa.bindparam("to"),
+                finished_at=sa.bindparam("wall"),
+                reason=sa.bindparam("why"),
+            )
+        )
+    )
+
+
+def _one_state_of(
+    column: sa.ColumnElement[str], states: Sequence[LeaseState] | Sequence[RequestState]
+) -> sa.ColumnElement[bool]:
+    """Return that ``column`` is one of a few states; ``IN`` would be expanded at each execution."""
+    return sa.or_(*(column == state.value for state in states))
+
+
+def _build_next_epoch(dialect: str) -> sa.Update:
     other = device.alias("other")
     newest = (
         sa.select(sa.func.max(other.c.epoch))
-        .where(
-            other.c.host == sa.bindparam("on_host"),
-            other.c.uuid.in_(sa.bindparam("names", expanding=True)),
-        )
+        .where(other.c.host == sa.bindparam("on_host"), one_of(other.c.uuid, "names", dialect))
         .scalar_subquery()
     )
-    return device.update().where(*these).values(epoch=newest + 1).returning(device.c.epoch)
+    return (
+        device.update()
+        .where(device.c.host == sa.bindparam("on_host"), one_of(device.c.uuid, "names", dialect))
+        .values(epoch=newest + 1)
+        .returning(device.c.epoch)
+    )
 
 
-@cache
-def _insert_lease() -> sa.Insert:
+def _build_insert_lease(_dialect: str) -> sa.Insert:
     boot_id = (
         sa.select(host.c.boot_id).where(host.c.name == sa.bindparam("on_host")).scalar_subquery()
     )
@@ -252,8 +284,13 @@ def _insert_lease() -> sa.Insert:
     return lease.insert().values(boot_id=boot_id, revoked=False, reason="", **values)
 
 
-@cache
-def _claim() -> Any:
+def _build_insert_devices(_dialect: str) -> sa.Insert:
+    return lease_device.insert().values(
+        {column.name: sa.bindparam(column.name) for column in lease_device.columns}
+    )
+
+
+def _build_claim(_dialect: str) -> Any:
     return (
         lease.update()
         .where(
@@ -271,3 +308,15 @@ def _claim() -> Any:
         )
         .returning(lease.c.id)
     )
+
+
+def _build_free_devices(_dialect: str) -> sa.Update:
+    of_lease = lease_device.c.lease_id == sa.bindparam("lease")
+    return lease_device.update().where(of_lease).values(live=False)
+
+
+_next_epoch = Prepared(_build_next_epoch)
+_insert_lease = Prepared(_build_insert_lease)
+_insert_devices = Prepared(_build_insert_devices)
+_claim = Prepared(_build_claim)
+_free_devices = Prepared(_build_free_devices)

@@ -35,6 +35,7 @@ class KeeperStore:
             return visit(
                 _executing(connection),
                 host=self.gpu.here.name,
+                boot_id=self.gpu.here.boot_id,
                 ttl=self.gpu.ttl,
                 fences=fences,
                 times=times,
@@ -75,6 +76,13 @@ class KeeperStore:
         :raises LeaseLostError: it is not live, or its fence is another.
         """
         self.gpu.release(lease_id, fence, reason=reason)
+
+    def restart(self) -> None:
+        """End what leases this host had before its last boot, and plan the queue."""
+        with self.gpu.store.write() as connection:
+            wall = self.gpu.store.utcnow(connection)
+            register(connection, self.gpu.here, None, wall=wall)
+        self.gpu.tick()
 
     def register(self, devices: Sequence[Device]) -> None:
         """Note the devices of this host as they are now, and plan the queue."""

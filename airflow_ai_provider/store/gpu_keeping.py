@@ -38,7 +38,8 @@ _LIVE = """
 SELECT l.id, l.fence, l.state, l.holder_pid, l.holder_start, l.holder_uid, l.revoked, l.reason,
        CAST(r.spec AS TEXT), CAST(l.left_behind AS TEXT)
 FROM lease l JOIN gpu_request r ON r.id = l.request_id
-WHERE l.host = :host AND l.state IN ('granted', 'active', 'suspect', 'quarantined')
+WHERE l.host = :host AND l.boot_id = :boot
+  AND l.state IN ('granted', 'active', 'suspect', 'quarantined')
 ORDER BY l.granted_at, l.id
 """
 _DEVICES = """
@@ -49,15 +50,16 @@ _REGISTERED = "SELECT uuid, health FROM device WHERE host = :host ORDER BY uuid"
 
 
 def visit(
-    execute: Execute, *, host: str, ttl: float, fences: Mapping[str, int], times: Times,
-    passed: Mapping[str, Any],
+    execute: Execute, *, host: str, boot_id: str, ttl: float, fences: Mapping[str, int],
+    times: Times, passed: Mapping[str, Any],
 ) -> Visit:  # fmt: skip
     """Renew ``fences`` (lease id to fence), doubt what expired, and read what is live on ``host``.
 
     A suspect lease becomes active again, unless it was revoked: who renews knows that its holder
-    lives. ``passed`` are the parameters of ``times``.
+    lives. Leases of another boot are none of ours to look after: their processes are gone, their
+    pids may be others'. ``passed`` are the parameters of ``times``.
     """
-    values = {"host": host, "ttl": ttl, **passed}
+    values = {"host": host, "boot": boot_id, "ttl": ttl, **passed}
     renewed: frozenset[str] = frozenset()
     if fences:
         which, names = _any_of(fences)
@@ -73,8 +75,9 @@ def visit(
         f"WHERE state = 'active' AND expires_at <= {times.clock} RETURNING id",
         values,
     )
-    execute(
-        f"UPDATE host SET seen_at = {times.wall} WHERE name = :host RETURNING name",  # noqa: S608
+    known = execute(
+        f"UPDATE host SET seen_at = {times.wall} "  # noqa: S608
+        "WHERE name = :host RETURNING boot_id",
         values,
     )
     live = _live(execute, values)
@@ -84,6 +87,7 @@ def visit(
         live=tuple(live.values()),
         taken=_taken(execute, gone),
         registered=dict(execute(_REGISTERED, values)),
+        restarted=any(row[0] != boot_id for row in known),
     )
 
 
@@ -102,7 +106,7 @@ def _live(execute: Execute, values: Mapping[str, Any]) -> dict[tuple[str, int], 
         names[lease_id].append(uuid)
     found = {}
     for row in execute(_LIVE, values):
-        lease_id, fence, state, pid, start, uid, revoked, reason, spec, left = row
+        lease_id, fence, state, pid, start, uid, revoked, reason, spec, behind = row
         found[lease_id, fence] = Tenure(
             id=lease_id,
             fence=fence,
@@ -113,12 +117,14 @@ def _live(execute: Execute, values: Mapping[str, Any]) -> dict[tuple[str, int], 
             revoked=bool(revoked),
             reason=reason,
             idle_limit=json.loads(spec).get("idle_limit"),
-            left_behind=tuple(
-                Process(pid=pid, start=start, uid=uid)
-                for pid, start, uid in json.loads(left or "null") or ()
-            ),
+            left_behind=_processes(behind),
         )
     return found
+
+
+def _processes(text: str | None) -> tuple[Process, ...]:
+    found = json.loads(text) if text else None
+    return tuple(Process(pid=pid, start=start, uid=uid) for pid, start, uid in found or ())
 
 
 def _taken(execute: Execute, gone: Mapping[str, int]) -> dict[str, str]:

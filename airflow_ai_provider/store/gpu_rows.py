@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health, Topology
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
@@ -115,25 +116,34 @@ def _topology(document: dict[str, Any] | None) -> Topology | None:
     )
 
 
+def one_of(column: sa.ColumnElement[Any], name: str, dialect: str) -> sa.ColumnElement[bool]:
+    """Return that ``column`` is among the texts of the parameter ``name``, however many they are.
+
+    So the statement is one text. The parameter is a list on a server, JSON on SQLite.
+    """
+    if dialect == "postgresql":
+        return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(sa.String)))
+    each = sa.func.json_each(sa.bindparam(name, type_=sa.String)).table_valued("value")
+    return column.in_(sa.select(each.c.value))
+
+
 def read_leases(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[LeaseRecord]:
     """Return the leases that are not released and meet ``where``, oldest first."""
+    on_it = sa.and_(lease_device.c.lease_id == lease.c.id, lease_device.c.live)
     rows = connection.execute(
-        sa.select(lease, gpu_request.c.spec)
+        sa.select(lease, gpu_request.c.spec, lease_device.c.device_uuid)
         .join(gpu_request, gpu_request.c.id == lease.c.request_id)
+        .outerjoin(lease_device, on_it)
         .where(lease.c.state != LeaseState.RELEASED.value, *where)
-        .order_by(lease.c.granted_at, lease.c.id)
+        .order_by(lease.c.granted_at, lease.c.id, lease_device.c.device_uuid)
     ).all()
-    if not rows:
-        return []
-    names: dict[str, list[str]] = defaultdict(list)
-    held = connection.execute(
-        sa.select(lease_device.c.lease_id, lease_device.c.device_uuid)
-        .where(lease_device.c.live, lease_device.c.lease_id.in_([row.id for row in rows]))
-        .order_by(lease_device.c.device_uuid)
-    )
-    for row in held:
-        names[row.lease_id].append(row.device_uuid)
-    return [_lease(row, names[row.id]) for row in rows]
+    of_lease: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        of_lease[row.id].append(row)
+    return [
+        _lease(same[0], [row.device_uuid for row in same if row.device_uuid is not None])
+        for same in of_lease.values()
+    ]
 
 
 def task_of(row: Any) -> TaskIdentity:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +19,7 @@ from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
 from airflow_ai_provider.store.gpu_grants import close_request, doubt_lease, end_grants
 from airflow_ai_provider.store.gpu_history import estimate_of
 from airflow_ai_provider.store.gpu_rows import TASK_FIELDS
+from airflow_ai_provider.store.prepared import Prepared
 from airflow_ai_provider.store.schema import gpu_request, lease
 
 _NOT_PLANNED_BY = {"max_wait", "idle_limit"}
@@ -86,9 +86,9 @@ def enter(
         change = gpu_request.update().where(gpu_request.c.id == ticket.id)
         connection.execute(change.values(**values))
     elif reason is None:
-        connection.execute(_insert_like_its_class(), values)
+        _insert_like_its_class(connection, values)
     else:
-        connection.execute(_insert(), {**values, "reason": reason})
+        _insert(connection, {**values, "reason": reason})
 
 
 def estimate_for(connection: sa.Connection, ticket: Ticket) -> float | None:
@@ -177,14 +177,12 @@ _GIVEN = (
 )  # fmt: skip
 
 
-@cache
-def _insert() -> sa.Insert:
+def _build_insert(_dialect: str) -> sa.Insert:
     values: dict[str, Any] = {name: sa.bindparam(name) for name in (*_GIVEN, "reason")}
     return gpu_request.insert().values(place=_last_place(), **values)
 
 
-@cache
-def _insert_like_its_class() -> sa.Insert:
+def _build_insert_like_its_class(_dialect: str) -> sa.Insert:
     other = gpu_request.alias("like")
     reason = (
         sa.select(other.c.reason)
@@ -200,3 +198,7 @@ def _insert_like_its_class() -> sa.Insert:
     return gpu_request.insert().values(
         place=_last_place(), reason=sa.func.coalesce(reason, ""), **values
     )
+
+
+_insert = Prepared(_build_insert)
+_insert_like_its_class = Prepared(_build_insert_like_its_class)

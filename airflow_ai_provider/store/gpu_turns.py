@@ -8,9 +8,11 @@ the planner's lock; who wins the lock plans in the same transaction, and who doe
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from typing import Any, TypeVar
 
@@ -27,6 +29,8 @@ from airflow_ai_provider.store.gpu_queue import (
 )
 from airflow_ai_provider.store.gpu_rows import PLANNER_LOCK, LeaseClock, lease_clock
 from airflow_ai_provider.store.schema import gpu_change
+
+log = logging.getLogger(__name__)
 
 _TICKET_LOCK = 0x61695F74  # "ai_t"
 _PASSES = 50  # then the watches of those who wait notice what is left
@@ -104,22 +108,39 @@ class Turns:
         with self.store.write() as connection:
             turn = self._begin(connection, serial, insist)
             result = work(turn)
-        if not self.store.is_sqlite and (turn.left or (turn.planning and self._is_left())):
-            self._combine()
+        if not self.store.is_sqlite:
+            self._look_after(turn)
         return result
+
+    def _look_after(self, turn: Turn) -> None:
+        """See to what was left to another, or by another to this one: what is done is done."""
+        try:
+            if turn.left or (turn.planning and self._is_left()):
+                self._combine()
+        except StoreUnavailableError as error:
+            log.warning("The queue may not be planned yet; who waits will see to it: %s", error)
+
+    def times(self, connection: sa.Connection) -> tuple[float, datetime]:
+        """Return the lease clock's time and the wall clock's."""
+        return self._both(connection, self.store.utcnow(connection))
+
+    def _both(self, connection: sa.Connection, wall: datetime) -> tuple[float, datetime]:
+        if not self.store.is_sqlite and self.clock is lease_clock:
+            return wall.timestamp(), wall  # the server's clock is both
+        return self.clock(connection), wall
 
     def _begin(self, connection: sa.Connection, serial: str, insist: bool) -> Turn:
         planning = True
         if self.store.is_sqlite:
-            wall = self.store.utcnow(connection)
+            now, wall = self.times(connection)
         else:
             key = zlib.crc32(serial.encode()) - 2**31 if serial else None
             row = connection.execute(_locks(bool(serial), insist), {"serial": key}).one()
-            planning, wall = row.planning is not False, row.wall
-        on_server = not self.store.is_sqlite and self.clock is lease_clock
+            planning = row.planning is not False
+            now, wall = self._both(connection, row.wall)
         return Turn(
             connection=connection,
-            now=wall.timestamp() if on_server else self.clock(connection),
+            now=now,
             wall=wall,
             reserve_after=self.reserve_after,
             planning=planning,

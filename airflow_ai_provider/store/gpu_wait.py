@@ -12,10 +12,10 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from airflow_ai_provider.core.gpu.lease import Process, TicketView
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.store.gpu_rows import one_of
 from airflow_ai_provider.store.schema import gpu_change, gpu_request, lease
 
 _TICKET, _WAITER, _HOLDER = "ticket", "waiter", "holder"
@@ -85,7 +85,7 @@ def listen_for(connection: sa.Connection, ids: Collection[str], channel: str) ->
     statement = (
         gpu_request.update()
         .where(
-            gpu_request.c.id == sa.any_(sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))),
+            one_of(gpu_request.c.id, "ids", connection.dialect.name),
             gpu_request.c.channel.is_distinct_from(channel),
         )
         .values(channel=channel)
@@ -105,14 +105,6 @@ def _many(connection: sa.Connection, ids: Collection[str]) -> Any:
     return list(ids) if connection.dialect.name == "postgresql" else json.dumps(list(ids))
 
 
-def _among(dialect: str) -> sa.ColumnElement[bool]:
-    """Return a condition that takes any number of ids in one parameter, so that it is one text."""
-    if dialect == "postgresql":
-        return gpu_request.c.id == sa.any_(sa.bindparam("ids", type_=postgresql.ARRAY(sa.String)))
-    each = sa.func.json_each(sa.bindparam("ids", type_=sa.String)).table_valued("value")
-    return gpu_request.c.id.in_(sa.select(each.c.value))
-
-
 _LIVE_LEASE = sa.and_(
     lease.c.request_id == gpu_request.c.id, lease.c.state != LeaseState.RELEASED.value
 )
@@ -127,7 +119,7 @@ _TICKET_COLUMNS = (
 @cache
 def _ticket_statement(dialect: str) -> sa.Select[Any]:
     return (sa.select(*_TICKET_COLUMNS).outerjoin_from(gpu_request, lease, _LIVE_LEASE)).where(
-        _among(dialect)
+        one_of(gpu_request.c.id, "ids", dialect)
     )
 
 
@@ -168,7 +160,7 @@ def _look_statement(dialect: str) -> sa.CompoundSelect[Any]:
             )
         )
         .outerjoin_from(gpu_request, lease, _LIVE_LEASE)
-        .where(_among(dialect))
+        .where(one_of(gpu_request.c.id, "ids", dialect))
     )
     waiting = columns(_WAITER, pid=gpu_request.c.waiter_pid, start=gpu_request.c.waiter_start)
     pending = gpu_request.c.state == RequestState.PENDING.value

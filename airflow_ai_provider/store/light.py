@@ -30,8 +30,9 @@ _FILE = "sqlite:///"
 class LightLeases:
     """The leases of ``host`` in the store at ``url``, as its keeper reads and renews them."""
 
-    def __init__(self, url: str, *, host: str, ttl: float) -> None:
+    def __init__(self, url: str, *, host: str, boot_id: str, ttl: float) -> None:
         self._host = host
+        self._boot_id = boot_id
         self._ttl = ttl
         self._database = (
             _SqliteFile(Path(unquote(url[len(_FILE) :])))
@@ -47,8 +48,8 @@ class LightLeases:
         times = PASSED_TIMES if isinstance(self._database, _SqliteFile) else SERVER_TIMES
         with self._database.write() as execute:
             return visit(
-                execute, host=self._host, ttl=self._ttl, fences=fences, times=times,
-                passed=self._database.passed(),
+                execute, host=self._host, boot_id=self._boot_id, ttl=self._ttl, fences=fences,
+                times=times, passed=self._database.passed(),
             )  # fmt: skip
 
     def say(self, lease_id: str, fence: int, reason: str) -> None:

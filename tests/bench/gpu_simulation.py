@@ -1,9 +1,10 @@
 """The queue against its peers, by simulation with the planner that the store runs.
 
-Jobs ask for a quarter of a GPU up to all eight of a host and last as long as a lognormal says. Each
-belongs to a task, which fixes its size and its median; the estimate of a job is what the store
-would have: the 90th percentile of the last 20 runs of its task that ended, and none before the
-first. "exact" repeats it with the durations themselves.
+Jobs ask for a quarter of a GPU up to all eight of a host, most of them for one or less, and last as
+long as a lognormal says; the weights are assumed, not fitted to any trace. Each belongs to a task,
+which fixes its size and its median; the estimate of a job is what the store would have: the 90th
+percentile of the last 20 runs of its task that ended, and none before the first. "exact" repeats it
+with the durations themselves.
 
 Peers, each in the same event loop on the same jobs:
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
+import statistics
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -36,8 +38,17 @@ PARTS = 4  # of a card: sizes are counted in quarters
 CARD_MIB = 81920
 SIZES = ((1, 0.30), (2, 0.15), (4, 0.30), (8, 0.10), (16, 0.09), (32, 0.06))
 MEDIAN, BETWEEN_TASKS, WITHIN_TASK = 1200.0, 0.9, 0.4  # seconds; sigmas of the logarithm
-TASKS = 60
-SEEDS = (1, 2, 3, 4, 5)
+TASKS = 100
+SEEDS = tuple(range(1, 10))
+BATCHES = ((1, 150), (4, 600))  # hosts, jobs: 150 a host
+BATCH_GOALS = (
+    ("plain pool", 0.90),
+    ("strict FIFO", 0.90),
+    ("best effort", 1.02),
+    ("offline LPT", 1.15),
+)
+STEADY = (4, 2000, 0.9)  # hosts, jobs, load
+STEADY_GOALS = (("plain pool", 0.35), ("best effort", 0.60))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,14 +264,14 @@ def simulate(jobs: Sequence[Job], policy: Peer | Ours) -> tuple[float, list[floa
 def make_jobs(seed: int, count: int, *, gap: float = 0.0) -> list[Job]:
     """Return jobs that arrive together, or ``gap`` seconds apart on average."""
     random_ = random.Random(seed)
-    sizes, weights = zip(*SIZES, strict=True)
     tasks = [
         (size, random_.gauss(math.log(MEDIAN), BETWEEN_TASKS))
-        for size in random_.choices(sizes, weights, k=TASKS)
+        for size, part in SIZES
+        for _ in range(round(part * TASKS))
     ]
     jobs, now = [], 0.0
     for number in range(count):
-        task = random_.randrange(TASKS)
+        task = random_.randrange(len(tasks))
         size, center = tasks[task]
         now += random_.expovariate(1 / gap) if gap else 0.0
         duration = math.exp(random_.gauss(center, WITHIN_TASK))
@@ -284,4 +295,87 @@ def at_load(seed: int, count: int, hosts: int, load: float) -> list[Job]:
 
 
 def percentile(values: Sequence[float], part: float) -> float:
+    """Return the smallest value that ``part`` of all do not pass."""
     return sorted(values)[math.ceil(part * len(values)) - 1]
+
+
+def lpt(jobs: Sequence[Job], hosts: int) -> float:
+    """Return the makespan of who knows everything from the start."""
+    orders: tuple[Callable[[Job], Any], ...] = (
+        lambda job: -job.duration,
+        lambda job: (-job.size, -job.duration),
+    )
+    return min(simulate(jobs, Peer(hosts, order=order))[0] for order in orders)
+
+
+def batch(hosts: int, count: int) -> dict[str, list[float]]:
+    """Return makespan over the lower bound of each policy, by seed; all jobs come at once."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for seed in SEEDS:
+        jobs = make_jobs(seed, count)
+        bound = lower_bound(jobs, hosts)
+        found["plain pool"].append(simulate(jobs, Peer(hosts, per_host=True))[0] / bound)
+        found["strict FIFO"].append(simulate(jobs, Peer(hosts, blocks=True))[0] / bound)
+        found["best effort"].append(simulate(jobs, Peer(hosts))[0] / bound)
+        found["offline LPT"].append(lpt(jobs, hosts) / bound)
+        found["ours"].append(simulate(jobs, Ours(hosts))[0] / bound)
+        found["ours, exact"].append(simulate(jobs, Ours(hosts, exact=True))[0] / bound)
+    return found
+
+
+def steady(hosts: int, count: int, load: float) -> dict[str, list[float]]:
+    """Return the 99th percentile of the wait under each policy, by seed."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for seed in SEEDS:
+        jobs = at_load(seed, count, hosts, load)
+        found["plain pool"].append(_p99(jobs, Peer(hosts, per_host=True)))
+        found["best effort"].append(_p99(jobs, Peer(hosts)))
+        found["ours"].append(_p99(jobs, Ours(hosts)))
+        found["ours, exact"].append(_p99(jobs, Ours(hosts, exact=True)))
+    return found
+
+
+def _p99(jobs: Sequence[Job], policy: Peer | Ours) -> float:
+    return percentile(simulate(jobs, policy)[1], 0.99)
+
+
+def measure() -> list[dict[str, Any]]:
+    """Simulate batches and a steady load, and return the figures."""
+    figures = []
+    for hosts, count in BATCHES:
+        what = f"makespan / lower bound, batch, {hosts} host{'s' if hosts > 1 else ''}"
+        figures.extend(_compared(what, "x", batch(hosts, count), BATCH_GOALS))
+    figures.extend(_compared("p99 wait, load 0.9, 4 hosts", "s", steady(*STEADY), STEADY_GOALS))
+    return figures
+
+
+def _compared(
+    what: str, unit: str, found: dict[str, list[float]], goals: Sequence[tuple[str, float]]
+) -> list[dict[str, Any]]:
+    return [
+        _figure(what, unit, found, ours, peer, goal)
+        for peer, goal in goals
+        for ours in ("ours", "ours, exact")
+    ]
+
+
+def _figure(
+    what: str, unit: str, found: dict[str, list[float]], ours: str, peer: str, goal: float
+) -> dict[str, Any]:
+    """Compare medians over the seeds."""
+    estimates = "exact" if ours.endswith("exact") else "history"
+    value, beside = statistics.median(found[ours]), statistics.median(found[peer])
+    return {
+        "name": f"{what}: against {peer} ({estimates} estimates)",
+        "value": round(value, 3),
+        "unit": unit,
+        "goal": f"<= {goal:.2f}x {peer}",
+        "peer": f"{beside:.3f} {unit}",
+        "ratio": round(value / beside, 3),
+        "met": value / beside <= goal,
+    }
+
+
+if __name__ == "__main__":
+    for figure in measure():
+        print(figure)

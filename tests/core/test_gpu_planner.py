@@ -11,7 +11,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from airflow_ai_provider.core.gpu.devices import Device, Health
+from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health
 from airflow_ai_provider.core.gpu.planner import (
     Holding,
     Plan,
@@ -99,6 +99,63 @@ def test_the_impossible_is_refused_and_says_why() -> None:
     assert "memory of no device" in str(why_impossible(GpuRequest.of(gpu_memory="1GiB"), devices))
     assert "on host c" in str(why_impossible(GpuRequest.of(), devices, host="c"))
     assert why_impossible(GpuRequest.of(), devices) is None
+
+
+def test_a_profile_or_an_amount_that_no_device_has_is_refused_by_name() -> None:
+    slices = [
+        device("m", kind=DeviceKind.MIG, mig_profile="2g.20gb", parent_uuid="p"),
+        device("0", memory_mib=1000),
+    ]
+    refused = plan(
+        slices,
+        [],
+        [
+            queued("profile", mig_profile="1g.10gb"),
+            queued("memory", gpu_memory="2GiB"),
+            queued("model", gpu_model="H100"),
+            queued("pool", gpu_pool="nowhere"),
+            queued("gone", host="elsewhere"),
+        ],
+    ).refused
+    assert refused == {
+        "profile": "No device has the profile '1g.10gb'; there is 2g.20gb.",
+        "memory": "No device can serve 2048 MiB of one device in pool 'default'.",
+        "model": "No device can serve 1 whole device of model 'H100' in pool 'default'.",
+        "pool": "No device is known in pool 'nowhere'.",
+        "gone": "No device is known in pool 'default' on host elsewhere.",
+    }
+
+
+def test_what_people_said_of_devices_is_named() -> None:
+    drained = device("0", health=Health.DRAINED)
+    quarantined = device("1", health=Health.QUARANTINED)
+    ill = device("2", health=Health.UNHEALTHY)
+
+    def why(*devices: Device, gpus: int = 1) -> WaitReason:
+        return plan(devices, [], [queued("q", gpus=gpus)]).waiting["q"]
+
+    assert why(drained, quarantined, ill) is WaitReason.DEVICES_DRAINED
+    assert why(drained, quarantined, ill, gpus=2) is WaitReason.DEVICES_QUARANTINED
+    assert why(drained, quarantined, ill, gpus=3) is WaitReason.DEVICES_UNHEALTHY
+    assert why(drained, device("3"), gpus=2) is WaitReason.DEVICES_DRAINED
+
+
+def test_an_instance_comes_from_the_fullest_card() -> None:
+    devices = [
+        device(f"{card}{n}", kind=DeviceKind.MIG, mig_profile="1g.10gb", parent_uuid=card)
+        for card in "ab"
+        for n in range(3)
+    ]
+    taken = Holding(device=("h", "b0"), state=LeaseState.ACTIVE)
+    made = plan(devices, [taken], [queued("q", mig_profile="1g.10gb")])
+    assert given_to(made) == {"q": ["b1"]}
+
+
+def test_a_share_fills_used_devices_before_idle_ones() -> None:
+    devices = [device("0", memory_mib=1000), device("1", memory_mib=9000)]
+    taken = Holding(device=("h", "1"), state=LeaseState.ACTIVE, memory_mib=1000)
+    made = plan(devices, [taken], [queued("share", gpu_memory="900MiB")])
+    assert given_to(made) == {"share": ["1"]}
 
 
 def test_every_move_leads_to_the_end() -> None:

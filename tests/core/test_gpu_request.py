@@ -24,6 +24,11 @@ def test_nothing_given_means_one_whole_device() -> None:
     assert request.is_whole
 
 
+@pytest.mark.parametrize("profile", ["1g.10gb", "1G.10GB", "1c.3g.40gb", "1g.10gb+me"])
+def test_a_mig_profile_is_written_as_the_driver_does(profile: str) -> None:
+    assert GpuRequest.of(mig_profile=profile).mig_profile == profile.lower()
+
+
 def test_templates_make_numbers_text() -> None:
     request = GpuRequest.of(gpus="2", priority="7", max_wait="30", estimate="1.5")
     assert (request.gpus, request.priority, request.max_wait, request.estimate) == (2, 7, 30, 1.5)
@@ -40,7 +45,21 @@ def test_templates_make_numbers_text() -> None:
         {"gpus": [1]},
         {"gpus": 2**31},
         {"gpus": "nan"},
+        {"gpus": ""},
+        {"gpus": "inf"},
         {"gpus": 1, "gpu_memory": "1GiB"},
+        {"gpus": 0, "gpu_memory": "1GiB"},
+        {"gpus": 1, "mig_profile": "1g.10gb"},
+        {"gpu_memory": "1GiB", "mig_profile": "1g.10gb"},
+        {"gpu_memory": "-1GiB"},
+        {"gpu_memory": "lots"},
+        {"gpu_memory": ""},
+        {"mig_profile": ""},
+        {"gpu_pool": 7},
+        {"team": " "},
+        {"project": "x" * 251},
+        {"idle_limit": "nan"},
+        {"estimate": -1},
         {"gpu_memory": "10"},
         {"gpu_memory": 10},
         {"gpu_memory": "0GiB"},

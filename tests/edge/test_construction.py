@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_ai_provider.decorators.gpu import gpu_task
+from airflow_ai_provider.operators.drift import DriftGateOperator
 from airflow_ai_provider.operators.feedback import (
     FeedbackIngestOperator,
     FeedbackMetricsOperator,
@@ -70,6 +71,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "@task.gpu": gpu_task(print_it, gpus=-1, gpu_memory="what", mirror_pool=True),
     "DataQualityGateOperator": lambda: DataQualityGateOperator(
         task_id="t", data=NOWHERE, suite=NOWHERE, dataset="x", on_fail="what"
+    ),
+    "DriftGateOperator": lambda: DriftGateOperator(
+        task_id="t", data=NOWHERE, reference=NOWHERE, dataset="x", methods=["what"]
     ),
     "ModelGateOperator": lambda: ModelGateOperator(task_id="t", evidence=None, criteria=NOWHERE),
     "ModelPromoteOperator": lambda: ModelPromoteOperator(

@@ -81,7 +81,7 @@ def test_it_does_not_defer_when_slots_are_free(known: GpuPool) -> None:
         ({"gpus": 2}, "no host has more than 1"),
         ({"gpus": 0}, "asks for nothing"),
         ({"gpu_memory": "1GiB"}, "memory of no device is known"),
-        ({"mig_profile": "1g.10gb"}, "No device can serve"),
+        ({"mig_profile": "1g.10gb"}, "No device has the profile"),
         ({"gpu_pool": "other"}, "No device is known in pool 'other'"),
     ],
 )

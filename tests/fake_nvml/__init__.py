@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).with_name("nvml.c")
+SOURCES = {"libnvidia-ml.so.1": "nvml.c", "libcuda.so.1": "cuda.c"}
 MIB = 2**20
 LOST, UNKNOWN, NO_DRIVER, MISMATCH, NO_PERMISSION = 15, 999, 9, 18, 4
 NOT_SUPPORTED, MISSING, TIMEOUT = 3, 13, 10
@@ -145,14 +145,17 @@ class FakeNvml:
                 machine.fail("*", LOST, machine.cards[2].uuid)
                 machine.xid(machine.cards[3].uuid, 79)
 
-    ``calls()`` tells which processes initialised the library and shut it down. ``old`` takes the
-    library as drivers before 510 had it: no ``_v3`` process lists, no second memory version.
+    A program that makes a CUDA context (``libcuda.so.1`` is a fake too) is listed on its device
+    without being named here. ``calls()`` tells which processes initialised the library and shut it
+    down. ``old`` takes the library as drivers before 510 had it: no ``_v3`` process lists, no
+    second memory version.
     """
 
     def __init__(self, library: Path, folder: Path, machine: Machine) -> None:
         self.library = library
         self.state = folder / "nvml.state"
         self.log = folder / "nvml.log"
+        self.users = folder / "nvml.users"
         self.machine = machine
         self.old = False
         self.write()
@@ -165,6 +168,7 @@ class FakeNvml:
             "LD_LIBRARY_PATH": f"{folder}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":"),
             "FAKE_NVML_STATE": str(self.state),
             "FAKE_NVML_LOG": str(self.log),
+            "FAKE_NVML_USERS": str(self.users),
         }
 
     def write(self) -> None:
@@ -238,18 +242,19 @@ def unified_node() -> Machine:
 
 
 def compile_library(folder: Path) -> Path:
-    """Compile the library into ``folder``, as ``new`` and ``old`` drivers have it."""
+    """Compile the libraries into ``folder``, as ``new`` and ``old`` drivers have them."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("needs a C compiler (gcc or cc) for the fake NVML, and none is in PATH")
     for name, options in {"new": [], "old": ["-DOLD_DRIVER"]}.items():
         (folder / name).mkdir()
-        target = folder / name / "libnvidia-ml.so.1"
-        subprocess.run(
-            [
-                compiler, "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-pthread", *options,
-                "-Wl,-soname,libnvidia-ml.so.1", "-o", target, SOURCE,
-            ],
-            check=True,
-        )  # fmt: skip
+        for library, source in SOURCES.items():
+            subprocess.run(
+                [
+                    compiler, "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-pthread", *options,
+                    f"-Wl,-soname,{library}", "-o", folder / name / library,
+                    Path(__file__).with_name(source),
+                ],
+                check=True,
+            )  # fmt: skip
     return folder

@@ -16,7 +16,9 @@
  *
  * A fact without a line is "not supported". As with the real library, what one process initialised
  * is not initialised in its forked child. With -DOLD_DRIVER the functions that drivers before 510
- * lack are not exported. FAKE_NVML_LOG names a file that is told of each init and shutdown.
+ * lack are not exported. FAKE_NVML_LOG names a file that is told of each init and shutdown;
+ * FAKE_NVML_USERS one in which the fake CUDA beside this file notes who has a context (cuda.c): they
+ * are listed as compute processes for as long as they live.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -130,6 +132,34 @@ static void parse(const char *line, Unit **unit) {
     if (*unit) parse_unit(*unit, line);
 }
 
+static int is_living(int pid) {
+    char path[64], line[512], *end;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (!file) return 0;
+    int living = fgets(line, sizeof line, file) && (end = strrchr(line, ')')) && end[2] != 'Z' &&
+                 end[2] != 'X';
+    fclose(file);
+    return living;
+}
+
+static void read_users(void) {
+    const char *path = getenv("FAKE_NVML_USERS");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    char uuid[96];
+    int pid;
+    while (file && fscanf(file, "%95s %d", uuid, &pid) == 2)
+        for (int n = 0; n < state.cards * SLOTS; n++) {
+            Unit *u = &state.unit[n / SLOTS][n % SLOTS];
+            if (n % SLOTS > state.unit[n / SLOTS][0].instances || strcmp(u->uuid, uuid)) continue;
+            if (pid > 0 && is_living(pid) && u->processes < PROCESSES)
+                u->process[u->processes++] = (Process){'c', (unsigned)pid, 1 << 28};
+            for (int i = 0; pid < 0 && i < u->processes; i++)
+                if (u->process[i].pid == (unsigned)-pid) u->process[i--] = u->process[--u->processes];
+        }
+    if (file) fclose(file);
+}
+
 static void read_state(void) {
     const char *path = getenv("FAKE_NVML_STATE");
     FILE *file = path ? fopen(path, "r") : NULL;
@@ -138,7 +168,7 @@ static void read_state(void) {
     state.cards = state.nears = state.xids = state.errors = 0;
     strcpy(state.driver, "000.00");
     while (file && fgets(line, sizeof line, file)) parse(line, &unit);
-    if (file) fclose(file);
+    if (file) fclose(file), read_users();
     else {                                 /* no state is a machine whose driver is not loaded */
         strcpy(state.error[0].function, "nvmlInitWithFlags");
         state.error[0].uuid[0] = 0, state.error[0].code = NO_DRIVER, state.errors = 1;

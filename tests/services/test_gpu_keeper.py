@@ -153,7 +153,7 @@ def test_a_holder_that_released_and_lives_is_spared(scene: Scene) -> None:
 
 def test_a_keeper_that_was_not_told_ends_what_a_living_holder_left(scene: Scene) -> None:
     lease = scene.lease(told=False)
-    with_child(scene)
+    scene.processes.start(CHILD, parent=HOLDER)
     scene.gpu.leave(lease.id, lease.fence, reason="11 still ran", left={CHILD})
     scene.keeper.look_soon()
     scene.run(1)
@@ -161,6 +161,7 @@ def test_a_keeper_that_was_not_told_ends_what_a_living_holder_left(scene: Scene)
     scene.run(keepers.GRACE_OF_LIVING + 1)
     assert scene.processes.signals == [(11, "SIGTERM")]
     assert scene.states == []
+    assert HOLDER in scene.processes.alive
 
 
 def test_a_holder_that_left_something_and_told_only_the_store_is_spared(scene: Scene) -> None:

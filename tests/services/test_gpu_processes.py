@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.adapters import processes
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_rows import read_leases
+from airflow_ai_provider.store.gpu_status import snapshot
 from airflow_ai_provider.store.schema import gpu_request
 
 WORKER = Path(__file__).with_name("gpu_worker.py")
@@ -27,7 +28,7 @@ WORKER = Path(__file__).with_name("gpu_worker.py")
 class Stage:
     """A store on SQLite with its own keeper, and the holders that a test starts."""
 
-    def __init__(self, folder: Path, *, devices: str) -> None:
+    def __init__(self, folder: Path, *, devices: str, **environment: str) -> None:
         self.folder = folder
         self.log = folder / "intervals.jsonl"
         self.store = Store.open(f"sqlite:///{folder / 'airflow_ai.db'}")
@@ -37,7 +38,8 @@ class Stage:
             "TMPDIR": str(folder),
             "AIRFLOW_CONN_AI_STORE_DEFAULT": self.store.full_url,
             "AIRFLOW__AI_PROVIDER__STATIC_DEVICES": devices,
-            "AIRFLOW__AI_PROVIDER__LEASE_TTL": "2",
+            "AIRFLOW__AI_PROVIDER__LEASE_TTL": "4",
+            **environment,
         }
 
     def start(self, mode: str) -> subprocess.Popen[bytes]:
@@ -75,6 +77,15 @@ class Stage:
     def live(self) -> list[Any]:
         with self.store.read() as connection:
             return read_leases(connection)
+
+    def status(self) -> dict[str, Any]:
+        return snapshot(self.store)
+
+    def wait_until_none_live(self, timeout: float) -> None:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end and self.live():
+            time.sleep(0.05)
+        assert self.live() == []
 
     def close(self) -> None:
         for process in self.started:
@@ -147,7 +158,7 @@ def test_a_living_holder_starts_another_keeper(stage: Stage) -> None:
     os.kill(first, signal.SIGKILL)
     second = wait_for_keeper(stage, other_than=first)
     assert second != first
-    time.sleep(4)  # twice the time to live
+    time.sleep(6)  # more than the time to live
     (lease,) = stage.live()
     assert (lease.id, lease.state.value) == (held["lease"], "active")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airflow_ai_provider.core.errors import QuotaError
 from airflow_ai_provider.core.gpu.devices import DEFAULT_POOL
+from airflow_ai_provider.core.gpu.request import PHASES
 
 KINDS = ("team", "project", "phase")
 
@@ -29,9 +30,12 @@ class Quota:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise _wrong(self, f"has the kind {self.kind!r}", f"Use one of {', '.join(KINDS)}.")
-        for name in ("kind", "name", "pool"):
-            if not str(getattr(self, name)).strip():
-                raise _wrong(self, f"has an empty {name}", "Write a text of 1 to 250 characters.")
+        if self.kind == "phase" and self.name not in PHASES:
+            raise _wrong(self, "names no phase", f"Use one of {', '.join(PHASES)}.")
+        for name in ("name", "pool"):
+            text = getattr(self, name)
+            if not (text.strip() and text.isprintable() and len(text) <= 250):
+                raise _wrong(self, f"has no usable {name}", "Write a text of 1 to 250 characters.")
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise _wrong(self, f"has the weight {self.weight}", "Write a number above 0.")
         if not (math.isfinite(self.guaranteed) and self.guaranteed >= 0):

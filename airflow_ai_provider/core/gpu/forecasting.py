@@ -12,8 +12,9 @@ from airflow_ai_provider.core.gpu.devices import Device
 from airflow_ai_provider.core.gpu.fair_share import Quota
 from airflow_ai_provider.core.gpu.planner_values import Holding, Queued
 from airflow_ai_provider.core.gpu.planning import hold_leased, plan_pools
-from airflow_ai_provider.core.gpu.room import Part, Room, Slot
+from airflow_ai_provider.core.gpu.room import Room
 from airflow_ai_provider.core.gpu.shares import Shares
+from airflow_ai_provider.core.gpu.slots import Part, Slot
 
 _FIRST = 200  # of the queue: what comes after them nobody can foresee
 _MOST_WORK = 20_000  # requests looked at, over all steps: about a quarter of a second

@@ -97,8 +97,8 @@ class LeaseRecord:
     revoked: bool
     reason: str
     task: TaskIdentity
-    idle_limit: float | None = None
     left_behind: tuple[Process, ...] = ()
+    idle_limit: float | None = None
 
     @property
     def mark(self) -> str:

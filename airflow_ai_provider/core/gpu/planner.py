@@ -6,7 +6,8 @@ A pure function of the devices, the live leases, the quotas and the queue.
 2. Within a priority, whose turn it is: see ``shares``. Then age.
 3. A request that does not fit does not hold back those behind it, until it has waited
    ``reserve_after`` seconds: the oldest of the highest priority then has devices kept for it, and
-   others may only fill in around it (see ``reservation``). One whose quota is reached keeps none.
+   who came ``reserve_after`` later or more may only fill in around it (see ``reservation``). There
+   is at most one such for each host, and none for who is at the ceiling of a quota.
 4. Best fit: a share goes to the fullest device that still has room, whole devices to the host that
    is left with fewest idle ones, and there to cards that are neighbours (see ``links``).
 """

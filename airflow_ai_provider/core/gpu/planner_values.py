@@ -69,7 +69,7 @@ class Reservation:
 class Plan:
     """What the planner decided about each request of the queue.
 
-    Each pool may have one reservation; ``reserved`` is that of the highest priority, then age.
+    Several may have devices kept; ``reserved`` is for the oldest of the highest priority.
     """
 
     grants: tuple[Grant, ...]

@@ -13,8 +13,9 @@ from airflow_ai_provider.core.gpu.planner_values import (
     Reservation,
 )
 from airflow_ai_provider.core.gpu.reservation import Hold, earliest
-from airflow_ai_provider.core.gpu.room import Part, Room, Slot, Status, View
+from airflow_ai_provider.core.gpu.room import Room, View
 from airflow_ai_provider.core.gpu.shares import Shares
+from airflow_ai_provider.core.gpu.slots import Part, Slot, Status
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.core.gpu.suitable import (
     least_amount,
@@ -25,6 +26,7 @@ from airflow_ai_provider.core.gpu.suitable import (
 from airflow_ai_provider.core.gpu.turns import Asking, by_age, in_turn
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 
+_MOST_RESERVED = 8
 # who would end sooner may still be let
 _KEPT = frozenset({WaitReason.RESERVED_FOR_ANOTHER, WaitReason.GUARANTEED_TO_ANOTHER})
 
@@ -51,7 +53,7 @@ class Planning:
         self._waiting: dict[str, WaitReason] = {}
         self._refused: dict[str, str] = {}
         self._holds: dict[str, Hold] = {}  # by request
-        self._reserved: Hold | None = None
+        self._reserved: list[Hold] = []
         self._denied = False  # somebody was denied devices that are kept
         self._reopened = False  # such devices are kept no longer
         self._oldest: list[Asking] = []  # who may have devices kept, the first of them last
@@ -69,7 +71,7 @@ class Planning:
             grants=tuple(self._grants),
             waiting=self._waiting,
             refused=self._refused,
-            reserved=None if self._reserved is None else self._shown(self._reserved),
+            reserved=self._shown(self._reserved[0]) if self._reserved else None,
         )
 
     def _asking(self, queued: Queued) -> Asking | None:
@@ -81,7 +83,7 @@ class Planning:
             claims, request, amount
         )
         if why is None:
-            return Asking(queued, view, claims, amount, request.priority)
+            return Asking(queued, view, claims, amount, request.priority, request.wanted)
         self._refused[queued.id] = why
         return None
 
@@ -104,14 +106,22 @@ class Planning:
     def _is_old(self, asking: Asking) -> bool:
         return asking.queued.waiting + self.late >= self.reserve_after
 
+    def _may_reserve(self, asking: Asking) -> bool:
+        """Whether there may be one more reservation: one for each host, and a few at most."""
+        return len(self._reserved) < min(_MOST_RESERVED, len(asking.view.hosts))
+
     def _keep_for_oldest(self, current: Asking) -> None:
         """Keep devices for the oldest of this priority, before anybody smaller takes them."""
-        while self._reserved is None and self._oldest:
+        while self._oldest:
             oldest = self._oldest[-1]
             if oldest is current or oldest.priority < current.priority:
                 return  # it is its turn, or not yet
+            if not self._may_reserve(oldest):
+                return
             self._oldest.pop()
-            if not oldest.decided and oldest.amount <= oldest.claims.headroom():
+            if oldest.decided or oldest.queued.id in self._holds:
+                continue
+            if oldest.amount <= oldest.claims.headroom():
                 self._reserve(oldest, due=False)
 
     def _reserve(self, asking: Asking, *, due: bool) -> None:
@@ -119,7 +129,7 @@ class Planning:
         free = None if due else self.room.find(queued.request, asking.view, queued.host)
         found = earliest(self.room, asking, now=self.now) if free is None else (free, self.now)
         if found is not None:
-            self._reserved = Hold(
+            hold = Hold(
                 asking,
                 WaitReason.RESERVED_FOR_ANOTHER,
                 starts=found[1],
@@ -127,7 +137,8 @@ class Planning:
                 due=due,
                 binds=queued.waiting - self.reserve_after,
             )
-            self._keep(self._reserved)
+            self._reserved.append(hold)
+            self._keep(hold)
 
     def _promise(self, asking: Asking) -> None:
         found = earliest(self.room, asking, now=self.now)
@@ -159,6 +170,8 @@ class Planning:
             return None
         if found is not WaitReason.QUOTA_REACHED:
             self._keep_for(asking, hold, entitled=entitled)
+        elif hold is not None:
+            self._let_go(hold)
         if alike is not None:
             self._failed[alike] = (found, asking.holds_for)
         return found
@@ -175,7 +188,10 @@ class Planning:
             view = self.room.view(
                 [s for s in view.specs if request.memory_mib <= headroom * s.memory]
             )
-        if hold is not None and all(slot.has_room(request.memory_mib) for slot in hold.slots):
+        if hold is not None and all(
+            slot.spec.number in view.numbers and slot.has_room(request.memory_mib)
+            for slot in hold.slots
+        ):
             return hold.slots
         slots = self.room.find(request, view, queued.host)
         if slots is not None:
@@ -190,18 +206,21 @@ class Planning:
             host = hold.slots[0].host
             if queued.host not in {None, host.name}:
                 continue
+            roomy = host.roomy()
+            if len(roomy) < asking.wanted:
+                continue
             free = [
                 slot
-                for slot in host.slots
+                for slot in roomy
                 if slot.spec.number in view.numbers and slot.has_room(request.memory_mib)
             ]
-            if len(free) < request.wanted:
+            if len(free) < asking.wanted:
                 continue
             may = [s for s in free if s.hold is None or s.hold.lets(asking, s, self.now)]
-            if len(may) >= request.wanted:
+            if len(may) >= asking.wanted:
                 if request.memory_mib is not None:
                     return [min(may, key=lambda slot: (slot.left, slot.name))]
-                return host.pick(may, request.wanted)
+                return host.pick(may, asking.wanted)
             kept = kept or hold.reason
         if kept is not None:
             self._denied = True
@@ -213,9 +232,9 @@ class Planning:
         if hold is not None:
             if hold.due:
                 return
-            self._let_go(hold)  # others, as large and fairer, took of it: look again
+            self._let_go(hold)  # others, fairer and as wide, took of it: look again
             self._reserve(asking, due=True)
-        elif self._reserved is None and self._is_old(asking):
+        elif self._is_old(asking) and self._may_reserve(asking):
             self._reserve(asking, due=True)
         elif entitled:
             self._promise(asking)
@@ -223,8 +242,8 @@ class Planning:
     def _let_go(self, hold: Hold) -> None:
         hold.drop(self.room)
         del self._holds[hold.asking.queued.id]
-        if hold is self._reserved:
-            self._reserved = None
+        if hold in self._reserved:
+            self._reserved.remove(hold)
         self._failed.clear()
         if self._denied and any(slot.status is not Status.CLOSED for slot in hold.slots):
             self._reopened = True

@@ -12,7 +12,7 @@ from airflow_ai_provider.core.gpu.devices import DEFAULT_POOL, Device, DeviceKin
 from airflow_ai_provider.core.gpu.memory import parse_memory
 
 PHASES = ("discovery", "pilot", "production", "maintenance")
-_MIG_PROFILE = re.compile(r"\d+g\.\d+gb(\+[a-z0-9.]+)?")
+_MIG_PROFILE = re.compile(r"(\d+c\.)?\d+g\.\d+gb(\+[a-z0-9.]+)*")
 
 
 @dataclass(frozen=True, kw_only=True)

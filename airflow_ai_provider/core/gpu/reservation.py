@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from airflow_ai_provider.core.gpu.room import Room, Slot
+from airflow_ai_provider.core.gpu.room import Room
+from airflow_ai_provider.core.gpu.slots import Slot
 from airflow_ai_provider.core.gpu.turns import Asking
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 
@@ -22,8 +23,8 @@ class Hold:
 
     It binds those who have waited for ``binds`` seconds or less: who came soon after it are few,
     and to hold them back would leave devices idle without saving anybody from starving.
-    Before its ``due`` turn came, what is as large and fairer may still take them: nothing can be
-    put together for a wide request that would not be there for that one, too.
+    Before its ``due`` turn came, who is fairer and asks for as many devices may still take them:
+    only fewer would break up what a wide request waits for.
     """
 
     asking: Asking
@@ -49,14 +50,14 @@ class Hold:
         """Whether ``other`` may take ``slot`` although it is kept."""
         if other is self.asking or other.queued.waiting > self.binds:
             return True
-        if not self.due and (other.entitled or other.amount >= self.asking.amount):
+        if not self.due and (other.entitled or other.wanted >= self.asking.wanted):
             return True
-        if other.holds_for < inf and now + other.holds_for <= self.starts:
+        if self.starts < inf and now + other.holds_for <= self.starts:
             return True
         mine, theirs = self.asking.queued.request.memory_mib, other.queued.request.memory_mib
         if mine is None or theirs is None:
             return False
-        staying = sum(p.memory_mib or 0 for p in slot.parts if p.ends > self.starts)
+        staying = sum(p.memory_mib or 0 for p in slot.parts if not p.ends <= self.starts < inf)
         return staying + theirs + mine <= slot.memory
 
 
@@ -66,29 +67,25 @@ def earliest(room: Room, asking: Asking, *, now: float) -> tuple[list[Slot], flo
     Where the end of a lease is not known, the host with most devices known to come free is kept for
     it: devices that are free there stay so until the others are, too.
     """
-    request = asking.queued.request
-    best: tuple[tuple[int, float, str], list[tuple[float, Slot]]] | None = None
-    for host in room.hosts.values():
-        if asking.queued.host not in {None, host.name}:
+    memory, wanted = asking.queued.request.memory_mib, asking.wanted
+    hosts = asking.view.hosts if asking.queued.host is None else {asking.queued.host}
+    best: tuple[tuple[int, float, str], list[tuple[float, str, Slot]]] | None = None
+    for name in hosts & asking.view.hosts:
+        times = [
+            (max(now, slot.free_at(memory)), slot.name, slot)
+            for slot in room.hosts[name].slots
+            if slot.healthy and slot.hold is None and slot.spec.number in asking.view.numbers
+        ]
+        if len(times) < wanted:
             continue
-        times = sorted(
-            (
-                (max(now, slot.free_at(request.memory_mib)), slot)
-                for slot in host.slots
-                if slot.spec.number in asking.view.numbers and slot.healthy and slot.hold is None
-            ),
-            key=lambda entry: (entry[0], entry[1].name),
-        )
-        if len(times) < request.wanted:
-            continue
-        needed = [when for when, _ in times[: request.wanted]]
-        known = [when for when in needed if when < inf]
-        rank = (len(needed) - len(known), max(known, default=now), host.name)
+        times.sort()
+        known = [when for when, _, _ in times[:wanted] if when < inf]
+        rank = (wanted - len(known), known[-1] if known else now, name)
         if best is None or rank < best[0]:
             best = (rank, times)
     if best is None:
         return None
-    return _last_to_come(best[1], request.wanted)
+    return _last_to_come([(when, slot) for when, _, slot in best[1]], wanted)
 
 
 def _last_to_come(times: list[tuple[float, Slot]], wanted: int) -> tuple[list[Slot], float]:

@@ -6,155 +6,14 @@ idle devices of each host. A view is made once, and kept up as devices are taken
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from math import inf
 from typing import Any
 
-from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health
-from airflow_ai_provider.core.gpu.links import Matrix, best_set, link_matrix
+from airflow_ai_provider.core.gpu.devices import Device, DeviceKind
 from airflow_ai_provider.core.gpu.planner_values import DeviceKey
 from airflow_ai_provider.core.gpu.request import GpuRequest
-
-Shared = tuple[int, str, str, "Slot"]  # the room left on a device that others share; sorts
-
-_CARD_SLICES = 7  # a card has at most seven compute slices; "3g.40gb" has three
-_SLICES = re.compile(r"(\d+)g\.")
-
-
-class Status(Enum):
-    """What may still be had of a device."""
-
-    CLOSED = "closed"
-    IDLE = "idle"
-    SHARED = "shared"  # somebody has a share of it, and there is room for another
-
-
-@dataclass(slots=True, eq=False)
-class Part:
-    """What somebody has of a device: ``memory_mib``, or all of it; until ``ends``, if known."""
-
-    memory_mib: int | None
-    ends: float
-    doubtful: bool = False
-    owner: Any = None  # the claims that it is counted to
-
-
-class Slot:
-    """A device and what is held of it."""
-
-    __slots__ = (
-        "device",
-        "healthy",
-        "hold",
-        "host",
-        "key",
-        "memory",
-        "name",
-        "parts",
-        "shared",
-        "spec",
-        "status",
-    )
-
-    def __init__(self, device: Device, host: HostRoom, spec: Spec) -> None:
-        self.device = device
-        self.host = host
-        self.spec = spec
-        self.name = device.uuid
-        self.key: DeviceKey = (device.host, device.uuid)
-        self.memory = device.memory_mib or 0
-        self.parts: list[Part] = []
-        self.hold: Any = None  # the Hold that keeps it for somebody
-        self.healthy = device.health is Health.HEALTHY  # whether it may be granted at all
-        self.status = Status.IDLE if self.healthy else Status.CLOSED
-        self.shared: Shared | None = None  # its entry among the shared devices of its spec
-
-    @property
-    def left(self) -> int:
-        """The memory that nobody holds."""
-        return self.memory - sum(part.memory_mib or 0 for part in self.parts)
-
-    def amount(self, memory_mib: int | None) -> float:
-        """Return how many devices ``memory_mib`` of it, or all of it, counts for."""
-        if memory_mib is None:
-            return self.spec.weight
-        return memory_mib / self.memory if self.memory else 1.0
-
-    def has_room(self, memory_mib: int | None) -> bool:
-        """Whether ``memory_mib``, or all of it, could be had now but for a hold."""
-        if not self.healthy:
-            return False
-        if memory_mib is None or not self.parts:
-            return not self.parts
-        # what a lost holder uses of a device is not known
-        if any(part.memory_mib is None or part.doubtful for part in self.parts):
-            return False
-        return self.left >= memory_mib
-
-    def free_at(self, memory_mib: int | None) -> float:
-        """Return when ``memory_mib``, or all of it, can be had by the estimates; inf for never."""
-        if memory_mib is None:
-            return max((part.ends for part in self.parts), default=0.0)
-        when = 0.0
-        left = self.left if all(p.memory_mib is not None for p in self.parts) else 0
-        if any(part.doubtful for part in self.parts):
-            return inf
-        for part in sorted(self.parts, key=lambda part: part.ends):
-            if left >= memory_mib:
-                break
-            when = part.ends
-            left += self.memory if part.memory_mib is None else part.memory_mib
-        return when
-
-
-class HostRoom:
-    """The devices of a host."""
-
-    __slots__ = ("_matrix", "_matrix_known", "idle", "name", "slots")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.slots: list[Slot] = []
-        self.idle: dict[int, int] = {}  # by spec
-        self._matrix: Matrix | None = None
-        self._matrix_known = False
-
-    def pick(self, candidates: list[Slot], count: int) -> list[Slot]:
-        """Return the ``count`` of ``candidates`` that belong together best."""
-        if len(candidates) == count:
-            return candidates
-        if not self._matrix_known:
-            self._matrix = link_matrix([slot.device for slot in self.slots])
-            self._matrix_known = True
-        if self._matrix is not None:
-            place = {id(slot): number for number, slot in enumerate(self.slots)}
-            free = tuple(sorted(place[id(slot)] for slot in candidates))
-            return [self.slots[number] for number in best_set(self._matrix, free, count)]
-        if candidates[0].device.kind is DeviceKind.MIG:
-            cards = [slot.device.parent_uuid for slot in candidates]
-            # the fullest card first, so that others come free whole
-            candidates.sort(key=lambda slot: (cards.count(slot.device.parent_uuid), slot.name))
-        else:
-            candidates.sort(key=lambda slot: (slot.memory, slot.name))
-        return candidates[:count]
-
-
-class Spec:
-    """Devices that are alike: what suits one of them suits all."""
-
-    __slots__ = ("memory", "number", "sample", "shared", "views", "weight")
-
-    def __init__(self, number: int, sample: Device) -> None:
-        self.number = number
-        self.sample = sample
-        self.memory = sample.memory_mib or 0
-        self.weight = _weight(sample)
-        self.views: list[View] = []
-        self.shared: list[Shared] = []  # room left first
+from airflow_ai_provider.core.gpu.slots import HostRoom, Part, Shared, Slot, Spec, Status, status_of
 
 
 class View:
@@ -167,7 +26,10 @@ class View:
         self.idle: dict[str, int] = {}
         self.hosts_with: list[set[str]] = [set()]
         self.standing: dict[str | None, Any] = {}  # counts that no grant changes; see suitable
+        self.hosts: set[str] = set()
         for host in hosts:
+            if self.numbers & host.specs:
+                self.hosts.add(host.name)
             if count := sum(host.idle.get(number, 0) for number in self.numbers):
                 self.idle[host.name] = count
                 self._bucket(count).add(host.name)
@@ -202,6 +64,7 @@ class Room:
         self.slots: dict[DeviceKey, Slot] = {}
         self.specs: dict[Any, Spec] = {}
         self._views: dict[frozenset[int], View] = {}
+        self._views_with: dict[int, list[View]] = {}  # by the number of a spec
         self._by_shape: dict[Any, View] = {}
         for device in devices:
             self._add(device)
@@ -222,6 +85,7 @@ class Room:
             spec = self.specs[alike] = Spec(len(self.specs), device)
         slot = Slot(device, host, spec)
         host.slots.append(slot)
+        host.specs.add(spec.number)
         self.slots[slot.key] = slot
         if slot.healthy:
             host.idle[spec.number] = host.idle.get(spec.number, 0) + 1
@@ -247,7 +111,7 @@ class Room:
         if view is None:
             view = self._views[numbers] = View(specs, self.hosts.values())
             for spec in specs:
-                spec.views.append(view)
+                self._views_with.setdefault(spec.number, []).append(view)
         return view
 
     def find(self, request: GpuRequest, view: View, host: str | None) -> list[Slot] | None:
@@ -299,7 +163,8 @@ class Room:
 
     def settle(self, slot: Slot) -> None:
         """Bring the index up to date with what is held of ``slot``."""
-        before, slot.status = slot.status, _status(slot)
+        slot.host.changed()
+        before, slot.status = slot.status, status_of(slot)
         if slot.shared is not None:
             shared = slot.spec.shared
             del shared[bisect_left(shared, slot.shared)]
@@ -311,21 +176,5 @@ class Room:
         if by:
             number = slot.spec.number
             slot.host.idle[number] = slot.host.idle.get(number, 0) + by
-            for view in slot.spec.views:
+            for view in self._views_with.get(number, ()):
                 view.change(slot.host.name, by)
-
-
-def _status(slot: Slot) -> Status:
-    if not slot.healthy or slot.hold is not None:
-        return Status.CLOSED
-    if not slot.parts:
-        return Status.IDLE
-    return Status.SHARED if slot.has_room(1) else Status.CLOSED
-
-
-def _weight(device: Device) -> float:
-    """Return how much of a card ``device`` is."""
-    if device.kind is not DeviceKind.MIG:
-        return 1.0
-    found = _SLICES.match(device.mig_profile or "")
-    return min(1.0, int(found.group(1)) / _CARD_SLICES) if found else 1.0

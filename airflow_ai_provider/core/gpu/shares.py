@@ -50,7 +50,8 @@ class Account:
 
     def pay(self, amount: float) -> None:
         """Count ``amount`` more devices as held; less when it is negative."""
-        self.used = used = self.used + amount
+        used = self.used + amount
+        self.used = used = 0.0 if used < SLACK else used  # sevenths do not add up to nothing
         if used < self.guaranteed:
             self.standing = used / self.guaranteed - 1
         else:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from airflow_ai_provider.core.gpu.devices import Device, Health
 from airflow_ai_provider.core.gpu.fair_share import Quota
 from airflow_ai_provider.core.gpu.request import GpuRequest
-from airflow_ai_provider.core.gpu.room import Room, Slot, View
+from airflow_ai_provider.core.gpu.room import Room, View
 from airflow_ai_provider.core.gpu.shares import SLACK, Claims, Shares
+from airflow_ai_provider.core.gpu.slots import Slot
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 
 
@@ -65,14 +66,14 @@ _NONE = Suitable()
 
 def why_waiting(room: Room, view: View, request: GpuRequest, host: str | None) -> WaitReason:
     """Return what would have to change first for a request that does not fit now."""
-    there = suitable(room, view, host)
-    if there.certain >= request.wanted:
+    there, wanted = suitable(room, view, host), request.wanted
+    if there.certain >= wanted:
         return WaitReason.DEVICES_BUSY
-    if there.healthy >= request.wanted:
+    if there.healthy >= wanted:
         return WaitReason.DEVICES_SUSPECT
-    if there.drained >= request.wanted:
+    if there.drained >= wanted:
         return WaitReason.DEVICES_DRAINED
-    if there.quarantined >= request.wanted:
+    if there.quarantined >= wanted:
         return WaitReason.DEVICES_QUARANTINED
     return WaitReason.DEVICES_UNHEALTHY
 

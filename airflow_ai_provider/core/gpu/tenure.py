@@ -14,8 +14,8 @@ class Tenure:
     """A live lease of this host, whoever holds it.
 
     ``uid`` is the user whose keeper looks after it; None before it is claimed. ``process`` is None
-    too when the holder released it and left something on the device; ``left_behind`` are the
-    processes that it named then.
+    too when the holder released it and left the processes ``left_behind``, or something of its own
+    on the device.
     """
 
     id: str
@@ -41,13 +41,15 @@ class Visit:
 
     ``taken`` are the leases it asked to renew that are live no more because somebody took them
     from their holder; one that its holder released is not among them. ``registered`` says which
-    devices of this host the store shows, and with what health.
+    devices of this host the store shows, and with what health, ``restarted`` that it
+    shows the host as it was before its last boot.
     """
 
     renewed: frozenset[str]
     live: tuple[Tenure, ...]
     taken: Mapping[str, str] = field(default_factory=dict)
     registered: Mapping[str, str] = field(default_factory=dict)
+    restarted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ class Asking:
     claims: Claims
     amount: float
     priority: int
+    wanted: int
     decided: bool = False
     promised: bool = False  # devices are kept for it under its guarantee
 

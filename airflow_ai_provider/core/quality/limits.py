@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any
 
 from airflow_ai_provider.core.quality.check import NotCompiledError, need
@@ -32,6 +34,32 @@ def value_set_of(e: Expectation, column: Column) -> list[Any]:
     if any(isinstance(v, str) and "\0" in v for v in values):
         raise NotCompiledError("the set holds a null character")
     return [v for v in values if not (isinstance(v, float) and math.isnan(v))]  # NaN is missing
+
+
+_DAY = re.compile(r"\d{4}-\d{1,2}-\d{1,2}$")
+
+
+def bound(value: Any) -> float | date | None:
+    """Return the limit that Great Expectations makes of an argument.
+
+    A number or the text of one is a float, a day is a date, a time of day makes it a datetime.
+
+    :raises NotCompiledError: it is none of these.
+    """
+    if value is None or isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        pass
+    try:
+        if _DAY.fullmatch(value):
+            return date(*(int(part) for part in value.split("-")))
+        return datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except (AttributeError, TypeError, ValueError):
+        raise NotCompiledError(f"the bound {value!r} is neither a number nor a date") from None
 
 
 def bounds(kwargs: Mapping[str, Any]) -> tuple[float | None, float | None]:

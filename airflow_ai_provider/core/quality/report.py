@@ -43,13 +43,15 @@ class ExpectationResult:
         }
         if self.reason:
             found["engine_reason"] = self.reason
+        if self.expectation.suite:
+            found["suite_name"] = self.expectation.suite
         return found
 
     def brief(self) -> dict[str, Any]:
         """Return it as the compact report lists a failure."""
         kwargs = self.expectation.kwargs
         columns = self.expectation.columns
-        return {
+        found = {
             "type": self.expectation.type,
             "column": kwargs.get("column") or (", ".join(columns) if columns else None),
             "severity": self.expectation.severity.value,
@@ -57,6 +59,9 @@ class ExpectationResult:
             "unexpected_percent": self.result.get("unexpected_percent"),
             "observed_value": _short(self.result.get("observed_value")),
         }
+        if self.expectation.suite:
+            found["suite"] = self.expectation.suite
+        return found
 
     def sentence(self) -> str:
         """Say what was seen, in one sentence without any value of a row."""

@@ -17,13 +17,29 @@ DECIDED_BY = "DataQualityGateOperator"
 
 @dataclass(frozen=True, kw_only=True)
 class DataSeen:
-    """Exactly which data the gate saw: enough to find the same data again."""
+    """Exactly which data the gate saw: enough to find the same data again.
+
+    Files have ``size``, ``digest`` and ``modified`` or, from an object store, its ``version``. A
+    table has the time of the look and, on PostgreSQL, the name of the ``snapshot``; a query the
+    SHA-256 of its text as well. A frame has the digest of its values.
+    """
 
     path: str
-    size: int
-    digest: str
     rows: int
+    size: int | None = None
+    digest: str | None = None
     files: int = 1
+    kind: str = "files"
+    modified: str | None = None
+    version: str | None = None
+    looked_at: str | None = None
+    snapshot: str | None = None
+    query_digest: str | None = None
+
+    def evidence(self) -> dict[str, Any]:
+        """Return what is known, for a gate record."""
+        always = ("path", "size", "digest", "rows")
+        return {k: v for k, v in vars(self).items() if v is not None or k in always}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +76,7 @@ class QualityResult:
     @property
     def subject(self) -> str:
         """The URI of what was judged: the data set's partition, or the file."""
-        if self.dataset:
-            return (
-                f"ai-data://{self.dataset}/{self.partition}"
-                if self.partition
-                else (f"ai-data://{self.dataset}")
-            )
-        path = self.data.path
-        return path if "://" in path else Path(path).absolute().as_uri()
+        return subject_of(self.data, self.dataset, self.partition)
 
     def compact(self) -> dict[str, Any]:
         """Return the report for XCom: JSON-safe, under 8 KiB; ``record`` is filled in later."""
@@ -76,12 +85,7 @@ class QualityResult:
             "verdict": self.verdict.value,
             "dataset": self.dataset,
             "partition": self.partition,
-            "data": {
-                "path": self.data.path,
-                "size": self.data.size,
-                "digest": self.data.digest,
-                "rows": self.data.rows,
-            },
+            "data": self.data.evidence(),
             "suite": self.report.suite.name,
             "engine": self.report.engine,
             "evaluated": len(self.report.results),
@@ -101,7 +105,7 @@ class QualityResult:
             verdict=verdict or self.verdict,
             criteria=self.report.criteria(self.fail_on),
             evidence={
-                "data": vars(self.data),
+                "data": self.data.evidence(),
                 "dataset": self.dataset,
                 "partition": self.partition,
                 "project": self.project,
@@ -133,6 +137,13 @@ class QualityResult:
             record=record,
             failed=[r.brief() for r in self.report.failed],
         )
+
+
+def subject_of(data: DataSeen, dataset: str | None, partition: str | None) -> str:
+    """Return the URI of what was judged: the data set's partition, or the file."""
+    if dataset:
+        return f"ai-data://{dataset}/{partition}" if partition else f"ai-data://{dataset}"
+    return data.path if "://" in data.path else Path(data.path).absolute().as_uri()
 
 
 def _written(kept: Quarantine | None) -> dict[str, Any] | None:

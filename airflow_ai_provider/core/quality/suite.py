@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -13,6 +13,7 @@ from airflow_ai_provider.core.errors import SuiteError
 from airflow_ai_provider.core.gate import digest
 from airflow_ai_provider.core.quality.arguments import wrong_argument
 from airflow_ai_provider.core.quality.catalogue import CATALOGUE, COMMON
+from airflow_ai_provider.core.quality.own import OWN, wrong_own_argument
 
 MOST_EXPECTATIONS = 5_000
 _PARAMETER = "$PARAMETER"
@@ -42,6 +43,7 @@ class Expectation:
     id: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     description: str | None = None
+    suite: str | None = None  # whose it is, where several suites are one
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -88,7 +90,22 @@ class Suite:
         self, expectation: Expectation, problem: str, remedy: str | None = None
     ) -> SuiteError:
         """Return the error that names suite, expectation, columns and ``problem``."""
-        return _error(self.name, expectation.index, expectation.label, problem, remedy)
+        return _error(
+            expectation.suite or self.name, expectation.index, expectation.label, problem, remedy
+        )
+
+
+def merged(suites: Sequence[Suite]) -> Suite:
+    """Return several suites as one; each expectation says whose it is."""
+    if len(suites) == 1:
+        return suites[0]
+    listed = [replace(e, suite=s.name) for s in suites for e in s.expectations]
+    return Suite(
+        name=" + ".join(s.name for s in suites),
+        expectations=tuple(replace(e, index=i) for i, e in enumerate(listed)),
+        meta={s.name: dict(s.meta) for s in suites},
+        parameters={k: v for s in suites for k, v in s.parameters.items()},
+    )
 
 
 def parse_suite(
@@ -203,7 +220,7 @@ def _severity(suite: str, index: int, kind: str, entry: Mapping[str, Any]) -> Se
 
 
 def _wrong(kind: str, kwargs: Mapping[str, Any]) -> tuple[str, str] | None:
-    signature = CATALOGUE.get(kind)
+    signature = CATALOGUE.get(kind) or OWN.get(kind)
     if signature is None:  # a custom expectation, or a slip: Great Expectations knows
         return None
     for name in signature.required:
@@ -215,16 +232,17 @@ def _wrong(kind: str, kwargs: Mapping[str, Any]) -> tuple[str, str] | None:
                 f"does not take the argument {name!r}",
                 _meant(name, signature.names) or f"It takes {', '.join(signature.names)}.",
             )
-    return wrong_argument(kind, kwargs)
+    return wrong_argument(kind, kwargs) or wrong_own_argument(kind, kwargs)
 
 
 def _required(kind: str, name: str) -> bool:
-    return kind in CATALOGUE and name in CATALOGUE[kind].required
+    signature = CATALOGUE.get(kind) or OWN.get(kind)
+    return signature is not None and name in signature.required
 
 
 def suggestion(kind: str) -> str | None:
     """Return the sentence that names the expectation that ``kind`` may have meant."""
-    return _meant(kind, CATALOGUE)
+    return _meant(kind, [*CATALOGUE, *OWN])
 
 
 def _meant(name: str, known: Iterable[str]) -> str | None:

@@ -1,0 +1,109 @@
+"""Our own expectations: drift, freshness, volume and schema change, beside Great Expectations'.
+
+They stand in a suite like any other, with severity and ``$PARAMETER``; Great Expectations itself
+does not know them, so a suite that is also run there keeps them in a file of their own.
+
+``expect_column_drift_to_be_less_than``
+    ``column``, ``reference`` (path of data or of a profile), ``method`` (a measure of drift: psi
+    unless said), ``threshold`` (the measure's usual limit at this severity unless said). Of a
+    p-value the threshold is the least that is let pass.
+``expect_column_newest_value_to_be_recent``
+    ``column`` of dates or times (without a zone: UTC), ``max_age`` (``"36h"``, or seconds), and
+    ``max_ahead``: how far in the future the newest value may lie (a day unless said).
+``expect_files_to_be_recent``
+    ``max_age``: how long ago the newest file may have been written.
+``expect_table_row_count_to_be_near_reference``
+    ``min_ratio`` and ``max_ratio`` to the rows of ``reference``, or to the median of the last
+    ``last_records`` deliveries of the data set that passed a gate. With fewer than ``min_records``
+    (1 unless said) in the ledger it is not met; 0 lets the first delivery pass.
+``expect_table_schema_to_match_reference``
+    ``reference``, and ``allow``: which of ``added``, ``removed`` and ``retyped`` are no failure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_ai_provider.core.quality.catalogue import Signature
+
+DRIFT = "expect_column_drift_to_be_less_than"
+NEWEST = "expect_column_newest_value_to_be_recent"
+FILES = "expect_files_to_be_recent"
+VOLUME = "expect_table_row_count_to_be_near_reference"
+SCHEMA = "expect_table_schema_to_match_reference"
+
+OWN: dict[str, Signature] = {
+    DRIFT: Signature(required=("column", "reference"), optional=("method", "threshold")),
+    NEWEST: Signature(required=("column", "max_age"), optional=("max_ahead",)),
+    FILES: Signature(required=("max_age",)),
+    VOLUME: Signature(
+        optional=("reference", "last_records", "min_records", "min_ratio", "max_ratio")
+    ),
+    SCHEMA: Signature(required=("reference",), optional=("allow",)),
+}
+CHANGES = ("added", "removed", "retyped")
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])?\s*")
+
+Problem = tuple[str, str]
+
+
+def seconds_of(age: Any) -> float | None:
+    """Return the seconds that ``age`` means: a number of them, or ``"36h"``; None when neither."""
+    if isinstance(age, (int, float)) and not isinstance(age, bool):
+        return float(age) if age >= 0 else None
+    found = _AGE.fullmatch(age) if isinstance(age, str) else None
+    return float(found[1]) * _UNITS[found[2] or "s"] if found else None
+
+
+def wrong_own_argument(kind: str, kwargs: Mapping[str, Any]) -> Problem | None:
+    """Return what is wrong with the arguments of our expectation ``kind``, and what to do."""
+    for name in ("max_age", "max_ahead"):
+        if name in kwargs and seconds_of(kwargs[name]) is None:
+            return f"has {name}={kwargs[name]!r}", 'Give seconds, or a text such as "36h" or "2d".'
+    reference = kwargs.get("reference")
+    if "reference" in kwargs and not (isinstance(reference, str) and reference):
+        return f"has the reference {reference!r}", "Give the path of data or of a profile."
+    check = {DRIFT: _wrong_drift, VOLUME: _wrong_volume, SCHEMA: _wrong_schema}.get(kind)
+    return check(kwargs) if check else None
+
+
+def _wrong_drift(kwargs: Mapping[str, Any]) -> Problem | None:
+    from airflow_ai_provider.core.quality.drift.measures import MEASURES
+
+    method, threshold = kwargs.get("method", "psi"), kwargs.get("threshold")
+    if method not in MEASURES:
+        return f"has the method {method!r}", f"Use one of {', '.join(MEASURES)}."
+    if threshold is None and not MEASURES[method].limits:
+        return f"has no threshold, and {method} has no usual one", "Give a threshold."
+    if threshold is not None and not _from_zero(threshold):
+        return f"has threshold={threshold!r}", "Give a number from 0."
+    return None
+
+
+def _wrong_volume(kwargs: Mapping[str, Any]) -> Problem | None:
+    if ("reference" in kwargs) == ("last_records" in kwargs):
+        return "needs either reference or last_records", "Give one of them."
+    for name, least in (("last_records", 1), ("min_records", 0)):
+        value = kwargs.get(name, least)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            return f"has {name}={value!r}", f"Give a whole number from {least}."
+    ratios = [kwargs[n] for n in ("min_ratio", "max_ratio") if n in kwargs]
+    if not ratios or not all(_from_zero(r) for r in ratios):
+        return "needs min_ratio or max_ratio, numbers from 0", "Give at least one."
+    if len(ratios) == 2 and ratios[0] > ratios[1]:
+        return f"has min_ratio {ratios[0]} above max_ratio {ratios[1]}", "Exchange them."
+    return None
+
+
+def _wrong_schema(kwargs: Mapping[str, Any]) -> Problem | None:
+    allow = kwargs.get("allow", [])
+    if isinstance(allow, (list, tuple)) and set(allow) <= set(CHANGES):
+        return None
+    return f"has allow={allow!r}", f"Give a list of {', '.join(CHANGES)}."
+
+
+def _from_zero(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0

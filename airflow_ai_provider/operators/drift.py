@@ -1,0 +1,177 @@
+"""The drift gate as an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_ai_provider.assets import data_alias, data_asset
+from airflow_ai_provider.core.errors import QualityError
+from airflow_ai_provider.core.gate import Verdict
+from airflow_ai_provider.operators._gate import GateOutcome
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_ai_provider.core.quality.drift.report import DriftResult
+
+
+class DriftGateOperator(BaseOperator, GateOutcome):
+    """Let data pass only when it is like its reference, column by column, and record the decision.
+
+    The reference is a profile (``airflow-ai quality profile``), so that its data need not be kept,
+    or data; against data the figures are exact, against a profile each carries its error. The
+    report is pushed and the gate record written before anything is raised.
+
+    Returns ``{"success", "verdict", "dataset", "partition", "data": {"path", "size", "digest",
+    "rows"}, "reference": {"path", "digest", "rows", "profile", "made_from"}, "compared", "drifted",
+    "failed": [{"column", "measure", "severity", "limit", "value", "error"?}], "record"}``, under
+    8 KiB. A column that is gone, or holds another kind of values now, fails as critical.
+
+    When the gate lets pass, an event on ``data_asset(dataset, partition)`` with the report as extra
+    goes through ``data_alias(dataset)``, as with ``DataQualityGateOperator``; where that one stands
+    beside this one and announces the same partition, say ``announce=False`` here.
+
+    :param data: path or address of Parquet, CSV or JSON (Lines): a file, a glob or a folder.
+    :param reference: the same of the reference's data, or of its profile.
+    :param columns: which columns (all of the reference unless said): names, or a mapping from a
+        name to ``{"methods", "thresholds", "kind"}`` of its own; ``kind`` is ``number``, ``time``
+        or ``category``.
+    :param methods: ``psi``, ``ks``, ``jensen_shannon``, ``wasserstein``, ``wasserstein_scaled``,
+        ``chi_squared``, ``missing_rate``, ``new_category``: each on the columns it suits. Unless
+        said: psi, ks and missing_rate of numbers; psi, jensen_shannon, new_category and
+        missing_rate of categories; of times and of names that hardly repeat only missing_rate.
+    :param thresholds: from a measure (a method, ``ks_p_value``, ``chi_squared_p_value``) to the
+        critical limit, or to limits by severity: ``{"psi": {"warning": 0.1, "critical": 0.25}}``.
+    :param fail_on: the severity from which a passed limit refuses the data.
+    :param on_fail: ``fail`` the task without retry, ``skip`` what is downstream, ``branch`` to
+        ``branch_task_ids`` (which are skipped when the data passes), or ``warn`` and go on.
+    :param dataset: the data set's name; the gate record's subject is ``ai-data://DATASET/PARTITION``.
+    :param partition: which part of the data set this is.
+    :param announce: whether a pass is an event on the data set's asset.
+    """
+
+    template_fields: Sequence[str] = (
+        "data",
+        "reference",
+        "columns",
+        "methods",
+        "thresholds",
+        "fail_on",
+        "dataset",
+        "partition",
+        "project",
+        "branch_task_ids",
+    )
+    template_fields_renderers = {"columns": "json", "thresholds": "json"}
+    ui_color = "#d5e8d4"
+    inherits_from_skipmixin = True
+
+    def __init__(
+        self,
+        *,
+        data: str,
+        reference: str,
+        columns: Sequence[str] | Mapping[str, Any] | None = None,
+        methods: Sequence[str] | None = None,
+        thresholds: Mapping[str, Any] | None = None,
+        fail_on: str = "critical",
+        on_fail: str = "fail",
+        branch_task_ids: str | Sequence[str] | None = None,
+        dataset: str | None = None,
+        partition: str | None = None,
+        project: str | None = None,
+        announce: bool = True,
+        store_conn_id: str = "ai_store_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data = data
+        self.reference = reference
+        self.columns = columns
+        self.methods = methods
+        self.thresholds = thresholds
+        self.fail_on = fail_on
+        self.on_fail = on_fail
+        self.branch_task_ids = branch_task_ids
+        self.dataset = dataset
+        self.partition = partition
+        self.project = project
+        self.announce = announce
+        self.store_conn_id = store_conn_id
+        if announce and isinstance(dataset, str) and "{{" not in dataset:
+            alias = data_alias(dataset)
+            if alias not in self.outlets:
+                self.outlets = [*self.outlets, alias]
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, record, decide."""
+        from airflow_ai_provider.hooks.quality import DataQualityHook
+
+        self.check_on_fail()
+        hook = DataQualityHook(self.store_conn_id)
+        try:
+            result = hook.compare(
+                self.data,
+                self.reference,
+                columns=self.columns,
+                methods=self.methods,
+                thresholds=self.thresholds,
+                fail_on=self.fail_on,
+                dataset=self.dataset,
+                partition=self.partition,
+                project=self.project,
+            )
+        except QualityError as error:  # neither data nor reference gets better by trying again
+            raise AirflowFailException(str(error)) from error
+        verdict = self._verdict(result)
+        report = self._record(result, verdict, hook, context)
+        self._say(result, report)
+        if verdict.lets_pass:
+            self._announce(report, context)
+        refusal = None if verdict.lets_pass else result.error(record=report["record"])
+        return self.conclude(context, report, refusal)
+
+    def _verdict(self, result: DriftResult) -> Verdict:
+        if self.on_fail == "warn" and result.verdict is Verdict.FAIL:
+            return Verdict.WARN
+        return result.verdict
+
+    def _record(
+        self, result: DriftResult, verdict: Verdict, hook: Any, context: Context
+    ) -> dict[str, Any]:
+        from dataclasses import replace
+
+        from airflow_ai_provider.hooks.store import origin_of
+
+        draft = replace(result.draft(verdict=verdict), origin=origin_of(context))
+        record = hook.record(draft, context=context)
+        return {**result.compact(), "verdict": verdict.value, "record": record.id}
+
+    def _say(self, result: DriftResult, report: Mapping[str, Any]) -> None:
+        self.log.info(
+            "%s: %s against %s %s, %s of %s columns drifted; record %s",
+            result.subject,
+            report["verdict"],
+            "the profile" if result.reference.profile else "the data",
+            result.reference.path,
+            report["drifted"],
+            report["compared"],
+            report["record"],
+        )
+        for column in result.drifted:
+            for sentence in column.sentences():
+                self.log.warning("%s: %s", column.column, sentence)
+        if result.schema.added:
+            self.log.info("New columns, not compared: %s", ", ".join(result.schema.added))
+
+    def _announce(self, report: Mapping[str, Any], context: Context) -> None:
+        if not (self.announce and self.dataset):
+            return
+        alias = data_alias(self.dataset)
+        if alias in self.outlets:
+            asset = data_asset(self.dataset, self.partition or "all")
+            context["outlet_events"][alias].add(asset, extra=dict(report))

@@ -1,0 +1,274 @@
+"""Drift: compare data with a reference, column by column, and make reference profiles."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError, QualityError
+from airflow_ai_provider.core.quality.drift.categories import Categories
+from airflow_ai_provider.core.quality.drift.columns import NotOfKindError, Source
+from airflow_ai_provider.core.quality.drift.compare import ColumnDrift, compare_columns
+from airflow_ai_provider.core.quality.drift.measures import Kind
+from airflow_ai_provider.core.quality.drift.report import DriftResult, ReferenceSeen, SchemaChange
+from airflow_ai_provider.core.quality.drift.settings import (
+    ColumnSettings,
+    DriftSettings,
+    parse_settings,
+)
+from airflow_ai_provider.core.quality.profile import (
+    ReferenceProfile,
+    looks_like_profile,
+    parse_profile,
+    stored,
+)
+from airflow_ai_provider.core.quality.result import DataSeen
+from airflow_ai_provider.core.quality.suite import Severity
+
+if TYPE_CHECKING:
+    from airflow_ai_provider.adapters.duckdb import DuckDBData
+
+__all__ = ["DriftResult", "compare", "make_profile", "open_reference", "write_profile"]
+
+_OPENING = 512  # bytes that tell a profile from data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """An open reference: its columns, and what to say of it."""
+
+    source: Source
+    seen: ReferenceSeen
+
+
+def compare(
+    data: str | os.PathLike[str],
+    reference: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] | Mapping[str, Any] | None = None,
+    methods: Sequence[str] | None = None,
+    thresholds: Mapping[str, Any] | None = None,
+    fail_on: str | Severity = Severity.CRITICAL,
+    dataset: str | None = None,
+    partition: str | None = None,
+    project: str | None = None,
+    shown_as: str | None = None,
+    reference_shown_as: str | None = None,
+    memory_limit: str | None = None,
+) -> DriftResult:
+    """Compare the data at ``data`` with ``reference``: a path of data, or of a profile.
+
+    ``columns``, ``methods`` and ``thresholds`` as in ``core.quality.drift.settings``. A column that
+    is gone, or whose values are of another kind now, fails as critical. Against data the figures
+    are exact; against a profile each carries the error that the profile leaves.
+
+    :raises DriftSettingsError: a setting means nothing, or names an unknown column.
+    :raises DataReadError: data or reference is absent, cut short or malformed.
+    """
+    from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
+    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+
+    settings, limit = parse_settings(columns, methods, thresholds), _fail_on(fail_on)
+    memory = memory_limit or DEFAULT_MEMORY
+    with (
+        open_reference(reference, shown_as=reference_shown_as, memory_limit=memory) as held,
+        open_data(data, memory_limit=memory) as opened,
+    ):
+        now = DuckDBColumns(opened)
+        found = tuple(
+            compare_column(held.source, now, name, settings.of(name))
+            for name in _compared(settings, held, now)
+        )
+        opened.files.need_unchanged()
+        return DriftResult(
+            columns=found,
+            data=_seen(opened, now.rows, shown_as),
+            reference=held.seen,
+            fail_on=limit,
+            schema=SchemaChange.between(held.source.types, now.types),
+            dataset=dataset,
+            partition=partition,
+            project=project,
+        )
+
+
+def compare_column(
+    reference: Source, now: Source, name: str, settings: ColumnSettings
+) -> ColumnDrift:
+    """Return how far column ``name`` of ``now`` is from that of ``reference``, which has it.
+
+    :raises DriftSettingsError: the settings do not suit the column.
+    """
+    try:
+        old = reference.column(name, settings.kind)
+    except NotOfKindError as error:
+        raise DriftSettingsError(
+            f"Column {name} of the reference cannot be compared as {settings.kind}: {error}.",
+            remedy="Leave its kind out, or make the profile again with this kind.",
+        ) from None
+    if name not in now.types:
+        return ColumnDrift(column=name, kind=old.kind, problem="the column is gone")
+    try:
+        among = old.values if isinstance(old.values, Categories) else None
+        new = now.column(name, old.kind, among=among)
+    except NotOfKindError as error:
+        return ColumnDrift(column=name, kind=old.kind, problem=str(error))
+    return compare_columns(old, new, settings)
+
+
+def make_profile(
+    data: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] | None = None,
+    categories: Sequence[str] = (),
+    shown_as: str | None = None,
+    memory_limit: str | None = None,
+) -> ReferenceProfile:
+    """Return the profile of the data at ``data``: of ``columns``, all unless said.
+
+    ``categories`` are columns whose numbers are names (codes, grades) and are counted as such.
+
+    :raises DriftSettingsError: ``columns`` means nothing, or names an unknown column.
+    :raises DataReadError: the data is absent, cut short or malformed.
+    """
+    from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
+    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+
+    wanted = parse_settings(columns).columns
+    with open_data(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+        source = DuckDBColumns(opened)
+        names = wanted or tuple(source.types)
+        _need_known((*names, *categories), source, opened.files.path)
+        found = tuple(
+            stored(source.column(name, Kind.CATEGORY if name in categories else None))
+            for name in names
+        )
+        opened.files.need_unchanged()
+        seen = _seen(opened, source.rows, shown_as)
+        return ReferenceProfile(
+            rows=source.rows,
+            columns=found,
+            source={"path": seen.path, "digest": seen.digest, "size": seen.size},
+            made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+
+
+def write_profile(profile: ReferenceProfile, target: str | os.PathLike[str]) -> Path:
+    """Write ``profile`` to ``target``, whole or not at all.
+
+    :raises DataReadError: it cannot be written.
+    """
+    path = Path(target)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(profile.dumps(), encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise DataReadError(
+            f"Cannot write the profile {path}: {error.strerror or error}.",
+            remedy="Check the path.",
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+@contextmanager
+def open_reference(
+    path: str | os.PathLike[str],
+    *,
+    shown_as: str | None = None,
+    memory_limit: str | None = None,
+) -> Iterator[Reference]:
+    """Open the reference at ``path``: a profile is told from data by how it begins.
+
+    :raises DataReadError: it is absent, cut short or malformed.
+    """
+    from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
+    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+
+    shown = shown_as or os.fspath(path)
+    content = _profile_text(Path(path))
+    if content is not None:
+        profile = parse_profile(content, shown)
+        made_from = profile.source.get("digest")
+        yield Reference(
+            source=profile,
+            seen=ReferenceSeen(
+                path=shown,
+                digest=hashlib.sha256(content).hexdigest(),
+                rows=profile.rows,
+                profile=True,
+                made_from=None if made_from is None else str(made_from),
+            ),
+        )
+        return
+    with open_data(path, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+        source = DuckDBColumns(opened)
+        seen = ReferenceSeen(path=shown, digest=opened.files.digest, rows=source.rows)
+        yield Reference(source=source, seen=seen)
+        opened.files.need_unchanged()
+
+
+def _profile_text(path: Path) -> bytes | None:
+    """Return the profile at ``path``; None when what is there is something else."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as stream:
+            if not looks_like_profile(stream.read(_OPENING)):
+                return None
+            stream.seek(0)
+            return stream.read()
+    except OSError as error:
+        raise DataReadError(
+            f"Cannot read the reference {path}: {error.strerror or error}.",
+            remedy="Check its permissions.",
+            path=str(path),
+        ) from error
+
+
+def _compared(settings: DriftSettings, held: Reference, now: Source) -> tuple[str, ...]:
+    names = settings.columns or tuple(held.source.types)
+    _need_known(names, held.source, held.seen.path)
+    if not names:
+        raise DriftSettingsError(
+            f"The reference {held.seen.path} has no columns.", remedy="Give another reference."
+        )
+    return names
+
+
+def _need_known(names: Sequence[str], source: Source, path: str) -> None:
+    unknown = [name for name in names if name not in source.types]
+    if unknown:
+        raise DriftSettingsError(
+            f"{path} has no column {unknown[0]!r}.",
+            remedy=f"It has {', '.join(list(source.types)[:40])}.",
+        )
+
+
+def _seen(opened: DuckDBData, rows: int, shown_as: str | None) -> DataSeen:
+    files = opened.files
+    return DataSeen(
+        path=shown_as or files.path,
+        size=files.size,
+        digest=files.digest,
+        rows=rows,
+        files=len(files.files),
+    )
+
+
+def _fail_on(said: str | Severity) -> Severity:
+    try:
+        return Severity(said)
+    except ValueError:
+        raise QualityError(
+            f"There is no severity {said!r}.", remedy="Use critical, warning or info."
+        ) from None

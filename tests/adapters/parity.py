@@ -1,0 +1,49 @@
+"""Comparing a compiled result with the reference's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_ai_provider.adapters.great_expectations import Judged
+from airflow_ai_provider.core.quality.values import json_safe
+
+# What is a sample, in no fixed order, or the reference's own way of showing it.
+_SAMPLES = ("partial_unexpected_list", "partial_unexpected_counts", "partial_missing_list")
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Return whether two values are the same as JSON has them, floats up to their last digits."""
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(same, ours, theirs))
+    if isinstance(theirs, str) and theirs in {"inf", "-inf"}:
+        return str(ours) == theirs
+    numbers = (int, float)
+    if isinstance(ours, numbers) and isinstance(theirs, numbers):
+        return math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(ours == theirs)
+
+
+def difference(success: bool, result: Mapping[str, Any] | None, theirs: Judged) -> str | None:
+    """Return what differs between a compiled verdict with its figures and the reference's."""
+    if success != theirs.success:
+        return f"success {success} {dict(result or {})} against {theirs.success} {theirs.result}"
+    for name, value in (json_safe(dict(result or {}))).items():
+        if name not in theirs.result or name in _SAMPLES:
+            continue
+        other = theirs.result[name]
+        if name == "unexpected_count" and other is None and not theirs.result["element_count"]:
+            other = 0  # SQL's sum of nothing
+        if not same(*(_shown(name, v) for v in (value, other))):
+            return f"{name} {value!r} against {other!r}"
+    return None
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Return an observed value apart from the order in which it is shown."""
+    if name == "observed_value" and isinstance(value, dict):
+        return value["values"]
+    if name == "observed_value" and isinstance(value, list):
+        return sorted(value, key=repr)
+    return value
