@@ -53,13 +53,24 @@ def crowd(place: Bench) -> Iterator[dict[str, Any]]:
         )
         for number in range(PROCESSES)
     ]
+    time.sleep(1)  # so that they are older than the lease, and not what it started
+    pool = GpuPool(open_store())
+    everything = pool.acquire(pool.ticket(GpuRequest.of(gpus=DEVICES), holder="first"))
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("enter\n")
+        worker.stdin.flush()
     for worker in workers:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
     say(f"{place.kind}: {WAITERS} wait")
-    time.sleep(2)
-    start = time.monotonic()
-    told = [worker.communicate(f"{start} {start + SECONDS}\n")[0] for worker in workers]
+    pool.release(everything)
+    start = time.monotonic() + 2
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(f"{start} {start + SECONDS}\n")
+        worker.stdin.flush()
+    told = [worker.communicate()[0] for worker in workers]
     assert all(worker.returncode == 0 for worker in workers)
     found = [json.loads(text) for text in told]
     yield from judge(place.kind, found, start, start + SECONDS)
@@ -198,6 +209,7 @@ def main() -> None:
     threads = [threading.Thread(target=crowd_.serve) for _ in range(DEVICES)]
     for thread in threads:
         thread.start()
+    assert sys.stdin.readline() == "enter\n"
     for _ in range(count):
         crowd_.enter()
     print("ready", flush=True)
