@@ -6,9 +6,15 @@ from contextlib import suppress
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
-from airflow_ai_provider.core.errors import LeaseLostError, StoreUnavailableError
+from airflow_ai_provider.core.errors import LeaseLostError
 from airflow_ai_provider.store.gpu_admin import (
     DRAINED,
     IN_SERVICE,
@@ -33,110 +39,114 @@ class GpuLife(RuleBasedStateMachine):
     def machine(self, which: int) -> Machine:
         return self.world.machines[which]
 
-    def some_use(self, which: int, pick: int) -> Use | None:
-        holders = self.machine(which).holders
-        return holders[pick % len(holders)] if holders else None
+    def holders(self) -> list[tuple[Machine, Use]]:
+        return [(machine, use) for machine in self.world.machines for use in machine.holders]
+
+    def some_holder(self, pick: int) -> tuple[Machine, Use]:
+        holders = self.holders()
+        return holders[pick % len(holders)]
+
+    @initialize()
+    def everybody_comes(self) -> None:
+        for which in (0, 1):
+            self.acquire(which=which, gpus=1)
 
     # --- who uses devices
 
     @rule(which=WHICH, gpus=st.sampled_from([1, 1, 2]))
+    @precondition(lambda self: any(not m.away for m in self.world.machines))
     def acquire(self, which: int, gpus: int) -> None:
         machine = self.machine(which)
-        if machine.away or len(machine.waiting) > 3:
-            return
-        process = self.world.process()
-        machine.processes.start(process)
-        ticket = self.world.ticket(machine, process, gpus)
-        machine.waiting.append((ticket, process))
-        machine.ask(ticket, process)
-
-    @rule(which=WHICH)
-    def come_back(self, which: int) -> None:
-        machine = self.machine(which)
-        if machine.away:
-            return
+        machine = machine if not machine.away else self.machine(1 - which)
+        if len(machine.waiting) < 2:
+            process = self.world.process()
+            machine.processes.start(process)
+            ticket = self.world.ticket(machine, process, gpus)
+            machine.waiting.append((ticket, process))
         for ticket, process in list(machine.waiting):
             machine.ask(ticket, process)
 
-    @rule(which=WHICH, pick=PICK, marked=st.booleans(), stubborn=st.booleans())
-    def fork(self, which: int, pick: int, marked: bool, stubborn: bool) -> None:
-        use = self.some_use(which, pick)
-        if use is None or use.stopped:
+    @rule(gpus=st.sampled_from([1, 1, 2]))
+    def acquire_after_a_while(self, gpus: int) -> None:
+        self.world.advance(8.0)
+        for which in (0, 1):
+            if not self.machine(which).away:
+                self.acquire(which, gpus)
+
+    @rule(pick=PICK, marked=st.booleans(), stubborn=st.booleans(), dies=st.booleans())
+    @precondition(lambda self: self.holders())
+    def fork(self, pick: int, marked: bool, stubborn: bool, dies: bool) -> None:
+        """Start a child; a holder that dies at once leaves it before anybody saw it."""
+        machine, use = self.some_holder(pick)
+        if use.stopped:
             return
-        machine, child = self.machine(which), self.world.process()
+        child = self.world.process()
         mark = use.lease.mark if marked else ""
         machine.processes.start(child, parent=use.holder, mark=mark)
         if stubborn:
             machine.processes.stubborn.add(child)
         use.by.add(child)
         machine.show()
+        if dies:
+            self.kill(machine, use)
 
-    @rule(which=WHICH, pick=PICK, closes=st.booleans())
-    def release(self, which: int, pick: int, closes: bool) -> None:
-        use, machine = self.some_use(which, pick), self.machine(which)
-        if use is None or use.stopped or machine.away:
-            return
-        with suppress(LeaseLostError):
-            machine.release(use, closes=closes)
+    @rule(pick=PICK, closes=st.booleans())
+    @precondition(lambda self: any(not m.away for m, _ in self.holders()))
+    def release(self, pick: int, closes: bool) -> None:
+        machine, use = self.some_holder(pick)
+        if not use.stopped and not machine.away:
+            with suppress(LeaseLostError):
+                machine.release(use, closes=closes)
 
-    @rule(which=WHICH)
-    def close_contexts(self, which: int) -> None:
-        for use in self.machine(which).uses:
-            if use.released:
-                use.by.discard(use.holder)
+    @rule()
+    @precondition(lambda self: any(u.released for m in self.world.machines for u in m.uses))
+    def close_contexts(self) -> None:
+        for machine in self.world.machines:
+            for use in machine.uses:
+                if use.released:
+                    use.by.discard(use.holder)
 
     # --- what goes wrong
 
-    @rule(which=WHICH, pick=PICK)
-    def kill_holder(self, which: int, pick: int) -> None:
-        use, machine = self.some_use(which, pick), self.machine(which)
-        if use is None:
-            return
+    @rule(pick=PICK)
+    @precondition(lambda self: self.holders())
+    def kill_holder(self, pick: int) -> None:
+        self.kill(*self.some_holder(pick))
+
+    def kill(self, machine: Machine, use: Use) -> None:
         machine.processes.end(use.holder)
         machine.show()
         if machine.keeper is not None and not machine.keeper_stopped:
             machine.keeper.holder_died(use.lease.id, self.world.now)
 
-    @rule(which=WHICH, pick=PICK)
-    def stop_or_continue_holder(self, which: int, pick: int) -> None:
-        use = self.some_use(which, pick)
-        if use is not None:
-            use.stopped = not use.stopped
+    @rule(pick=PICK)
+    @precondition(lambda self: self.holders())
+    def stop_or_continue_holder(self, pick: int) -> None:
+        _, use = self.some_holder(pick)
+        use.stopped = not use.stopped
 
-    @rule(which=WHICH)
-    def kill_keeper(self, which: int) -> None:
-        self.machine(which).keeper = None
-
-    @rule(which=WHICH)
-    def start_keeper(self, which: int) -> None:
-        self.machine(which).start_keeper()
-
-    @rule(which=WHICH)
-    def stop_or_continue_keeper(self, which: int) -> None:
+    @rule(which=WHICH, fault=st.sampled_from(["dies", "stops", "goes on", "goes on"]))
+    def keeper(self, which: int, fault: str) -> None:
+        """The keeper dies, is stopped, or goes on: a dead one is followed by another."""
         machine = self.machine(which)
-        machine.keeper_stopped = not machine.keeper_stopped and machine.keeper is not None
+        if fault == "dies":
+            machine.keeper = None
+        elif fault == "stops":
+            machine.keeper_stopped = machine.keeper is not None
+        else:
+            machine.keeper_stopped = False
+            machine.start_keeper()
 
-    @rule(which=WHICH)
-    def part_or_join(self, which: int) -> None:
+    @rule(which=WHICH, hour=PICK)
+    def store(self, which: int, hour: int) -> None:
+        """A host is parted from the store now and then, and joined again sooner."""
         machine = self.machine(which)
-        machine.set_away(not machine.away)
+        machine.set_away(not machine.away and hour % 3 == 0)
 
-    @rule(which=WHICH, pick=PICK)
-    @precondition(lambda self: self.world.now > 1060)
-    def reboot(self, which: int, pick: int) -> None:
-        if pick % 3 == 0:
-            self.machine(which).boot()
-
-    @rule(which=WHICH, pick=PICK)
-    def lose_or_find_device(self, which: int, pick: int) -> None:
+    @rule(which=WHICH, number=PICK)
+    def stranger_comes_or_goes(self, which: int, number: int) -> None:
         machine = self.machine(which)
-        uuid = machine.all_devices[pick % len(machine.all_devices)].uuid
-        machine.lost ^= {uuid}
-
-    @rule(which=WHICH, pick=PICK)
-    def stranger_comes_or_goes(self, which: int, pick: int) -> None:
-        machine = self.machine(which)
-        uuid = machine.all_devices[pick % len(machine.all_devices)].uuid
+        uuid = machine.all_devices[number % len(machine.all_devices)].uuid
         if uuid in machine.strangers:
             machine.processes.end(machine.strangers.pop(uuid))
         else:
@@ -144,50 +154,45 @@ class GpuLife(RuleBasedStateMachine):
             machine.processes.start(machine.strangers[uuid])
         machine.show()
 
-    # --- what people do
-
-    @rule(which=WHICH, pick=PICK, state=st.sampled_from([DRAINED, IN_SERVICE]))
-    def drain_or_undrain(self, which: int, pick: int, state: str) -> None:
+    @rule(
+        which=WHICH,
+        number=PICK,
+        event=st.sampled_from(["boot", "lose", "lose", "drain", "back", "back", "force", "plan"]),
+    )
+    def rarely(self, which: int, number: int, event: str) -> None:
         machine = self.machine(which)
-        known = {uuid for host, uuid in self.world.fences if host == machine.name}
-        if known:
-            uuid = sorted(known)[pick % len(known)]
+        uuid = machine.all_devices[number % len(machine.all_devices)].uuid
+        if event == "boot" and number % 2:
+            machine.boot()
+        elif event == "lose":
+            machine.lost ^= {uuid}
+        elif event in {"drain", "back"} and (machine.name, uuid) in self.world.fences:
             set_standing(
-                self.world.store, uuid, on_host=machine.name, state=state, by=OPERATOR,
-                clock=self.world.clock,
+                self.world.store, uuid, on_host=machine.name, by=OPERATOR, clock=self.world.clock,
+                state=DRAINED if event == "drain" else IN_SERVICE,
             )  # fmt: skip
+        elif event == "force":
+            self.take_by_force(machine)
+        elif event == "plan" and not machine.away:
+            machine.gpu.tick()
 
-    @rule(which=WHICH, pick=PICK)
-    def take_by_force(self, which: int, pick: int) -> None:
+    def take_by_force(self, machine: Machine) -> None:
         """Only of a holder that is gone: to take it from a living one is to say that it is."""
-        machine = self.machine(which)
-        dead = [
-            record
-            for record in self.world.everything()
-            if record.host == machine.name
-            and not any(
-                use.by & machine.processes.alive
-                for use in machine.uses
-                if use.lease.id == record.id
-            )
-        ]
-        if dead and pick % 5 == 0:
-            force_release(
-                self.world.store, dead[pick % len(dead)].id, by=OPERATOR, clock=self.world.clock
-            )
+        used = {u.lease.id for u in machine.uses if u.by & machine.processes.alive}
+        for record in self.world.everything():
+            if record.host == machine.name and record.id not in used:
+                force_release(self.world.store, record.id, by=OPERATOR, clock=self.world.clock)
+                return
 
     # --- time
 
-    @rule(seconds=st.sampled_from([0.3, 1.0, 2.0, 5.0, 13.0, 30.0, 46.0, 90.0]))
+    @rule(seconds=st.sampled_from([0.3, 1.0, 2.0, 5.0]))
     def wait(self, seconds: float) -> None:
         self.world.advance(seconds)
 
-    @rule(which=WHICH)
-    def somebody_plans(self, which: int) -> None:
-        machine = self.machine(which)
-        with suppress(StoreUnavailableError):
-            if not machine.away:
-                machine.gpu.tick()
+    @rule(seconds=st.sampled_from([8.0, 13.0, 30.0, 46.0, 90.0]))
+    def wait_long(self, seconds: float) -> None:
+        self.world.advance(seconds)
 
     @invariant()
     def no_device_is_used_twice(self) -> None:
@@ -200,8 +205,8 @@ class GpuLife(RuleBasedStateMachine):
 
 TestGpuLife = GpuLife.TestCase
 TestGpuLife.settings = settings(
-    max_examples=30,
-    stateful_step_count=60,
+    max_examples=60,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
