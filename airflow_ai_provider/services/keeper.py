@@ -40,6 +40,7 @@ log = logging.getLogger("airflow_ai_provider.keeper")
 
 SCAN_EVERY = 1.0  # seconds between looks at what holders started
 DEVICES_EVERY = 10.0  # seconds between looks at what the drivers report
+LONG_AWAY = 600.0  # seconds that the store has not answered before a keeper with nobody left leaves
 GRACE_OF_LIVING = 5.0  # seconds that what a holder left has to end, when it released and lives
 FENCE_AT = 0.75  # of the time to live, from when the last good renewal was sent
 RENEWALS = 5  # in a time to live: half of it and more may pass without a store
@@ -73,6 +74,7 @@ class Keeper:
         self._next_visit: float | None = None
         self._rest_until = 0.0  # while the store does not answer
         self._trouble = ""
+        self._away_since: float | None = None
         self._next_scan = 0.0
         self._next_devices = 0.0
         self._registered: dict[str, str] | None = None
@@ -152,6 +154,16 @@ class Keeper:
             self._drivers.submit(lambda drivers: drivers.report(), self._reported)
         return self._pause(now)
 
+    def may_leave(self, now: float) -> bool:
+        """Whether its leases need it no more: nothing of them runs, and the store is gone for long.
+
+        What the store still shows of them the next keeper adopts, when the store is back.
+        """
+        if self._away_since is None or now - self._away_since < LONG_AWAY:
+            return False
+        known = {p for kept in self.kept.values() for p in (kept.holder, *kept.known) if p}
+        return not any(self._processes.is_alive(process) for process in known)
+
     def holder_died(self, lease_id: str, now: float) -> None:
         """Begin to end a lease whose holder is dead."""
         kept = self.kept.get(lease_id)
@@ -195,6 +207,7 @@ class Keeper:
         if isinstance(result, Exception):
             self._unanswered(result)
             return
+        self._away_since = None
         if self._trouble:
             log.info("the store answers again")
             self._trouble = ""
@@ -209,6 +222,8 @@ class Keeper:
                 self._adopt(tenure)
 
     def _unanswered(self, error: Exception) -> None:
+        if self._away_since is None:
+            self._away_since = self._now
         if str(error) != self._trouble:
             self._trouble = str(error)
             log.warning("the store does not answer: %s", error)

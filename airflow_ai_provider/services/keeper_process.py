@@ -111,6 +111,9 @@ class _Server:
                 now = _now()
                 pause = self.keeper.step(now)
                 self._watch_holders()
+                if self.keeper.may_leave(now):
+                    log.warning("the store is gone for long, and so is all that held leases of it")
+                    break
                 if self.keeper.kept or self.buffers:
                     busy_at = now
                 elif now - busy_at >= IDLE_EXIT:

@@ -8,12 +8,17 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.core.errors import QualityError, SuiteError
+from airflow_ai_provider.core.errors import QualityError
 from airflow_ai_provider.core.quality.compiler import Leftover, Plan, all_left_over, compile_suite
 from airflow_ai_provider.core.quality.report import QualityReport
 from airflow_ai_provider.core.quality.result import DataSeen, QualityResult, Quarantine
 from airflow_ai_provider.core.quality.suite import Severity, Suite
-from airflow_ai_provider.services.quality_criteria import Surroundings, apart, judge
+from airflow_ai_provider.services.quality_criteria import (
+    Surroundings,
+    apart,
+    judge,
+    need_table,
+)
 from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, not_compiled
 from airflow_ai_provider.services.quality_look import Look, keep_rows
 from airflow_ai_provider.services.suites import load_suite
@@ -80,7 +85,15 @@ def check(
     about = {"dataset": dataset, "partition": partition, "project": project, "fail_on": limit}
     kept = (quarantine_path, good_rows_path)
     if type(data).__name__ == "SqlSource":
-        return _check_table(data, read, engine=engine, time_limit=time_limit, kept=kept, **about)
+        return _check_table(
+            data,
+            read,
+            engine=engine,
+            time_limit=time_limit,
+            kept=kept,
+            around=around or Surroundings(),
+            **about,
+        )
     return _check_files(
         data,
         read,
@@ -151,8 +164,10 @@ def _check_table(
     engine: str,
     time_limit: float,
     kept: Kept,
+    around: Surroundings,
     **about: Any,
 ) -> QualityResult:
+    from airflow_ai_provider.adapters.drift_table import TableLooked
     from airflow_ai_provider.adapters.sql_tables import open_table
     from airflow_ai_provider.core.quality.database.check import TableSchema
     from airflow_ai_provider.core.quality.database.compiler import (
@@ -162,27 +177,27 @@ def _check_table(
     )
     from airflow_ai_provider.services.quality_table import TableLook
 
-    for expectation in apart(suite)[1]:
-        raise SuiteError(
-            f"Suite {suite.name!r}: {expectation.type} looks at files, and this is a table.",
-            remedy="Export the table to Parquet first, or take the expectation out of this suite.",
-        )
+    others, own = apart(suite)
+    need_table(suite, own)
     with open_table(source, time_limit=time_limit) as opened:
         schema = TableSchema(
-            suite=suite,
+            suite=others,
             columns=opened.columns,
             source=opened.relation,
             dialect=opened.dialect,
         )
         if engine == "great_expectations":
-            for expectation in suite.expectations:
+            for expectation in others.expectations:
                 need_columns(expectation, schema)
-            left = (Leftover(expectation=e, reason="asked for") for e in suite.expectations)
+            left = (Leftover(expectation=e, reason="asked for") for e in others.expectations)
             plan = TablePlan(schema=schema, checks=(), leftovers=tuple(left))
         else:
             plan = compile_table(schema)
-        looked = TableLook(suite, opened, time_limit=time_limit)
+        looked = TableLook(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
+        if own:
+            results += judge(suite, own, TableLooked(opened, looked.rows), around)
+            results.sort(key=lambda result: result.expectation.index)
         seen = DataSeen(
             path=source.address,
             rows=looked.rows,

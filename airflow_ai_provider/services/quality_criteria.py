@@ -70,6 +70,20 @@ def apart(suite: Suite) -> tuple[Suite, tuple[Expectation, ...]]:
     return (replace(suite, expectations=others) if own else suite), own
 
 
+def need_table(suite: Suite, own: Sequence[Expectation]) -> None:
+    """Make sure that our expectations ``own`` can look at a table.
+
+    :raises SuiteError: one compares values or types, which are those of files.
+    """
+    for e in own:
+        if e.type not in {NEWEST, VOLUME}:
+            raise suite.error(
+                e,
+                "looks at files, and this is a table",
+                "Export the table to Parquet first, or take the expectation out of this suite.",
+            )
+
+
 def judge(
     suite: Suite, own: Sequence[Expectation], data: Looked, around: Surroundings
 ) -> list[ExpectationResult]:

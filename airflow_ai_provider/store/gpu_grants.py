@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -16,9 +16,18 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState, sources
-from airflow_ai_provider.store.gpu_rows import TASK_FIELDS, one_of
+from airflow_ai_provider.store.gpu_rows import TASK_FIELDS
+from airflow_ai_provider.store.gpu_server import (
+    LEASE_FIELDS,
+    begin_whole,
+    boot_of_host,
+    end_whole,
+    ended_lease,
+    new_fence,
+    one_state_of,
+)
 from airflow_ai_provider.store.prepared import Prepared
-from airflow_ai_provider.store.schema import device, gpu_request, host, lease, lease_device
+from airflow_ai_provider.store.schema import device, gpu_request, lease, lease_device
 
 _END_FROM = sources(LeaseState.RELEASED)
 
@@ -43,44 +52,25 @@ def begin_lease(
     """
     on_host = devices[0][0]
     names = sorted(name for _, name in devices)
-    server = connection.dialect.name == "postgresql"
-    these = {"on_host": on_host, "names": names if server else json.dumps(names)}
-    fence = max(_next_epoch(connection, these).scalars().all())
     lease_id = uuid.uuid4().hex
     state = LeaseState.GRANTED if process is None else LeaseState.ACTIVE
-    _insert_lease(
-        connection,
-        {
-            "id": lease_id,
-            "request_id": request_id,
-            "fence": fence,
-            "state": state.value,
-            "host": on_host,
-            "on_host": on_host,
-            "holder_pid": process and process.pid,
-            "holder_start": process and process.start,
-            "holder_uid": process and process.uid,
-            "expires_at": expires_at,
-            "estimate": estimate,
-            "granted_at": wall,
-            "activated_at": wall if process else None,
-            **{name: getattr(task, name) for name in TASK_FIELDS},
-        },
-    )
-    _insert_devices.each(
-        connection,
-        [
-            {
-                "lease_id": lease_id,
-                "host": on_host,
-                "device_uuid": name,
-                "epoch": fence,
-                "memory_mib": memory_mib,
-                "live": True,
-            }
-            for name in names
-        ],
-    )
+    values = {
+        "id": lease_id,
+        "request_id": request_id,
+        "state": state.value,
+        "host": on_host,
+        "on_host": on_host,
+        "holder_pid": process and process.pid,
+        "holder_start": process and process.start,
+        "holder_uid": process and process.uid,
+        "expires_at": expires_at,
+        "estimate": estimate,
+        "granted_at": wall,
+        "activated_at": wall if process else None,
+        "memory_mib": memory_mib,
+        **{name: getattr(task, name) for name in TASK_FIELDS},
+    }
+    fence = _write_lease(connection, names, values)
     return LeaseRecord(
         id=lease_id,
         request_id=request_id,
@@ -95,6 +85,21 @@ def begin_lease(
         task=task,
         idle_limit=idle_limit,
     )
+
+
+def _write_lease(connection: sa.Connection, names: Sequence[str], values: Mapping[str, Any]) -> int:
+    if connection.dialect.name == "postgresql":
+        epochs = begin_whole(connection, {**values, "names": list(names)}).scalars().all()
+        return int(max(epochs))
+    these = {"on_host": values["on_host"], "names": json.dumps(list(names))}
+    fence = int(max(_next_epoch(connection, these).scalars().all()))
+    _insert_lease(connection, {**values, "fence": fence})
+    kept = {"lease_id": values["id"], "host": values["on_host"], "epoch": fence, "live": True}
+    share = values["memory_mib"]
+    _insert_devices.each(
+        connection, [{**kept, "memory_mib": share, "device_uuid": name} for name in names]
+    )
+    return fence
 
 
 def claim_lease(
@@ -136,9 +141,11 @@ def end_lease(
 
     False also when a ``fence`` is given and it has another.
     """
-    request_id = _end(tuple(only))(
-        connection, {"lease": lease_id, "fence_is": fence, "wall": wall, "why": reason}
-    ).scalar_one_or_none()
+    values = {"lease": lease_id, "fence_is": fence, "wall": wall, "why": reason}
+    if connection.dialect.name == "postgresql":
+        ended = end_whole(tuple(only))(connection, {**values, "to": request_state.value})
+        return ended.first() is not None
+    request_id = _end(tuple(only))(connection, values).scalar_one_or_none()
     if request_id is None:
         return False
     _free_devices(connection, {"lease": lease_id})
@@ -213,23 +220,7 @@ def close_request(
 
 @cache
 def _end(only: tuple[LeaseState, ...]) -> Prepared:
-    fence = sa.bindparam("fence_is", type_=sa.BigInteger)
-    return Prepared(
-        lambda _dialect: (
-            lease.update()
-            .where(
-                lease.c.id == sa.bindparam("lease"),
-                _one_state_of(lease.c.state, only),
-                sa.or_(fence.is_(None), lease.c.fence == fence),
-            )
-            .values(
-                state=LeaseState.RELEASED.value,
-                released_at=sa.bindparam("wall"),
-                reason=sa.bindparam("why"),
-            )
-            .returning(lease.c.request_id)
-        )
-    )
+    return Prepared(lambda _dialect: ended_lease(only).returning(lease.c.request_id))
 
 
 @cache
@@ -239,7 +230,7 @@ def _close(expected: tuple[RequestState, ...]) -> Prepared:
             gpu_request.update()
             .where(
                 gpu_request.c.id == sa.bindparam("request"),
-                _one_state_of(gpu_request.c.state, expected),
+                one_state_of(gpu_request.c.state, expected),
             )
             .values(
                 state=sa.bindparam("to"),
@@ -250,38 +241,9 @@ def _close(expected: tuple[RequestState, ...]) -> Prepared:
     )
 
 
-def _one_state_of(
-    column: sa.ColumnElement[str], states: Sequence[LeaseState] | Sequence[RequestState]
-) -> sa.ColumnElement[bool]:
-    """Return that ``column`` is one of a few states; ``IN`` would be expanded at each execution."""
-    return sa.or_(*(column == state.value for state in states))
-
-
-def _build_next_epoch(dialect: str) -> sa.Update:
-    other = device.alias("other")
-    newest = (
-        sa.select(sa.func.max(other.c.epoch))
-        .where(other.c.host == sa.bindparam("on_host"), one_of(other.c.uuid, "names", dialect))
-        .scalar_subquery()
-    )
-    return (
-        device.update()
-        .where(device.c.host == sa.bindparam("on_host"), one_of(device.c.uuid, "names", dialect))
-        .values(epoch=newest + 1)
-        .returning(device.c.epoch)
-    )
-
-
 def _build_insert_lease(_dialect: str) -> sa.Insert:
-    boot_id = (
-        sa.select(host.c.boot_id).where(host.c.name == sa.bindparam("on_host")).scalar_subquery()
-    )
-    given = (
-        "id", "request_id", "fence", "state", "host", "holder_pid", "holder_start", "holder_uid",
-        "expires_at", "estimate", "granted_at", "activated_at", *TASK_FIELDS,
-    )  # fmt: skip
-    values: dict[str, Any] = {name: sa.bindparam(name) for name in given}
-    return lease.insert().values(boot_id=boot_id, revoked=False, reason="", **values)
+    values: dict[str, Any] = {name: sa.bindparam(name) for name in (*LEASE_FIELDS, "fence")}
+    return lease.insert().values(boot_id=boot_of_host(), revoked=False, reason="", **values)
 
 
 def _build_insert_devices(_dialect: str) -> sa.Insert:
@@ -315,7 +277,7 @@ def _build_free_devices(_dialect: str) -> sa.Update:
     return lease_device.update().where(of_lease).values(live=False)
 
 
-_next_epoch = Prepared(_build_next_epoch)
+_next_epoch = Prepared(lambda dialect: new_fence(dialect).returning(device.c.epoch))
 _insert_lease = Prepared(_build_insert_lease)
 _insert_devices = Prepared(_build_insert_devices)
 _claim = Prepared(_build_claim)

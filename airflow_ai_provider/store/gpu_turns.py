@@ -152,6 +152,7 @@ class Turns:
                 turn = self._begin(connection, "", insist=False)
                 if not turn.planning:
                     return  # who has the lock looks once more after its commit
+                take_changes(connection)
                 self.plan(turn)
             if not self._is_left():
                 return

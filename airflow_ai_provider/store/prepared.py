@@ -12,15 +12,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-Build = Callable[[str], sa.UpdateBase]
+Build = Callable[[str], Any]
 _Processor = Callable[[Any], Any] | None
 
 
 class _Compiled:
     """A statement as one dialect has it."""
 
-    def __init__(self, statement: sa.UpdateBase, dialect: sa.Dialect) -> None:
-        compiled: Any = statement.compile(dialect=dialect)
+    def __init__(self, statement: Any, dialect: sa.Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._positional = bool(compiled.positional)
         names = compiled.positiontup or list(compiled.binds)

@@ -53,13 +53,24 @@ def crowd(place: Bench) -> Iterator[dict[str, Any]]:
         )
         for number in range(PROCESSES)
     ]
+    time.sleep(1)  # so that they are older than the lease, and not what it started
+    pool = GpuPool(open_store())
+    everything = pool.acquire(pool.ticket(GpuRequest.of(gpus=DEVICES), holder="first"))
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("enter\n")
+        worker.stdin.flush()
     for worker in workers:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
     say(f"{place.kind}: {WAITERS} wait")
-    time.sleep(2)
-    start = time.monotonic()
-    told = [worker.communicate(f"{start} {start + SECONDS}\n")[0] for worker in workers]
+    pool.release(everything)
+    start = time.monotonic() + 2
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(f"{start} {start + SECONDS}\n")
+        worker.stdin.flush()
+    told = [worker.communicate()[0] for worker in workers]
     assert all(worker.returncode == 0 for worker in workers)
     found = [json.loads(text) for text in told]
     yield from judge(place.kind, found, start, start + SECONDS)
@@ -82,6 +93,9 @@ def judge(
     commits = sum((Counter(process["commits"]) for process in found), Counter())
     busy = used / (DEVICES * (end - start))
     say(f"{kind}: {len(gaps)} turns; {dict(commits)}")
+    for name in found[0]["spent"]:
+        median = percentile((process["spent"][name] for process in found), 0.5)
+        say(f"{kind}: of a turn the {name} took {1000 * median:.0f} ms")
     yield figure(f"devices busy, 1000 waiters, {kind}", 100 * busy, "%", 85, at_least=True)
     for share, most in zip((0.5, 0.99), GOALS[kind], strict=True):
         gap = percentile(gaps, share)
@@ -142,6 +156,7 @@ class Crowd:
         self.watch = watch_of(self.pool)
         self.ready: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
         self.holds: list[tuple[float, float, str]] = []
+        self.spent: dict[str, list[float]] = {"release": [], "claim": []}
         self.over = threading.Event()
         self.made = 0
         self._lock = threading.Lock()
@@ -173,6 +188,7 @@ class Crowd:
         time.sleep(HOLD)
         ended = time.monotonic()
         self.pool.release(lease)
+        self.spent["release"].append(time.monotonic() - ended)
         self.holds.append((began, ended, lease.devices[0]))
 
     def serve(self) -> None:
@@ -182,7 +198,9 @@ class Crowd:
                 ticket = self.ready.get(timeout=0.2)
             except queue.Empty:
                 continue
+            began = time.monotonic()
             lease = self.pool.try_acquire(ticket)
+            self.spent["claim"].append(time.monotonic() - began)
             with self._lock:
                 self._ends.pop(ticket.id)()
             if lease is not None:
@@ -198,6 +216,7 @@ def main() -> None:
     threads = [threading.Thread(target=crowd_.serve) for _ in range(DEVICES)]
     for thread in threads:
         thread.start()
+    assert sys.stdin.readline() == "enter\n"
     for _ in range(count):
         crowd_.enter()
     print("ready", flush=True)
@@ -209,7 +228,8 @@ def main() -> None:
     crowd_.over.set()
     for thread in threads:
         thread.join()
-    print(json.dumps({"holds": crowd_.holds, "commits": counted}))
+    spent = {name: percentile(times, 0.5) for name, times in crowd_.spent.items()}
+    print(json.dumps({"holds": crowd_.holds, "commits": counted, "spent": spent}))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The queue against its peers, by simulation with the planner that the store runs.
 
-Jobs ask for a quarter of a GPU up to all eight of a host, most of them for one or less, as in the
-traces of Philly (Jeon et al., ATC 2019) and PAI (Weng et al., NSDI 2022), and last as long as a
-lognormal says. Each belongs to a task, which fixes its size and its median; the estimate of a job
-is what the store would have: the 90th percentile of the last 20 runs of its task that ended, and
-none before the first. "exact" repeats it with the durations themselves.
+Jobs ask for a quarter of a GPU up to all eight of a host, most of them for one or less, and last as
+long as a lognormal says; the weights are assumed, not fitted to any trace. Each belongs to a task,
+which fixes its size and its median; the estimate of a job is what the store would have: the 90th
+percentile of the last 20 runs of its task that ended, and none before the first. "exact" repeats it
+with the durations themselves.
 
 Peers, each in the same event loop on the same jobs:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -68,7 +69,10 @@ def bench(kind: str, *, devices: int) -> Iterator[Bench]:
             store.close()
         ours = {
             "TMPDIR": str(folder),
-            "AIRFLOW_CONN_AI_STORE_DEFAULT": url,
+            "AIRFLOW_HOME": str(folder),
+            "AIRFLOW_CONN_AI_STORE_DEFAULT": json.dumps(
+                {"conn_type": "ai_store", "extra": {"url": url}}
+            ),
             "AIRFLOW__AI_PROVIDER__STATIC_DEVICES": ",".join(f"cpu:{n}" for n in range(devices)),
             "AIRFLOW__AI_PROVIDER__DEVICE_HOST": "bench",
         }

@@ -481,3 +481,24 @@ def test_a_device_that_was_lost_is_registered_within_ten_seconds(scene: Scene) -
 
 def scene_ticket(holder: str) -> Ticket:
     return Ticket(holder=holder, request=GpuRequest.of(), host="h")
+
+
+def test_a_keeper_leaves_when_the_store_is_gone_for_long_and_nobody_is_left(scene: Scene) -> None:
+    lease = scene.lease()
+    scene.run(1)
+    scene.go_away()
+    scene.run(keepers.LONG_AWAY + TTL)
+    assert HOLDER not in scene.processes.alive  # fenced at its deadline
+    assert scene.keeper.may_leave(scene.now)
+    assert lease.id in scene.keeper.kept  # the store still shows it: the next keeper adopts it
+
+
+def test_a_keeper_stays_while_somebody_it_cannot_end_is_left(scene: Scene) -> None:
+    scene.lease()
+    scene.processes.foreign.add(HOLDER)
+    scene.run(1)
+    scene.go_away()
+    scene.run(keepers.LONG_AWAY + TTL)
+    assert not scene.keeper.may_leave(scene.now)
+    scene.processes.end(HOLDER)
+    assert scene.keeper.may_leave(scene.now)

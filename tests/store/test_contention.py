@@ -12,8 +12,9 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ from airflow_ai_provider.core.errors import (
     PromotionConflictError,
     StoreUnavailableError,
 )
+from airflow_ai_provider.core.feedback.record import FeedbackRecord
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.core.gpu.lease import Host, Process, TaskIdentity, Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.feedback import FeedbackStore, row_of
 from airflow_ai_provider.store.gpu import Asked, GpuStore
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects
@@ -347,3 +350,44 @@ def test_a_project_that_many_see_first_is_one(url: str) -> None:
     together(work, 5)
     (found,) = Projects(Store.open(url)).all()
     assert (found.digest, found.phase) == ("4", "discovery")
+
+
+def test_feedback_that_many_bring_at_once_is_stored_once(url: str) -> None:
+    def work(number: int, barrier: Any) -> None:
+        feedback = FeedbackStore(Store.open(url))
+        chance = random.Random(number)
+        barrier.wait()
+        for _ in range(4):
+            rows = [row_of(feedback_record(n)) for n in range(50)]
+            chance.shuffle(rows)  # in whatever order: nobody waits crosswise
+            found = feedback.write_batch([rows], [], sources=["x"])
+            assert found.stored + found.duplicates == 50
+
+    together(work, 4)
+    totals = FeedbackStore(Store.open(url)).totals()
+    assert (totals["stored"], totals["revised"], totals["read"]) == (50, 0, 4 * 4 * 50)
+    assert totals["duplicates"] == 4 * 4 * 50 - 50
+
+
+def test_a_batch_whose_connection_dies_is_not_there_and_may_be_brought_again(server: str) -> None:
+    feedback = FeedbackStore(Store.open(server))
+
+    def pieces() -> Iterator[list[Any]]:
+        yield [row_of(feedback_record(n)) for n in range(10)]
+        end_backends(server)
+        yield [row_of(feedback_record(n)) for n in range(10, 20)]
+
+    with pytest.raises(StoreUnavailableError):
+        feedback.write_batch(pieces(), [], sources=["x"])
+    assert feedback.totals()["batches"] == 0
+    rows = [row_of(feedback_record(n)) for n in range(20)]
+    assert feedback.write_batch([rows], [], sources=["x"]).stored == 20
+
+
+def feedback_record(number: int) -> FeedbackRecord:
+    return FeedbackRecord(
+        feedback_id=f"f{number}",
+        model_name="m",
+        observed_at=datetime(2013, 4, 1, tzinfo=timezone.utc),
+        label=1,
+    )

@@ -13,7 +13,7 @@ from airflow_ai_provider.core.quality.drift.measures import Kind
 from airflow_ai_provider.core.quality.drift.numbers import Array, Sample, Sketch
 
 BARS = 24  # of numbers
-NAMES = 10  # of categories
+NAMES = 10  # of categories: those whose share changed most
 _SHOWN = 0.01  # the share at either end that the picture folds into its outermost bars
 
 
@@ -24,6 +24,7 @@ class Histogram:
     labels: tuple[str, ...]
     reference: tuple[float, ...]
     now: tuple[float, ...]
+    left_out: int = 0  # categories without a bar
 
     @property
     def of_categories(self) -> bool:
@@ -45,18 +46,16 @@ def _of_categories(old: Categories, new: Categories) -> Histogram | None:
     total_old, total_new = old.count or 1, new.count or 1
     names = {*old.counts, *new.counts}
     share = {n: (old.counts.get(n, 0) / total_old, new.counts.get(n, 0) / total_new) for n in names}
-    shown = sorted(names, key=lambda n: (-max(share[n]), n))[:NAMES]
-    bars = [(n, *share[n]) for n in shown]
-    rest_old, rest_new = (
-        (side.count - sum(side.counts.get(n, 0) for n in shown)) / total
-        for side, total in ((old, total_old), (new, total_new))
-    )
-    if rest_old or rest_new:
-        bars.append(("others", rest_old, rest_new))
-    if not bars:
+    moved = sorted(names, key=lambda n: (-abs(share[n][0] - share[n][1]), -max(share[n]), n))
+    shown = sorted(moved[:NAMES], key=lambda n: (-share[n][0], n))
+    if not shown:
         return None
-    labels, mine, theirs = zip(*bars, strict=True)
-    return Histogram(labels=labels, reference=mine, now=theirs)
+    return Histogram(
+        labels=tuple(shown),
+        reference=tuple(share[n][0] for n in shown),
+        now=tuple(share[n][1] for n in shown),
+        left_out=len(names) + old.tail_categories - len(shown),
+    )
 
 
 def _of_numbers(old: Sample | Sketch, new: Sample, kind: Kind) -> Histogram | None:

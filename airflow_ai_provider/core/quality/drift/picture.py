@@ -7,8 +7,8 @@ from html import escape
 from airflow_ai_provider.core.quality.drift.compare import ColumnDrift
 from airflow_ai_provider.core.quality.drift.histogram import Histogram
 
-_WIDTH, _HEIGHT = 420.0, 190.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 36.0, 10.0, 34.0, 40.0
+_WIDTH, _HEIGHT = 420.0, 200.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 36.0, 10.0, 34.0, 50.0
 _REFERENCE, _NOW, _INK = "#9aa5b1", "#d9480f", "#52606d"
 _LONGEST = 11  # of a category's name under its bars
 
@@ -32,6 +32,7 @@ def drift_picture(drift: ColumnDrift) -> str | None:
         *_legend(),
         *_bars(shown, highest),
         *_labels(shown),
+        *_left_out(shown),
         _text(_LEFT - 4, _TOP + 8, f"{highest:.0%}", "end"),
         _text(_LEFT - 4, _HEIGHT - _BOTTOM, "0", "end"),
         "</svg>",
@@ -49,6 +50,13 @@ def _legend() -> list[str]:
         found.append(f'<rect x="{x:g}" y="20" width="8" height="8" fill="{colour}"/>')
         found.append(_text(x + 12, 28, name, "start"))
     return found
+
+
+def _left_out(shown: Histogram) -> list[str]:
+    if not shown.left_out:
+        return []
+    words = f"changed most; {shown.left_out} others not shown"
+    return [_text(_WIDTH - _RIGHT, 28, words, "end")]
 
 
 def _bars(shown: Histogram, highest: float) -> list[str]:
