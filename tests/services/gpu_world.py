@@ -14,7 +14,7 @@ from airflow_ai_provider.core.gpu.devices import Device
 from airflow_ai_provider.core.gpu.lease import Host, LeaseRecord, Process, Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState
-from airflow_ai_provider.services.keeper import FENCE_AT, Keeper
+from airflow_ai_provider.services.keeper import FENCE_AT, FIRST_ASK, Keeper
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_keeper import KeeperStore
@@ -62,6 +62,7 @@ class Machine:
         self.strangers: dict[str, Process] = {}
         self.drivers = FakeDrivers()
         self.keeper: Keeper | None = None
+        self.keeper_since = 0.0
         self.keeper_stopped = False
         self.away = False
         self.boot()
@@ -95,6 +96,7 @@ class Machine:
         if self.keeper is not None:
             return
         self.keeper_stopped = False
+        self.keeper_since = self.world.now
         self.keeper = Keeper(
             self.desk, self.desk, FakeDesk(self.drivers), self.processes,
             ttl=TTL, uid=0, notes=self.notes,
@@ -102,6 +104,14 @@ class Machine:
         now = self.world.now
         for use in self.holders:
             self.keeper.hold(use.lease.id, use.lease.fence, use.holder, now, asked_at=now)
+
+    def resume_keeper(self) -> None:
+        """Let a stopped keeper go on, or start one."""
+        if self.keeper_stopped:
+            self.keeper_stopped = False
+            self.keeper_since = self.world.now
+            self.step()
+        self.start_keeper()
 
     def ask(self, ticket: Ticket, process: Process) -> None:
         """Present a ticket; what is granted is used from then on."""
@@ -210,7 +220,7 @@ class World:
         end = self.now + seconds
         while self.now < end:
             pause = min(machine.step() for machine in self.machines)
-            self.check()
+            self.check_uses()
             self.clock.advance(max(0.01, min(pause, end - self.now)))
         for machine in self.machines:
             machine.step()
@@ -224,7 +234,14 @@ class World:
             self.fences[machine.name, uuid] = lease.fence
 
     def check(self) -> None:
-        """No device is used under two leases, and the store gives none out twice."""
+        """Hold the store to the truth."""
+        self.check_uses()
+        self.check_deadlines()
+        held = [(r.host, uuid) for r in self.everything() for uuid in r.devices]
+        assert len(held) == len(set(held)), "the store gives a device out twice"
+
+    def check_uses(self) -> None:
+        """No device is used under two leases."""
         for machine in self.machines:
             users: dict[str, str] = {}
             for use in machine.uses:
@@ -232,8 +249,18 @@ class World:
                     for uuid in use.lease.devices:
                         other = users.setdefault(uuid, use.lease.id)
                         assert other == use.lease.id, f"{uuid} is used under two leases"
-        held = [(r.host, uuid) for r in self.everything() for uuid in r.devices]
-        assert len(held) == len(set(held)), "the store gives a device out twice"
+
+    def check_deadlines(self) -> None:
+        """Where a keeper watches, no holder lives on whose lease was not renewed for too long."""
+        renewed = {record.id: record.expires_at - TTL for record in self.everything()}
+        for machine in self.machines:
+            if machine.keeper is None or machine.keeper_stopped:
+                continue
+            for use in machine.holders:
+                if use.lease.id in renewed:
+                    since = max(renewed[use.lease.id], machine.keeper_since)
+                    late = self.now - since - FENCE_AT * TTL
+                    assert late <= FIRST_ASK + 1, "a holder outlived its deadline"
 
     def calm_down(self) -> None:
         """End every fault and every holder, and give the keepers their time."""

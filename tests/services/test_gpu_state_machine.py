@@ -134,14 +134,22 @@ class GpuLife(RuleBasedStateMachine):
         elif fault == "stops":
             machine.keeper_stopped = machine.keeper is not None
         else:
-            machine.keeper_stopped = False
-            machine.start_keeper()
+            machine.resume_keeper()
 
     @rule(which=WHICH, hour=PICK)
     def store(self, which: int, hour: int) -> None:
         """A host is parted from the store now and then, and joined again sooner."""
         machine = self.machine(which)
         machine.set_away(not machine.away and hour % 3 == 0)
+
+    @rule(which=WHICH, seconds=st.sampled_from([10.0, 20.0, 30.0, 32.0, 60.0]))
+    @precondition(lambda self: self.holders())
+    def outage(self, which: int, seconds: float) -> None:
+        machine = self.machine(which)
+        self.world.advance(1.0)
+        machine.set_away(True)
+        self.world.advance(seconds)
+        machine.set_away(False)
 
     @rule(which=WHICH, number=PICK)
     def stranger_comes_or_goes(self, which: int, number: int) -> None:
@@ -205,7 +213,7 @@ class GpuLife(RuleBasedStateMachine):
 
 TestGpuLife = GpuLife.TestCase
 TestGpuLife.settings = settings(
-    max_examples=60,
+    max_examples=30,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
