@@ -38,7 +38,7 @@ def stage(
 
 @pytest.mark.parametrize(
     ("count", "times"),
-    [(24, 1), pytest.param(100, 3, marks=[pytest.mark.faults, pytest.mark.timeout(1800)])],
+    [(12, 1), pytest.param(100, 3, marks=[pytest.mark.faults, pytest.mark.timeout(1800)])],
 )
 def test_tasks_come_back_on_either_host_and_all_succeed(
     stage: LiveStage, count: int, times: int
