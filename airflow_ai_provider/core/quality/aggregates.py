@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow_ai_provider.core.quality.check import (
     COUNTABLE,
+    ROWS,
     SHOWN,
     Check,
     Compile,
@@ -18,7 +19,7 @@ from airflow_ai_provider.core.quality.check import (
     inexact,
     need,
 )
-from airflow_ai_provider.core.quality.limits import bounds, met, need_bounds_of, value_set_of
+from airflow_ai_provider.core.quality.limits import bounds, met, value_set_of
 from airflow_ai_provider.core.quality.sql import EXACT_INTEGERS, Column, Family, members
 from airflow_ai_provider.core.quality.suite import Expectation
 
@@ -40,6 +41,7 @@ def _figure(
     guarded: bool = True,
 ) -> Check:
     """Return the check of a figure that no order of summing changes."""
+    bounds(e.kwargs)
     watched = [column] if guarded else []
 
     def judge(facts: Facts) -> Outcome:
@@ -56,23 +58,16 @@ def _between(e: Expectation, value: Any) -> Outcome:
     return Outcome(success=met(value, e.kwargs), result={"observed_value": value})
 
 
-def _extreme(e: Expectation, schema: Schema, function: str) -> Check:
-    families = (Family.INTEGER, Family.FLOAT, Family.DECIMAL, Family.DATE, Family.TIMESTAMP)
-    column = _column(e, schema, *families)
-    if "ZONE" in column.type.upper():
-        raise NotCompiledError(f"column {column.name} is {column.type}")
-    need_bounds_of(column, e.kwargs)
-    return _figure(e, column, f"{function}({schema.rows.of(column.sql)})")
-
-
 def column_max(e: Expectation, schema: Schema) -> Check:
     """The largest value lies within the bounds."""
-    return _extreme(e, schema, "max")
+    column = _column(e, schema, Family.INTEGER, Family.FLOAT)
+    return _figure(e, column, f"max({column.sql})")
 
 
 def column_min(e: Expectation, schema: Schema) -> Check:
     """The smallest value lies within the bounds."""
-    return _extreme(e, schema, "min")
+    column = _column(e, schema, Family.INTEGER, Family.FLOAT)
+    return _figure(e, column, f"min({column.sql})")
 
 
 def _summed(e: Expectation, schema: Schema, function: str, *, of_nothing: float | None) -> Check:
@@ -84,10 +79,9 @@ def _summed(e: Expectation, schema: Schema, function: str, *, of_nothing: float 
     column = _column(e, schema, Family.INTEGER, Family.FLOAT)
     low, high = bounds(e.kwargs)
     usable = f"abs({column.sql}::DOUBLE) < {_SUMMABLE!r}"
-    rows, value = schema.rows, schema.rows.of(column.sql)
-    read = f"{function}({rows.of(column.sql, usable)})"
-    beyond = rows.where(f"NOT ({usable})")
-    largest, present = f"max(abs({value}::DOUBLE))", f"count({value})"
+    read = f"{function}({column.sql}) FILTER (WHERE {usable})"
+    beyond = f"count(*) FILTER (WHERE NOT ({usable}))"
+    largest, present = f"max(abs({column.sql}::DOUBLE))", f"count({column.sql})"
 
     def judge(facts: Facts) -> Outcome:
         if facts[beyond]:
@@ -138,16 +132,14 @@ def column_median(e: Expectation, schema: Schema) -> Check:
 def unique_count(e: Expectation, schema: Schema) -> Check:
     """There are as many distinct values as the bounds say."""
     column = _column(e, schema, *COUNTABLE)
-    bounds(e.kwargs)
-    return _figure(e, column, f"count(DISTINCT {schema.rows.of(column.sql)})")
+    return _figure(e, column, f"count(DISTINCT {column.sql})")
 
 
 def unique_share(e: Expectation, schema: Schema) -> Check:
     """Distinct values over present values lies within the bounds; of nothing it is 0."""
     column = _column(e, schema, *COUNTABLE)
     bounds(e.kwargs)
-    value = schema.rows.of(column.sql)
-    distinct, present = f"count(DISTINCT {value})", f"count({value})"
+    distinct, present = f"count(DISTINCT {column.sql})", f"count({column.sql})"
 
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, [column]):
@@ -161,11 +153,11 @@ def present_share(e: Expectation, schema: Schema) -> Check:
     """Present values over rows lies within the bounds; of no rows it is 0."""
     column = schema.column(e, e.kwargs["column"])
     bounds(e.kwargs)
-    total, present = schema.rows.count, f"count({schema.rows.of(column.sql)})"
+    present = f"count({column.sql})"
     return Check(
         expectation=e,
-        reads=(total, present),
-        judge=lambda facts: _between(e, facts[present] / facts[total] if facts[total] else 0),
+        reads=(ROWS, present),
+        judge=lambda facts: _between(e, facts[present] / facts[ROWS] if facts[ROWS] else 0),
     )
 
 
@@ -176,13 +168,13 @@ def _distinct(e: Expectation, schema: Schema, *, outside: bool, absent: bool) ->
     if outside and not values:
         raise NotCompiledError("the set is empty")
     inside = members(column.sql, values)
-    strays = f"count(DISTINCT {schema.rows.of(column.sql, f'NOT ({inside})')})"
-    found = f"list(DISTINCT {schema.rows.of(column.sql, inside)})"
+    strays = f"count(DISTINCT {column.sql}) FILTER (WHERE NOT ({inside}))"
+    found = f"list(DISTINCT {column.sql}) FILTER (WHERE {inside})"
 
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, [column]):
             return Outcome(unsure=why)
-        missing = sorted(set(values) - set(facts[found] or []) - {None}, key=repr)
+        missing = sorted(set(values) - set(facts[found] or []), key=repr)
         result: dict[str, Any] = {"observed_value": None}
         if outside:
             result["unexpected_count"] = facts[strays]

@@ -6,6 +6,7 @@ from itertools import zip_longest
 from typing import Any
 
 from airflow_ai_provider.core.quality.check import (
+    ROWS,
     Check,
     Compile,
     Facts,
@@ -20,8 +21,7 @@ from airflow_ai_provider.core.quality.suite import Expectation
 def row_count_between(e: Expectation, schema: Schema) -> Check:
     """There are as many rows as the bounds say."""
     bounds(e.kwargs)
-    read = schema.rows.count
-    return Check(expectation=e, reads=(read,), judge=lambda facts: _within(e, facts[read]))
+    return Check(expectation=e, reads=(ROWS,), judge=lambda facts: _within(e, facts[ROWS]))
 
 
 def _within(e: Expectation, value: Any) -> Outcome:
@@ -30,15 +30,14 @@ def _within(e: Expectation, value: Any) -> Outcome:
 
 def row_count_equal(e: Expectation, schema: Schema) -> Check:
     """There are exactly so many rows."""
-    read = schema.rows.count
 
     def judge(facts: Facts) -> Outcome:
         return Outcome(
-            success=bool(facts[read] == e.kwargs["value"]),
-            result={"observed_value": facts[read]},
+            success=bool(facts[ROWS] == e.kwargs["value"]),
+            result={"observed_value": facts[ROWS]},
         )
 
-    return Check(expectation=e, reads=(read,), judge=judge)
+    return Check(expectation=e, reads=(ROWS,), judge=judge)
 
 
 def _settled(e: Expectation, success: bool, result: dict[str, Any]) -> Check:
