@@ -21,10 +21,13 @@ from airflow_ai_provider.core.errors import AirflowAiError, StoreUnavailableErro
 from airflow_ai_provider.core.gpu.lease import TicketView
 from airflow_ai_provider.services.keepers import KeeperPort
 from airflow_ai_provider.store.gpu import GpuStore
+from airflow_ai_provider.store.gpu_rows import lease_clock
 from airflow_ai_provider.store.gpu_signals import Signals, signals_of
 from airflow_ai_provider.store.gpu_wait import Look, granted, look, views
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from airflow_ai_provider.services.gpu import GpuPool
 
 log = logging.getLogger(__name__)
@@ -234,7 +237,7 @@ class TicketWatch:
         here = self._gpu.here.name
         with signals.read() as connection:
             found = look(connection, ids, host=here, uid=os.getuid())
-            now = self._gpu.clock(connection) if found.earliest_end is not None else 0.0
+            now = self._time(connection, found)
         for ticket in ids:
             self._tell(ticket, found.tickets.get(ticket))
         if came := self._unknown.intersection(found.tickets):
@@ -246,6 +249,13 @@ class TicketWatch:
         if forgotten or ran_out:
             self._gpu.tick()
         return found.change is not None or ran_out
+
+    def _time(self, connection: sa.Connection, found: Look) -> float:
+        if found.earliest_end is None:
+            return 0.0
+        if found.now is not None and self._gpu.clock is lease_clock:
+            return found.now
+        return self._gpu.clock(connection)
 
     def _care(self, found: Look) -> None:
         """Take tickets of dead waiters out, and wake the keeper where a holder is gone.

@@ -12,7 +12,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from airflow_ai_provider.store.file_systems import MountTable, read_mounts, refu
 
 MEMORY_URL = "sqlite://"
 _BUSY_TIMEOUT_MS = 30_000
+_NEWS = "news"  # on a connection: its transaction grants or refuses what somebody waits for
+_MOST_NEWS = 1 << 20
 _DEADLOCK = frozenset({"40001", "40P01"})
 _NO_SUCH_TABLE, _NO_SUCH_COLUMN = "42P01", "42703"  # PostgreSQL's names of these errors
 
@@ -48,7 +50,7 @@ class Store:
         self._engine: sa.Engine | None = None
         self._memory_lock = threading.RLock()
         self._engine_lock = threading.Lock()
-        self._commits = 0
+        self._news = 0
 
     @classmethod
     def open(cls, url: str, *, create: bool = True, mounts: MountTable = read_mounts) -> Store:
@@ -149,9 +151,10 @@ class Store:
         with (
             self.typed_errors(),
             self._only_one_in_memory(),
-            self._file_lock(),
+            self._file_lock() as lock,
             self.engine.connect() as connection,
         ):
+            connection.info.pop(_NEWS, None)
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
@@ -160,7 +163,8 @@ class Store:
                 connection.rollback()
                 raise
             connection.commit()
-            self._commits += 1
+            if connection.info.pop(_NEWS, False):
+                self._tell_news(lock)
 
     @contextmanager
     def typed_errors(self) -> Iterator[None]:
@@ -172,18 +176,18 @@ class Store:
         except sa.exc.DBAPIError as error:
             raise _typed(self, error) from error
 
-    def commit_mark(self) -> tuple[int, int]:
-        """Return what differs once somebody committed to this SQLite store.
+    def news_mark(self) -> int:
+        """Return what differs once somebody committed news to this SQLite store.
 
-        The file is not opened: closing a descriptor of it would end SQLite's own locks.
+        A commit of news makes the lock's file a byte longer. Who dies between the two leaves it as
+        it was: whoever waits looks by itself now and then.
         """
         if self.path is None:
-            return (self._commits, 0)
+            return self._news
         try:
-            found = os.stat(f"{self.path}-wal")  # noqa: PTH116 - asked often
+            return os.stat(f"{self.path}.lock").st_size  # noqa: PTH116 - asked often
         except FileNotFoundError:
-            return (0, 0)
-        return (found.st_mtime_ns, found.st_size)
+            return 0
 
     def utcnow(self, connection: sa.Connection) -> datetime:
         """Return the database's wall clock, in UTC."""
@@ -214,16 +218,24 @@ class Store:
         with self.typed_errors(), self._file_lock(), self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
+    def _tell_news(self, lock: int | None) -> None:
+        self._news += 1
+        if lock is None:
+            return
+        length = os.fstat(lock).st_size
+        with suppress(OSError):  # a full disk; who waits looks by itself
+            os.ftruncate(lock, 0 if length >= _MOST_NEWS else length + 1)
+
     @contextmanager
-    def _file_lock(self) -> Iterator[None]:
+    def _file_lock(self) -> Iterator[int | None]:
         path = self.path
         if path is None:
-            yield
+            yield None
             return
         descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o660)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
 
@@ -234,6 +246,11 @@ class Store:
                 yield
         else:
             yield
+
+
+def mark_news(connection: sa.Connection) -> None:
+    """Say that this transaction of a SQLite store is news to who waits (``Store.news_mark``)."""
+    connection.info[_NEWS] = True
 
 
 def normal_url(url: str) -> str:

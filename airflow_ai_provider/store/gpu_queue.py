@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.gpu import planner
 from airflow_ai_provider.core.gpu.planner import Plan, Queued, WaitReason
 from airflow_ai_provider.core.gpu.states import RequestState
-from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.engine import Store, mark_news
 from airflow_ai_provider.store.gpu_grants import (
     begin_lease,
     close_request,
@@ -169,8 +169,11 @@ def plan_queue(turn: Turn, pool: PoolState, *, thorough: bool = False) -> int:
 
 
 def tell(connection: sa.Connection, ids: Sequence[str]) -> None:
-    """Tell those who wait with ``ids``, each under the name that it gave; on a server only."""
-    if not ids or connection.dialect.name != "postgresql":
+    """Tell those who wait with ``ids``: on a server each under the name that it gave, else all."""
+    if not ids:
+        return
+    if connection.dialect.name != "postgresql":
+        mark_news(connection)
         return
     told = gpu_request.c.channel.is_not(None)
     connection.execute(

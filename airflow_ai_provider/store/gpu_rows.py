@@ -20,6 +20,7 @@ from airflow_ai_provider.store.schema import device, gpu_request, lease, lease_d
 LeaseClock = Callable[[sa.Connection], float]
 TASK_FIELDS = ("ti_id", "dag_id", "run_id", "task_id", "map_index", "try_number")
 PLANNER_LOCK = 0x61695F67  # "ai_g"
+SERVER_CLOCK = sa.func.extract("epoch", sa.func.clock_timestamp())
 
 
 def lease_clock(connection: sa.Connection) -> float:
@@ -29,8 +30,7 @@ def lease_clock(connection: sa.Connection) -> float:
     """
     if connection.dialect.name == "sqlite":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
-    now = sa.func.extract("epoch", sa.func.clock_timestamp())
-    return float(connection.execute(sa.select(now)).scalar_one())
+    return float(connection.execute(sa.select(SERVER_CLOCK)).scalar_one())
 
 
 def one_planner(connection: sa.Connection) -> None:

@@ -1,7 +1,7 @@
 """How a process that waits learns that the store changed, without asking it.
 
-On SQLite a commit is seen by the write-ahead log's time and length. A server tells: each grant is
-told under the name of the process that watches the ticket.
+On SQLite who grants makes a file longer, which all watch. A server tells: each grant is told under
+the name of the process that watches the ticket.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_wait import listen_for
 
 _FIRST_POLL, _LAST_POLL = 0.005, 0.05
-_BUSY_FOR = 1.0  # seconds since the last commit that it polls at the first pace
-_CLOCK_STEP = 0.02  # seconds; two commits within one step of the kernel's clock look like one
+_BUSY_FOR = 1.0  # seconds since the last news that it polls at the first pace
 
 
 class Signals(Protocol):
@@ -47,40 +46,36 @@ class Signals(Protocol):
 
 def signals_of(store: Store) -> Signals:
     """Return the way in which ``store`` makes itself heard."""
-    return CommitSignals(store) if store.is_sqlite else ServerSignals(store)
+    return FileSignals(store) if store.is_sqlite else ServerSignals(store)
 
 
-class CommitSignals:
-    """Commits of a SQLite store, seen from outside."""
+class FileSignals:
+    """Grants in a SQLite store, seen from outside."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._awake = threading.Event()
-        self._seen = store.commit_mark()
+        self._seen = store.news_mark()
         self._heard = 0.0
-        self._unsure_until = 0.0
 
     def read(self) -> Any:
         """Return a connection of the store."""
         return self._store.glance()
 
     def adopt(self, tickets: Collection[str]) -> None:
-        """Do nothing: every commit is seen."""
+        """Do nothing: all news is seen."""
 
     def wait(self, seconds: float) -> frozenset[str] | None:
-        """Wait for a commit; the time of a commit just seen is looked at once more."""
+        """Wait for news."""
         end = time.monotonic() + seconds
         pause = _FIRST_POLL
         while True:
             if self._awake.is_set():
                 self._awake.clear()
                 return frozenset()
-            mark, now = self._store.commit_mark(), time.monotonic()
+            mark, now = self._store.news_mark(), time.monotonic()
             if mark != self._seen:
-                self._seen, self._heard, self._unsure_until = mark, now, now + _CLOCK_STEP
-                return None
-            if 0 < self._unsure_until <= now:
-                self._unsure_until = 0.0
+                self._seen, self._heard = mark, now
                 return None
             if now >= end:
                 return frozenset()

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.gpu.lease import Process, TicketView
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
-from airflow_ai_provider.store.gpu_rows import one_of
+from airflow_ai_provider.store.gpu_rows import SERVER_CLOCK, one_of
 from airflow_ai_provider.store.schema import gpu_change, gpu_request, lease
 
 _TICKET, _WAITER, _HOLDER = "ticket", "waiter", "holder"
@@ -28,7 +28,8 @@ class Look:
     ``tickets`` are those asked for, as far as somebody presented them. ``waiters`` and ``holders``
     are processes of this user on this host that wait, or hold a lease; ``doubtful`` says that a
     lease of theirs is suspect. ``earliest_end`` is when the first grant or lease runs out, on the
-    lease clock; ``change`` the oldest change that nobody planned yet.
+    lease clock; ``change`` the oldest change that nobody planned yet. ``now`` is the time of a
+    server's clock.
     """
 
     tickets: dict[str, TicketView]
@@ -37,6 +38,7 @@ class Look:
     doubtful: bool
     earliest_end: float | None
     change: int | None
+    now: float | None
 
 
 def look(connection: sa.Connection, ids: Collection[str], *, host: str, uid: int) -> Look:
@@ -47,7 +49,7 @@ def look(connection: sa.Connection, ids: Collection[str], *, host: str, uid: int
     ).all()
     tickets: dict[str, TicketView] = {}
     found: dict[str, set[Process]] = {_WAITER: set(), _HOLDER: set()}
-    doubtful, earliest, change = False, None, None
+    doubtful, earliest, change, now = False, None, None, None
     for row in rows:
         if row.kind == _TICKET:
             tickets[row.id] = _view(row)
@@ -56,7 +58,7 @@ def look(connection: sa.Connection, ids: Collection[str], *, host: str, uid: int
             if row.pid is not None:
                 found[row.kind].add(Process(pid=row.pid, start=row.start, uid=uid))
         else:
-            earliest, change = row.earliest, row.change
+            earliest, change, now = row.earliest, row.change, row.now
     return Look(
         tickets=tickets,
         waiters=frozenset(found[_WAITER]),
@@ -64,6 +66,7 @@ def look(connection: sa.Connection, ids: Collection[str], *, host: str, uid: int
         doubtful=doubtful,
         earliest_end=earliest,
         change=change,
+        now=now,
     )
 
 
@@ -138,11 +141,12 @@ def _look_statement(dialect: str) -> sa.CompoundSelect[Any]:
     nothing = {
         "id": sa.null(), "state": sa.null(), "reason": sa.null(), "lease_state": sa.null(),
         "pid": sa.null(), "start": sa.null(), "earliest": sa.null(), "change": sa.null(),
+        "now": sa.null(),
     }  # fmt: skip
 
     def columns(kind: str, **some: Any) -> list[Any]:
         types = {"pid": sa.BigInteger, "start": sa.BigInteger, "earliest": sa.Float,
-                 "change": sa.BigInteger}  # fmt: skip
+                 "change": sa.BigInteger, "now": sa.Float}  # fmt: skip
         named = {**nothing, **some}
         return [
             sa.literal(kind, literal_execute=True).label("kind"),
@@ -183,7 +187,13 @@ def _look_statement(dialect: str) -> sa.CompoundSelect[Any]:
     may_end = (LeaseState.GRANTED.value, LeaseState.ACTIVE.value)
     earliest = sa.select(sa.func.min(lease.c.expires_at)).where(lease.c.state.in_(may_end))
     change = sa.select(sa.func.min(gpu_change.c.sequence))
+    clock: dict[str, Any] = {"now": SERVER_CLOCK} if dialect == "postgresql" else {}
     facts = sa.select(
-        *columns("facts", earliest=earliest.scalar_subquery(), change=change.scalar_subquery())
+        *columns(
+            "facts",
+            earliest=earliest.scalar_subquery(),
+            change=change.scalar_subquery(),
+            **clock,
+        )
     )
     return sa.union_all(tickets, in_queue, unclaimed, holders, facts)
