@@ -159,10 +159,19 @@ class DuckDBData:
             return [tuple(row) for row in self._connection.execute(statement).fetchall()]
 
     def frame(self) -> Any:
-        """Return the whole data as a pandas frame, in the order of the files."""
+        """Return the whole data as pandas reads it, in the order of the files.
+
+        DuckDB's own frames have other types than ``pandas.read_parquet`` gives: integers with
+        missing values, dates and decimals differ.
+        """
         with _reading(self.files), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # DuckDB's own use of pandas
-            return self._connection.execute(f"SELECT * FROM {RELATION}").df()  # noqa: S608
+            whole = self._connection.sql(f"SELECT * FROM {RELATION}")  # noqa: S608
+            try:
+                import pyarrow  # noqa: F401
+            except ImportError:
+                return _as_read(whole.df(), self.columns)
+            return whole.to_arrow_table().to_pandas()
 
     def add_numbers(self, name: str, numbers: Sequence[int]) -> None:
         """Make the table ``name`` of row ``numbers``, to join failing rows with."""
@@ -195,6 +204,19 @@ class DuckDBData:
         finally:
             Path(written).unlink(missing_ok=True)
         return int(count)
+
+
+def _as_read(frame: Any, columns: Sequence[Column]) -> Any:
+    """Return DuckDB's ``frame`` with the types that pandas would have read."""
+    for column in columns:
+        name, values = column.name, frame[column.name]
+        if str(values.dtype).startswith(("Int", "UInt")):
+            frame[name] = values.astype("float64")
+        elif str(values.dtype) == "boolean" or column.type.startswith("DECIMAL"):
+            frame[name] = values.astype(object)
+        elif column.type == "DATE":
+            frame[name] = values.dt.date
+    return frame
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from airflow_ai_provider.core.quality.check import (
     COUNTABLE,
     RELATION,
-    ROWS,
     Check,
     Compile,
     Facts,
@@ -21,6 +20,7 @@ from airflow_ai_provider.core.quality.check import (
     mostly_of,
     need,
 )
+from airflow_ai_provider.core.quality.rows import kept_rows
 from airflow_ai_provider.core.quality.sql import Column
 from airflow_ai_provider.core.quality.suite import Expectation
 
@@ -29,16 +29,15 @@ def be_unique(e: Expectation, schema: Schema) -> Check:
     """No value comes twice; every copy counts as failing."""
     column = schema.column(e, e.kwargs["column"])
     need(column, *COUNTABLE)
-    copies = (
-        f"SELECT {column.sql} FROM {RELATION} WHERE {column.sql} IS NOT NULL "  # noqa: S608
-        f"GROUP BY 1 HAVING count(*) > 1"
-    )
+    kept = schema.rows.both(f"{column.sql} IS NOT NULL")
+    copies = f"SELECT {column.sql} FROM {RELATION} WHERE {kept} GROUP BY 1 HAVING count(*) > 1"  # noqa: S608
     return _copies_check(
         e,
+        schema,
         [column],
-        groups=f"WHERE {column.sql} IS NOT NULL GROUP BY {column.sql}",
-        considered=f"count({column.sql})",
-        failing=f"({column.sql} IN ({copies}))",
+        groups=f"WHERE {kept} GROUP BY {column.sql}",
+        considered=f"count({schema.rows.of(column.sql)})",
+        failing=schema.rows.both(f"{column.sql} IN ({copies})"),
         sample=Sample.VALUE,
     )
 
@@ -48,26 +47,25 @@ def compound_unique(e: Expectation, schema: Schema) -> Check:
     columns = [schema.column(e, name) for name in e.kwargs["column_list"]]
     for column in columns:
         need(column, *COUNTABLE)
-    kept = {
-        "all_values_are_missing": " OR ".join(f"{c.sql} IS NOT NULL" for c in columns),
-        "any_value_is_missing": " AND ".join(f"{c.sql} IS NOT NULL" for c in columns),
-        "never": "true",
-    }[e.kwargs.get("ignore_row_if", "all_values_are_missing")]
+    unless = e.kwargs.get("ignore_row_if", "all_values_are_missing")
+    kept = schema.rows.both(kept_rows(columns, unless))
     names = ", ".join(c.sql for c in columns)
     copies = f"SELECT {names} FROM {RELATION} WHERE {kept} GROUP BY ALL HAVING count(*) > 1"  # noqa: S608
     same = " AND ".join(f"copies.{c.sql} IS NOT DISTINCT FROM {RELATION}.{c.sql}" for c in columns)
     return _copies_check(
         e,
+        schema,
         columns,
         groups=f"WHERE {kept} GROUP BY {names}",
-        considered=f"count(*) FILTER (WHERE {kept})",
-        failing=f"(({kept}) AND EXISTS (SELECT 1 FROM ({copies}) AS copies WHERE {same}))",  # noqa: S608
+        considered=schema.rows.where(kept_rows(columns, unless)),
+        failing=f"({kept} AND EXISTS (SELECT 1 FROM ({copies}) AS copies WHERE {same}))",  # noqa: S608
         sample=Sample.RECORD,
     )
 
 
 def _copies_check(
     e: Expectation,
+    schema: Schema,
     columns: Sequence[Column],
     *,
     groups: str,
@@ -75,6 +73,7 @@ def _copies_check(
     failing: str,
     sample: Sample,
 ) -> Check:
+    total = schema.rows.count
     unexpected = (
         f"(SELECT coalesce(sum(n), 0)::BIGINT FROM (SELECT count(*) AS n FROM {RELATION} {groups} "  # noqa: S608
         f"HAVING count(*) > 1))"
@@ -86,12 +85,12 @@ def _copies_check(
         failed, counted = facts[unexpected], facts[considered]
         return Outcome(
             success=mostly_met(counted, failed, mostly_of(e)),
-            result=map_result(total=facts[ROWS], considered=counted, unexpected=failed),
+            result=map_result(total=facts[total], considered=counted, unexpected=failed),
         )
 
     return Check(
         expectation=e,
-        reads=(ROWS, considered, unexpected, *exact(columns)),
+        reads=(total, considered, unexpected, *exact(columns)),
         judge=judge,
         failing=failing,
         shown=tuple(columns),
