@@ -192,7 +192,7 @@ def _fail_on(said: str | Severity) -> Severity:
 def _plan(suite: Suite, data: DuckDBData, engine: str) -> Plan:
     if engine == "great_expectations":
         return all_left_over(suite, data.columns)
-    plan = compile_suite(suite, data.columns)
+    plan = compile_suite(suite, data.columns, count=data.count)
     if engine == "compiled" and plan.leftovers:
         raise not_compiled(suite, plan.leftovers[0])
     return plan

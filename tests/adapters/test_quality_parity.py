@@ -40,7 +40,7 @@ def suite_for(case: FileCase, seed: int) -> Suite:
 def compiled(suite: Suite, path: Path) -> dict[int, Outcome]:
     """Return what the compiled forms are sure of."""
     with open_data(path) as data:
-        plan = compile_suite(suite, data.columns)
+        plan = compile_suite(suite, data.columns, count=data.count)
         facts = Look(suite, data).facts(plan)
         judged = {c.expectation.index: c.judge(facts) for c in plan.checks}
         return {index: outcome for index, outcome in judged.items() if not outcome.unsure}

@@ -116,6 +116,7 @@ class Schema:
     suite: Suite
     columns: Sequence[Column]
     rows: Rows = ALL_ROWS
+    count: int | None = None  # how many rows there are, where that is known beforehand
 
     def column(self, expectation: Expectation, name: str) -> Column:
         """Return the column ``name``.

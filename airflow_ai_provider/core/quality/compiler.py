@@ -67,12 +67,12 @@ class Plan:
         return tuple((part, f"SELECT {', '.join(part)} FROM {RELATION}") for part in parts)  # noqa: S608
 
 
-def compile_suite(suite: Suite, columns: Sequence[Column]) -> Plan:
-    """Return ``suite`` compiled against data with ``columns``.
+def compile_suite(suite: Suite, columns: Sequence[Column], *, count: int | None = None) -> Plan:
+    """Return ``suite`` compiled against data with ``columns``, and ``count`` rows where known.
 
     :raises SuiteError: an expectation looks at a column that is not there.
     """
-    schema = Schema(suite=suite, columns=columns)
+    schema = Schema(suite=suite, columns=columns, count=count)
     checks: list[Check] = []
     leftovers: list[Leftover] = []
     for expectation in suite.expectations:

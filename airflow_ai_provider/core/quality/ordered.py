@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from airflow_ai_provider.core.quality.check import (
     RELATION,
@@ -34,26 +34,36 @@ def column_quantiles(e: Expectation, schema: Schema) -> Check:
     column = schema.column(e, e.kwargs["column"])
     need(column, Family.INTEGER, Family.FLOAT)
     quantiles, ranges = quantile_ranges(e)
-    present = f"count({schema.rows.of(column.sql)})"
-    read = f"quantiles {e.index}"
+    value = schema.rows.of(column.sql)
+    present, read = f"count({value})", f"quantiles {e.index}"
+    guess = schema.count if schema.rows.condition is None else None
+    at_once = _nearest(value, quantiles, guess) if guess else None
 
     def more(facts: Facts) -> Mapping[str, str]:
         count = facts[present]
-        if not count:
+        if not count or (at_once and count == guess):
             return {}
-        places = [round((count - 1) * q) for q in quantiles]
-        # the share at which DuckDB takes exactly the value of that place
-        shares = ", ".join(repr((place + 0.5) / count) for place in places)
-        value = schema.rows.of(column.sql)
-        return {read: f"SELECT quantile_disc({value}, [{shares}]) FROM {RELATION}"}  # noqa: S608
+        return {read: f"SELECT {_nearest(value, quantiles, count)} FROM {RELATION}"}  # noqa: S608
 
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, [column]):
             return Outcome(unsure=why)
-        values = facts[read][0][0] if facts[present] else [None] * len(quantiles)
+        if not facts[present]:
+            values = [None] * len(quantiles)
+        else:
+            values = facts[at_once] if at_once and read not in facts else facts[read][0][0]
         return judge_quantiles(quantiles, ranges, values)
 
-    return Check(expectation=e, reads=(present, *exact([column])), judge=judge, more=more)
+    return Check(expectation=e, reads=(present, *at_once, *exact([column])), judge=judge, more=more)
+
+
+def _nearest(value: str, quantiles: Sequence[float], count: int) -> str:
+    """Return the aggregate of the values nearest to the places of ``quantiles`` among ``count``.
+
+    The share is one at which DuckDB takes exactly the value of that place.
+    """
+    shares = ", ".join(repr((round((count - 1) * q) + 0.5) / count) for q in quantiles)
+    return f"quantile_disc({value}, [{shares}])"
 
 
 def most_common(e: Expectation, schema: Schema) -> Check:
