@@ -7,11 +7,11 @@ import hashlib
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.quality.check import RELATION
@@ -138,10 +138,25 @@ def _digest(files: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(f"{d}  {n}" for n, d in each).encode()).hexdigest()
 
 
-class DuckDBData:
-    """One open data set: the view ``data`` over its files, NaN read as missing."""
+class Source(Protocol):
+    """What is open: files, or a frame."""
 
-    def __init__(self, connection: Any, files: DataFiles, columns: tuple[Column, ...]) -> None:
+    @property
+    def path(self) -> str:
+        """What errors call it."""
+
+    @property
+    def format(self) -> str:
+        """``parquet``, ``csv``, ``json`` or ``frame``."""
+
+    def need_unchanged(self) -> None:
+        """Make sure that what was read is what was fingerprinted."""
+
+
+class DuckDBData:
+    """One open data set: the view ``data`` over its files or frame, NaN read as missing."""
+
+    def __init__(self, connection: Any, files: Source, columns: tuple[Column, ...]) -> None:
         self._connection = connection
         self.files = files
         self.columns = columns
@@ -171,6 +186,9 @@ class DuckDBData:
         DuckDB's own frames have other types than ``pandas.read_parquet`` gives: integers with
         missing values, dates and decimals differ.
         """
+        given = getattr(self.files, "pandas", None)
+        if given is not None:
+            return given()
         with _reading(self.files), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # DuckDB's own use of pandas
             whole = self._connection.sql(f"SELECT * FROM {RELATION}")  # noqa: S608
@@ -245,18 +263,23 @@ def open_data(
         )
         try:
             with _reading(files, opening=True):
-                columns = _make_view(connection, files)
+                columns = make_view(connection, f"SELECT * FROM {_scan(files)}", {})  # noqa: S608
             yield DuckDBData(connection, files, columns)
         finally:
             connection.close()
 
 
-def _make_view(connection: Any, files: DataFiles) -> tuple[Column, ...]:
-    source = _scan(files)
-    described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608
-    columns = tuple(Column(name=str(row[0]), type=str(row[1])) for row in described)
+def make_view(connection: Any, query: str, own: Mapping[str, str]) -> tuple[Column, ...]:
+    """Make the view that every statement reads; return its columns.
+
+    ``own`` says of which columns only the reference can judge, and what they hold.
+    """
+    described = connection.execute(f"DESCRIBE {query}").fetchall()
+    columns = tuple(
+        Column(name=str(row[0]), type=str(row[1]), own=own.get(row[0])) for row in described
+    )
     listed = ", ".join(column.as_seen for column in columns)
-    connection.execute(f"CREATE TEMP VIEW {RELATION} AS SELECT {listed} FROM {source}")  # noqa: S608
+    connection.execute(f"CREATE TEMP VIEW {RELATION} AS SELECT {listed} FROM ({query})")  # noqa: S608
     return columns
 
 
@@ -279,7 +302,7 @@ def _scan(files: DataFiles) -> str:
 
 
 @contextmanager
-def _reading(files: DataFiles, *, opening: bool = False) -> Iterator[None]:
+def _reading(files: Source, *, opening: bool = False) -> Iterator[None]:
     """Turn DuckDB's complaint about the data into ours, which names the file."""
     import duckdb
 
@@ -301,7 +324,7 @@ def _reading(files: DataFiles, *, opening: bool = False) -> Iterator[None]:
         raise _damaged(files, error) from error
 
 
-def _damaged(files: DataFiles, error: Exception) -> DataReadError:
+def _damaged(files: Source, error: Exception) -> DataReadError:
     return _unreadable(
         files.path,
         f"it is damaged, cut short or malformed: {_first_line(error)}",

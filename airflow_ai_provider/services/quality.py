@@ -94,7 +94,7 @@ Kept = tuple["str | os.PathLike[str] | None", "str | os.PathLike[str] | None"]
 
 
 def _check_files(
-    path: str | os.PathLike[str],
+    data: Any,
     suite: Suite,
     *,
     engine: str,
@@ -105,25 +105,15 @@ def _check_files(
     **about: Any,
 ) -> QualityResult:
     from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.frames import is_frame, open_frame
 
-    with open_data(path, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    opening = open_frame if is_frame(data) else open_data
+    with opening(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
         plan = _plan(suite, opened, engine)
         looked = Look(suite, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         opened.files.need_unchanged()
-        shown_as, version = shown
-        newest = max(changed for _, changed in opened.files.stamps) / 1e9
-        seen = DataSeen(
-            path=shown_as or opened.files.path,
-            size=opened.files.size,
-            digest=opened.files.digest,
-            rows=looked.rows,
-            files=len(opened.files.files),
-            version=version,
-            modified=None
-            if shown_as not in {None, os.fspath(path)}
-            else datetime.fromtimestamp(newest, timezone.utc).isoformat(),
-        )
+        seen = _seen(opened.files, looked.rows, *shown)
         report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
         result = QualityResult(report=report, data=seen, **about)
         failing = looked.failing(result.report)
@@ -132,6 +122,25 @@ def _check_files(
             quarantine=keep_rows(opened, failing, kept[0], bad=True),
             good_rows=keep_rows(opened, failing, kept[1], bad=False),
         )
+
+
+def _seen(source: Any, rows: int, shown_as: str | None, version: str | None) -> DataSeen:
+    """Say exactly which files, or which frame, were seen."""
+    if source.format == "frame":
+        return DataSeen(
+            path=shown_as or source.path, rows=rows, digest=source.digest(), kind="frame"
+        )
+    own = shown_as in {None, source.path}  # a copy's time says nothing
+    newest = max(changed for _, changed in source.stamps) / 1e9
+    return DataSeen(
+        path=shown_as or source.path,
+        size=source.size,
+        digest=source.digest,
+        rows=rows,
+        files=len(source.files),
+        version=version,
+        modified=datetime.fromtimestamp(newest, timezone.utc).isoformat() if own else None,
+    )
 
 
 def _check_table(

@@ -122,11 +122,21 @@ class Schema:
         """Return the column ``name``.
 
         :raises SuiteError: the data has no such column.
+        :raises NotCompiledError: it is one that only the reference reads.
         """
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise self.missing(expectation, name)
+        self.need(expectation, name)
+        column = next(c for c in self.columns if c.name == name)
+        if column.own:
+            raise NotCompiledError(f"column {name} holds {column.own}")
+        return column
+
+    def need(self, expectation: Expectation, name: str) -> None:
+        """Make sure that the data has the column ``name``.
+
+        :raises SuiteError: it has not.
+        """
+        if not any(column.name == name for column in self.columns):
+            raise self.missing(expectation, name)
 
     def missing(self, expectation: Expectation, name: str) -> SuiteError:
         """Return the error that the data has no column ``name``."""

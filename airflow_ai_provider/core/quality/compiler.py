@@ -98,7 +98,7 @@ def all_left_over(suite: Suite, columns: Sequence[Column]) -> Plan:
 def _need_columns(expectation: Expectation, schema: Schema) -> None:
     if expectation.type != "expect_column_to_exist":
         for name in expectation.columns:
-            schema.column(expectation, name)
+            schema.need(expectation, name)
 
 
 def _compile(expectation: Expectation, schema: Schema) -> Check:

@@ -54,7 +54,10 @@ def column_quantiles(e: Expectation, schema: Schema) -> Check:
             values = facts[at_once] if at_once and read not in facts else facts[read][0][0]
         return judge_quantiles(quantiles, ranges, values)
 
-    return Check(expectation=e, reads=(present, *at_once, *exact([column])), judge=judge, more=more)
+    reads = (present, *exact([column]))
+    if at_once:
+        reads = (*reads, at_once)
+    return Check(expectation=e, reads=reads, judge=judge, more=more)
 
 
 def _nearest(value: str, quantiles: Sequence[float], count: int) -> str:

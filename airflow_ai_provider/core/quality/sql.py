@@ -43,10 +43,15 @@ EXACT_INTEGERS = 2**53  # pandas turns an integer column with missing values int
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of the data: its name and DuckDB's type."""
+    """A column of the data: its name and DuckDB's type.
+
+    ``own`` says what it is where pandas holds it in a way that DuckDB does not have; the reference
+    judges such a column.
+    """
 
     name: str
     type: str
+    own: str | None = None
 
     @property
     def family(self) -> Family:
