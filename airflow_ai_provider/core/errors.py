@@ -19,6 +19,7 @@ AirflowAiError
 ├── QualityError
 │   ├── SuiteError
 │   └── DataReadError
+│       └── DatabaseLostError
 ├── PromotionError
 │   ├── CriteriaError
 │   ├── EvidenceError
@@ -138,6 +139,10 @@ class SuiteError(QualityError):
 
 class DataReadError(QualityError):
     """The data cannot be read."""
+
+
+class DatabaseLostError(DataReadError):
+    """The database cannot be reached, or dropped the connection half way; trying again may help."""
 
 
 class PromotionError(AirflowAiError):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException
 
 from airflow_ai_provider.core.errors import AirflowAiError, DataReadError
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_ai_provider.adapters.sql_tables import SqlSource
     from airflow_ai_provider.core.gate import GateDraft, GateRecord
     from airflow_ai_provider.services.quality import QualityResult
 
@@ -31,10 +35,27 @@ class DataQualityHook(BaseHook):
         super().__init__(**kwargs)
         self.store_conn_id = store_conn_id
 
+    def source(
+        self,
+        conn_id: str,
+        *,
+        table: str | None = None,
+        schema: str | None = None,
+        query: str | None = None,
+    ) -> SqlSource:
+        """Return a table or a query behind the connection ``conn_id``, of any SQL database.
+
+        :raises DataReadError: the connection names no database.
+        """
+        from airflow_ai_provider.services.quality import SqlSource
+
+        connection = self.get_connection(conn_id)
+        return SqlSource(url=database_url(connection), table=table, schema=schema, query=query)
+
     def check(
         self,
-        data: str,
-        suite: str | Mapping[str, Any],
+        data: Any,
+        suite: Any,
         *,
         quarantine_path: str | None = None,
         good_rows_path: str | None = None,
@@ -42,7 +63,8 @@ class DataQualityHook(BaseHook):
     ) -> QualityResult:
         """Look at ``data`` through ``suite``; arguments as in ``services.quality.check``.
 
-        ``data`` and ``suite`` are local paths or any address that Airflow's ``ObjectStoragePath``
+        ``data`` may be what ``source`` returns, or a frame. ``data`` and ``suite`` (or several
+        suites, as a list) are else local paths or any address that Airflow's ``ObjectStoragePath``
         reads (its connection as in ``s3://conn_id@bucket/key``); a remote file is fetched into a
         temporary folder for the time of the look.
 
@@ -51,14 +73,11 @@ class DataQualityHook(BaseHook):
         """
         from airflow_ai_provider.services.quality import check
 
-        with (
-            self.local(data) as data_path,
-            self.local_suite(suite) as read_suite,
-        ):
+        with self.local_data(data) as near, self.local_suite(suite) as read_suite:
             return check(
-                data_path,
+                near,
                 read_suite,
-                shown_as=data,
+                shown_as=data if isinstance(data, str) else None,
                 quarantine_path=self._writable(quarantine_path),
                 good_rows_path=self._writable(good_rows_path),
                 **arguments,
@@ -82,13 +101,22 @@ class DataQualityHook(BaseHook):
             yield str(self._fetch(address, Path(folder)))
 
     @contextmanager
-    def local_suite(self, suite: str | Mapping[str, Any]) -> Iterator[str | Mapping[str, Any]]:
-        """Give a suite that is a mapping as it is, else its local path."""
-        if isinstance(suite, str):
-            with self.local(suite) as path:
+    def local_data(self, data: Any) -> Iterator[Any]:
+        """Give the local path of data at an address; a table or a frame as it is."""
+        if isinstance(data, str):
+            with self.local(data) as path:
                 yield path
         else:
-            yield suite
+            yield data
+
+    @contextmanager
+    def local_suite(self, suite: Any) -> Iterator[Any]:
+        """Give the local path of a suite at an address, of each of several; others as they are."""
+        with ExitStack() as stack:
+            if isinstance(suite, (list, tuple)):
+                yield [stack.enter_context(self.local_data(one)) for one in suite]
+            else:
+                yield stack.enter_context(self.local_data(suite))
 
     def _fetch(self, address: str, folder: Path) -> Path:
         from airflow.sdk import ObjectStoragePath
@@ -126,6 +154,41 @@ class DataQualityHook(BaseHook):
                 path=address,
             )
         return here
+
+
+def database_url(connection: Connection) -> str:
+    """Return the SQLAlchemy URL that a connection means, its password included: never log it.
+
+    The hook of the connection's own provider knows, where it is installed.
+
+    :raises DataReadError: it does not mean one.
+    """
+    from airflow_ai_provider.services.sql_address import sql_address
+
+    kind = str(connection.conn_type or "")
+    address = sql_address(
+        kind=kind,
+        host=connection.host,
+        port=connection.port,
+        database=connection.schema,
+        user=connection.login,
+        password=connection.password,
+        extra=connection.extra_dejson,
+    )
+    return address if address is not None else _url_of_hook(connection)
+
+
+def _url_of_hook(connection: Connection) -> str:
+    try:
+        hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
+        url = getattr(hook, "sqlalchemy_url", None) or hook.get_uri()
+    except (AttributeError, NotImplementedError, ImportError, AirflowException) as error:
+        raise DataReadError(
+            f"The connection {connection.conn_id!r} of type {connection.conn_type!r} names no "
+            "database that SQLAlchemy knows.",
+            remedy="Install its provider, or put the database's URL in its extra field 'url'.",
+        ) from error
+    return url if isinstance(url, str) else str(url.render_as_string(hide_password=False))
 
 
 def local_path(address: str) -> str | None:
