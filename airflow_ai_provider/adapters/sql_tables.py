@@ -91,8 +91,9 @@ class TableData:
     def stream(self, statement: Any, size: int) -> Iterator[Sequence[tuple[Any, ...]]]:
         """Yield the rows of ``statement`` in blocks of ``size``, never all at once."""
         with _reading(self._connection, self.source, self._time_limit):
-            streamed = self._connection.execution_options(stream_results=True, max_row_buffer=size)
-            for block in streamed.execute(statement).partitions(size):
+            options = {"stream_results": True, "max_row_buffer": size}
+            answer = self._connection.execute(statement, execution_options=options)
+            for block in answer.partitions(size):
                 yield [tuple(row) for row in block]
 
 

@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_ai_provider.core.errors import AirflowAiError, DataReadError
+from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.hooks.object_storage import fetch
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -73,10 +74,11 @@ class DataQualityHook(BaseHook):
         """
         from airflow_ai_provider.services.quality import check
 
-        with self.local_data(data) as near, self.local_suite(suite) as read_suite:
+        with self.fetched(data) as (near, version), self.local_suite(suite) as read_suite:
             return check(
                 near,
                 read_suite,
+                version=version,
                 shown_as=data if isinstance(data, str) else None,
                 quarantine_path=self._writable(quarantine_path),
                 good_rows_path=self._writable(good_rows_path),
@@ -93,55 +95,31 @@ class DataQualityHook(BaseHook):
     @contextmanager
     def local(self, address: str) -> Iterator[str]:
         """Give the local path of what is at ``address``, fetching it when it is elsewhere."""
-        here = local_path(address)
-        if here is not None:
-            yield here
-            return
-        with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder:
-            yield str(self._fetch(address, Path(folder)))
+        with self.fetched(address) as (path, _):
+            yield path
 
     @contextmanager
-    def local_data(self, data: Any) -> Iterator[Any]:
-        """Give the local path of data at an address; a table or a frame as it is."""
-        if isinstance(data, str):
-            with self.local(data) as path:
-                yield path
-        else:
-            yield data
+    def fetched(self, data: Any) -> Iterator[tuple[Any, str | None]]:
+        """Give the local path of data at an address, and the version of what was fetched.
+
+        A table or a frame is given as it is.
+        """
+        here = local_path(data) if isinstance(data, str) else data
+        if here is not None:
+            yield here, None
+            return
+        with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder:
+            found = fetch(data, Path(folder))
+            yield str(found.path), found.version
 
     @contextmanager
     def local_suite(self, suite: Any) -> Iterator[Any]:
         """Give the local path of a suite at an address, of each of several; others as they are."""
         with ExitStack() as stack:
             if isinstance(suite, (list, tuple)):
-                yield [stack.enter_context(self.local_data(one)) for one in suite]
+                yield [stack.enter_context(self.fetched(one))[0] for one in suite]
             else:
-                yield stack.enter_context(self.local_data(suite))
-
-    def _fetch(self, address: str, folder: Path) -> Path:
-        from airflow.sdk import ObjectStoragePath
-
-        try:
-            source: Any = ObjectStoragePath(address)
-            target: Path = folder / source.name
-            with source.open("rb") as remote, target.open("wb") as near:
-                while block := remote.read(1 << 20):
-                    near.write(block)
-        except AirflowAiError:
-            raise
-        except FileNotFoundError as error:
-            raise DataReadError(
-                f"Cannot read {address}: there is no such file.",
-                remedy="Check the path, and whether it arrived.",
-                path=address,
-            ) from error
-        except (ValueError, ImportError) as error:
-            raise DataReadError(
-                f"Cannot read {address}: {error}.",
-                remedy="Install the provider of this kind of storage, or use a local path.",
-                path=address,
-            ) from error
-        return target
+                yield stack.enter_context(self.fetched(suite))[0]
 
     def _writable(self, address: str | None) -> str | None:
         if not address:

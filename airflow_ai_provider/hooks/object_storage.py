@@ -1,0 +1,114 @@
+"""Files of an object store, fetched into a folder for the time of a look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_ai_provider.core.errors import AirflowAiError, DataReadError
+from airflow_ai_provider.core.gate import digest
+
+_BLOCK = 1 << 20
+_VERSIONS = ("VersionId", "version_id", "versionId", "generation", "ETag", "etag", "e_tag", "md5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """Where the files lie now, and the version that the store says they have, if it does.
+
+    Of several files it is a digest of their names and versions.
+    """
+
+    path: Path
+    version: str | None
+
+
+def fetch(address: str, folder: Path) -> Fetched:
+    """Fetch what ``address`` means into ``folder``: a file, a glob, or a folder with all below.
+
+    Names below the address are kept, so that partitions (``month=1/``) keep theirs. The connection
+    is named as in ``s3://conn_id@bucket/key``.
+
+    :raises DataReadError: there is none, or its kind of storage is not installed.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    try:
+        source: Any = ObjectStoragePath(address)
+        return _fetched(source.fs, str(source.path), folder, address)
+    except AirflowAiError:
+        raise
+    except FileNotFoundError as error:
+        raise _absent(address) from error
+    except PermissionError as error:
+        raise DataReadError(
+            f"Cannot read {address}: {error.strerror or error or 'permission denied'}.",
+            remedy="Check the permissions of its connection.",
+            path=address,
+        ) from error
+    except (ValueError, ImportError) as error:
+        raise DataReadError(
+            f"Cannot read {address}: {error}.",
+            remedy="Install the provider of this kind of storage, or use a local path.",
+            path=address,
+        ) from error
+
+
+def _fetched(files: Any, path: str, folder: Path, address: str) -> Fetched:
+    several = _several(files, path)
+    if several is None:
+        target = folder / path.rsplit("/", 1)[-1]
+        _copy(files, path, target)
+        return Fetched(path=target, version=_version(files.info(path)))
+    names = list(several)
+    if not names:
+        raise _absent(address)
+    base = _fixed(path)
+    versions = []
+    for name in names:
+        below = name[len(base) :].lstrip("/")
+        _copy(files, name, folder / "data" / below)
+        versions.append([below, _version(files.info(name))])
+    known = all(version for _, version in versions)
+    return Fetched(path=folder / "data", version=digest(versions) if known else None)
+
+
+def _several(files: Any, path: str) -> Iterator[str] | None:
+    """Return the files of a glob or a folder, None of one file."""
+    if any(sign in path for sign in "*?["):
+        return (name for name in sorted(files.glob(path)) if files.isfile(name))
+    if not files.isfile(path) and files.isdir(path):
+        return iter(sorted(files.find(path)))
+    return None
+
+
+def _fixed(path: str) -> str:
+    """Return the folders of ``path`` before its first wildcard."""
+    kept = []
+    for part in path.rstrip("/").split("/"):
+        if any(sign in part for sign in "*?["):
+            break
+        kept.append(part)
+    return "/".join(kept)
+
+
+def _copy(files: Any, name: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with files.open(name, "rb") as remote, target.open("wb") as near:
+        while block := remote.read(_BLOCK):
+            near.write(block)
+
+
+def _version(info: Any) -> str | None:
+    found = (info.get(name) for name in _VERSIONS)
+    return next((str(version).strip('"') for version in found if version), None)
+
+
+def _absent(address: str) -> DataReadError:
+    return DataReadError(
+        f"Cannot read {address}: there is no such file.",
+        remedy="Check the path, and whether it arrived.",
+        path=address,
+    )
