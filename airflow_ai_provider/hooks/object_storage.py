@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,11 @@ _BLOCK = 1 << 20
 _VERSIONS = ("VersionId", "version_id", "versionId", "generation", "ETag", "etag", "e_tag", "md5")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fetched:
-    """Where the files lie now, and the version that the store says they have, if it does.
-
-    Of several files it is a digest of their names and versions.
-    """
-
-    path: Path
-    version: str | None
-
-
-def fetch(address: str, folder: Path) -> Fetched:
+def fetch(address: str, folder: Path) -> tuple[Path, str | None]:
     """Fetch what ``address`` means into ``folder``: a file, a glob, or a folder with all below.
+
+    Return where they lie now and the version that the store says they have, if it does; of several
+    files that is a digest of their names and versions.
 
     Names below the address are kept, so that partitions (``month=1/``) keep theirs. The connection
     is named as in ``s3://conn_id@bucket/key``.
@@ -56,12 +47,12 @@ def fetch(address: str, folder: Path) -> Fetched:
         ) from error
 
 
-def _fetched(files: Any, path: str, folder: Path, address: str) -> Fetched:
+def _fetched(files: Any, path: str, folder: Path, address: str) -> tuple[Path, str | None]:
     several = _several(files, path)
     if several is None:
         target = folder / path.rsplit("/", 1)[-1]
         _copy(files, path, target)
-        return Fetched(path=target, version=_version(files.info(path)))
+        return target, _version(files.info(path))
     names = list(several)
     if not names:
         raise _absent(address)
@@ -72,7 +63,7 @@ def _fetched(files: Any, path: str, folder: Path, address: str) -> Fetched:
         _copy(files, name, folder / "data" / below)
         versions.append([below, _version(files.info(name))])
     known = all(version for _, version in versions)
-    return Fetched(path=folder / "data", version=digest(versions) if known else None)
+    return folder / "data", digest(versions) if known else None
 
 
 def _several(files: Any, path: str) -> Iterator[str] | None:

@@ -109,8 +109,8 @@ class DataQualityHook(BaseHook):
             yield here, None
             return
         with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder:
-            found = fetch(data, Path(folder))
-            yield str(found.path), found.version
+            path, version = fetch(data, Path(folder))
+            yield str(path), version
 
     @contextmanager
     def local_suite(self, suite: Any) -> Iterator[Any]:
