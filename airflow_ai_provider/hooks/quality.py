@@ -13,7 +13,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_ai_provider.core.errors import DataReadError
-from airflow_ai_provider.hooks.object_storage import fetch
+from airflow_ai_provider.hooks._object_storage import fetch
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
