@@ -241,27 +241,32 @@ class DuckDBData:
             )
 
     def write_parquet(self, statement: str, target: Path) -> int:
-        """Write the rows of ``statement`` as Parquet; return how many.
+        """Write the rows of ``statement`` as Parquet; return how many."""
+        with _reading(self.files):
+            return copy_to_parquet(self._connection, statement, target)
 
-        They go to a temporary name beside ``target``, which is replaced only when all are written.
-        """
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, written = tempfile.mkstemp(
-            prefix=f".{target.name}.", suffix=".partial", dir=target.parent
-        )
-        os.close(handle)
-        try:
-            with _reading(self.files):
-                count = self._connection.execute(
-                    f"COPY ({statement}) TO {text(written)} (FORMAT parquet, COMPRESSION zstd)"
-                ).fetchone()[0]
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(written).chmod(0o666 & ~umask)  # mkstemp's 0600 would hide it from other users
-            Path(written).replace(target)
-        finally:
-            Path(written).unlink(missing_ok=True)
-        return int(count)
+
+def copy_to_parquet(connection: Any, statement: str, target: Path) -> int:
+    """Write the rows of ``statement`` as Parquet; return how many.
+
+    They go to a temporary name beside ``target``, which is replaced only when all are written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, written = tempfile.mkstemp(
+        prefix=f".{target.name}.", suffix=".partial", dir=target.parent
+    )
+    os.close(handle)
+    try:
+        count = connection.execute(
+            f"COPY ({statement}) TO {text(written)} (FORMAT parquet, COMPRESSION zstd)"
+        ).fetchone()[0]
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(written).chmod(0o666 & ~umask)  # mkstemp's 0600 would hide it from other users
+        Path(written).replace(target)
+    finally:
+        Path(written).unlink(missing_ok=True)
+    return int(count)
 
 
 def _as_read(frame: Any, columns: Sequence[Column]) -> Any:

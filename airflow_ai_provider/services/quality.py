@@ -216,7 +216,13 @@ def _check_table(
             query_digest=source.query_digest,
         )
         report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
-        return QualityResult(report=report, data=seen, **about)
+        return QualityResult(
+            report=report,
+            data=seen,
+            quarantine=looked.keep_rows(kept[0], bad=True),
+            good_rows=looked.keep_rows(kept[1], bad=False),
+            **about,
+        )
 
 
 def _fail_on(said: str | Severity) -> Severity:

@@ -135,6 +135,8 @@ class FileCase(TableCase):
 
     def _several(self, kind: str) -> dict[str, Any]:
         found = super()._several(kind)
+        if kind.startswith("compound") and self.random.random() < 0.6:  # not Python objects alone
+            found["column_list"] = self.random.sample(["i", "n", "s", "h", "f"], 2)
         if "column_A" in found and {found["column_A"], found["column_B"]} == {"f", "c"}:
             found |= {"column_A": "f", "column_B": "n"}
         if "pairs_set" in str(found) and self.random.random() < 0.3:

@@ -187,3 +187,30 @@ def test_what_great_expectations_cannot_do_is_an_error_too(
     pytest.importorskip("great_expectations")
     with pytest.raises(SuiteError, match=said):
         check(data, suite_of(THERE, expectation))
+
+
+@pytest.mark.slow
+def test_a_pattern_that_runs_forever_in_the_reference_is_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("great_expectations")
+    path = tmp_path / "a.csv"
+    path.write_text("a\n" + "a" * 60 + "!\n")
+    forever = expect("column_values_to_match_regex", column="a", regex="^(?=(a+)+$)")
+    with pytest.raises(QualityError, match=r"longer than 2 seconds for expect_column_values_to_m"):
+        check(path, suite_of(forever), time_limit=2)
+
+
+def test_a_partitioned_folder_is_one_data_set(tmp_path: Path) -> None:
+    for month in (1, 2):
+        (tmp_path / f"month={month}").mkdir()
+        target = tmp_path / f"month={month}" / "part.parquet"
+        duckdb.sql(f"COPY (SELECT {month} AS id) TO '{target}' (FORMAT parquet)")
+    months = expect("column_distinct_values_to_equal_set", column="month", value_set=[1, 2])
+    result = check(tmp_path, suite_of(UNIQUE, months), engine="compiled")
+    assert (result.success, result.data.files, result.data.rows) == (True, 2, 2)
+    assert result.data.modified is not None
+
+
+def test_a_suite_of_more_than_a_thousand_expectations_is_judged(data: Path) -> None:
+    entries = [expect("column_values_to_be_between", column="id", max_value=n) for n in range(1500)]
+    results = check(data, suite_of(*entries), engine="compiled").report.results
+    assert [r.success for r in results] == [n >= 4 for n in range(1500)]
