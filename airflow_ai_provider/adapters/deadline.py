@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_AGAIN = 1.0  # seconds after which the alarm rings again, where a library went on
+
+
+class Rung(BaseException):
+    """The time is up; not an ``Exception``, which libraries between catch and pass over."""
+
 
 @contextmanager
 def deadline(seconds: float, error: Exception) -> Iterator[None]:
@@ -27,20 +33,23 @@ def deadline(seconds: float, error: Exception) -> Iterator[None]:
         yield
         return
 
-    rung = False
+    rung = over = False
 
     def ring(_number: int, _frame: FrameType | None) -> None:
         nonlocal rung
-        rung = True
-        raise error
+        if not over:
+            rung = True
+            raise Rung
 
     started = time.monotonic()
     handler = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
-    except Exception as other:
-        if rung and other is not error:  # a library between put another in its place
+        over = True
+    except BaseException as other:  # the alarm, or what a library between put in its place
+        over = True
+        if rung:
             raise error from other
         raise
     finally:

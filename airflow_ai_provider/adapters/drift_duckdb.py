@@ -122,4 +122,4 @@ class DuckDBLooked:
 
     def modified(self) -> float | None:
         """Return when the newest file was written; a copy of unknown age has the time 0."""
-        return max(changed for _, changed in self._data.files.stamps) / 1e9
+        return max(changed for _, changed in self._data.on_disk.stamps) / 1e9

@@ -7,11 +7,11 @@ import hashlib
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.quality.check import RELATION
@@ -138,13 +138,48 @@ def _digest(files: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(f"{d}  {n}" for n, d in each).encode()).hexdigest()
 
 
-class DuckDBData:
-    """One open data set: the view ``data`` over its files, NaN read as missing."""
+class Source(Protocol):
+    """What is open: files, or a frame."""
 
-    def __init__(self, connection: Any, files: DataFiles, columns: tuple[Column, ...]) -> None:
+    @property
+    def path(self) -> str:
+        """What errors call it."""
+
+    @property
+    def format(self) -> str:
+        """``parquet``, ``csv``, ``json`` or ``frame``."""
+
+    def need_unchanged(self) -> None:
+        """Make sure that what was read is what was fingerprinted."""
+
+
+class DuckDBData:
+    """One open data set: the view ``data`` over its files or frame, NaN read as missing."""
+
+    def __init__(self, connection: Any, files: Source, columns: tuple[Column, ...]) -> None:
         self._connection = connection
         self.files = files
         self.columns = columns
+
+    @property
+    def on_disk(self) -> DataFiles:
+        """The files that are open.
+
+        :raises DataReadError: it is a frame, which has none.
+        """
+        if not isinstance(self.files, DataFiles):
+            raise DataReadError(
+                f"{self.files.path} is a frame: it has no files.",
+                remedy="Write it to Parquet first, or leave out what asks for files.",
+            )
+        return self.files
+
+    @property
+    def count(self) -> int | None:
+        """How many rows there are, where the files say so without being read."""
+        if self.files.format != "parquet":
+            return None
+        return int(self.row(f"SELECT count(*) FROM {RELATION}")[0])  # noqa: S608
 
     def row(self, statement: str) -> tuple[Any, ...]:
         """Return the only row of ``statement``."""
@@ -179,10 +214,22 @@ class DuckDBData:
                 yield from rows
 
     def frame(self) -> Any:
-        """Return the whole data as a pandas frame, in the order of the files."""
+        """Return the whole data as pandas reads it, in the order of the files.
+
+        DuckDB's own frames have other types than ``pandas.read_parquet`` gives: integers with
+        missing values, dates and decimals differ.
+        """
+        given = getattr(self.files, "pandas", None)
+        if given is not None:
+            return given()
         with _reading(self.files), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # DuckDB's own use of pandas
-            return self._connection.execute(f"SELECT * FROM {RELATION}").df()  # noqa: S608
+            whole = self._connection.sql(f"SELECT * FROM {RELATION}")  # noqa: S608
+            try:
+                import pyarrow  # noqa: F401
+            except ImportError:
+                return _as_read(whole.df(), self.columns)
+            return whole.to_arrow_table().to_pandas()
 
     def add_numbers(self, name: str, numbers: Sequence[int]) -> None:
         """Make the table ``name`` of row ``numbers``, to join failing rows with."""
@@ -194,27 +241,45 @@ class DuckDBData:
             )
 
     def write_parquet(self, statement: str, target: Path) -> int:
-        """Write the rows of ``statement`` as Parquet; return how many.
+        """Write the rows of ``statement`` as Parquet; return how many."""
+        with _reading(self.files):
+            return copy_to_parquet(self._connection, statement, target)
 
-        They go to a temporary name beside ``target``, which is replaced only when all are written.
-        """
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, written = tempfile.mkstemp(
-            prefix=f".{target.name}.", suffix=".partial", dir=target.parent
-        )
-        os.close(handle)
-        try:
-            with _reading(self.files):
-                count = self._connection.execute(
-                    f"COPY ({statement}) TO {text(written)} (FORMAT parquet, COMPRESSION zstd)"
-                ).fetchone()[0]
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(written).chmod(0o666 & ~umask)  # mkstemp's 0600 would hide it from other users
-            Path(written).replace(target)
-        finally:
-            Path(written).unlink(missing_ok=True)
-        return int(count)
+
+def copy_to_parquet(connection: Any, statement: str, target: Path) -> int:
+    """Write the rows of ``statement`` as Parquet; return how many.
+
+    They go to a temporary name beside ``target``, which is replaced only when all are written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, written = tempfile.mkstemp(
+        prefix=f".{target.name}.", suffix=".partial", dir=target.parent
+    )
+    os.close(handle)
+    try:
+        count = connection.execute(
+            f"COPY ({statement}) TO {text(written)} (FORMAT parquet, COMPRESSION zstd)"
+        ).fetchone()[0]
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(written).chmod(0o666 & ~umask)  # mkstemp's 0600 would hide it from other users
+        Path(written).replace(target)
+    finally:
+        Path(written).unlink(missing_ok=True)
+    return int(count)
+
+
+def _as_read(frame: Any, columns: Sequence[Column]) -> Any:
+    """Return DuckDB's ``frame`` with the types that pandas would have read."""
+    for column in columns:
+        name, values = column.name, frame[column.name]
+        if str(values.dtype).startswith(("Int", "UInt")):
+            frame[name] = values.astype("float64")
+        elif str(values.dtype) == "boolean" or column.type.startswith("DECIMAL"):
+            frame[name] = values.astype(object)
+        elif column.type == "DATE":
+            frame[name] = values.dt.date
+    return frame
 
 
 @contextmanager
@@ -236,18 +301,23 @@ def open_data(
         )
         try:
             with _reading(files, opening=True):
-                columns = _make_view(connection, files)
+                columns = make_view(connection, f"SELECT * FROM {_scan(files)}", {})  # noqa: S608
             yield DuckDBData(connection, files, columns)
         finally:
             connection.close()
 
 
-def _make_view(connection: Any, files: DataFiles) -> tuple[Column, ...]:
-    source = _scan(files)
-    described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608
-    columns = tuple(Column(name=str(row[0]), type=str(row[1])) for row in described)
+def make_view(connection: Any, query: str, own: Mapping[str, str]) -> tuple[Column, ...]:
+    """Make the view that every statement reads; return its columns.
+
+    ``own`` says of which columns only the reference can judge, and what they hold.
+    """
+    described = connection.execute(f"DESCRIBE {query}").fetchall()
+    columns = tuple(
+        Column(name=str(row[0]), type=str(row[1]), own=own.get(row[0])) for row in described
+    )
     listed = ", ".join(column.as_seen for column in columns)
-    connection.execute(f"CREATE TEMP VIEW {RELATION} AS SELECT {listed} FROM {source}")  # noqa: S608
+    connection.execute(f"CREATE TEMP VIEW {RELATION} AS SELECT {listed} FROM ({query})")  # noqa: S608
     return columns
 
 
@@ -270,7 +340,7 @@ def _scan(files: DataFiles) -> str:
 
 
 @contextmanager
-def _reading(files: DataFiles, *, opening: bool = False) -> Iterator[None]:
+def _reading(files: Source, *, opening: bool = False) -> Iterator[None]:
     """Turn DuckDB's complaint about the data into ours, which names the file."""
     import duckdb
 
@@ -292,7 +362,7 @@ def _reading(files: DataFiles, *, opening: bool = False) -> Iterator[None]:
         raise _damaged(files, error) from error
 
 
-def _damaged(files: DataFiles, error: Exception) -> DataReadError:
+def _damaged(files: Source, error: Exception) -> DataReadError:
     return _unreadable(
         files.path,
         f"it is damaged, cut short or malformed: {_first_line(error)}",

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_ai_provider.adapters.deadline import deadline
-from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.errors import DatabaseLostError, DataReadError
 from airflow_ai_provider.core.quality.database.check import TableColumn
 from airflow_ai_provider.core.quality.database.dialect import Dialect, dialect_of
 
@@ -91,8 +91,9 @@ class TableData:
     def stream(self, statement: Any, size: int) -> Iterator[Sequence[tuple[Any, ...]]]:
         """Yield the rows of ``statement`` in blocks of ``size``, never all at once."""
         with _reading(self._connection, self.source, self._time_limit):
-            streamed = self._connection.execution_options(stream_results=True, max_row_buffer=size)
-            for block in streamed.execute(statement).partitions(size):
+            options = {"stream_results": True, "max_row_buffer": size}
+            answer = self._connection.execute(statement, execution_options=options)
+            for block in answer.partitions(size):
                 yield [tuple(row) for row in block]
 
 
@@ -123,6 +124,8 @@ def _connected(engine: Any, source: SqlSource) -> Iterator[Any]:
 
     try:
         connection = engine.connect()
+    except sa.exc.OperationalError as error:
+        raise _lost_error(source, error) from error
     except sa.exc.SQLAlchemyError as error:
         raise _unreadable(source, _said(error), "Check the connection.") from error
     try:
@@ -245,9 +248,7 @@ def _reading(connection: Any, source: SqlSource, time_limit: float) -> Iterator[
         if getattr(error.orig, "sqlstate", None) == _TIMED_OUT:
             raise _late(source, time_limit) from error
         if _lost(connection, error):
-            raise _unreadable(
-                source, f"the connection to the database was lost: {_said(error)}", "Try again."
-            ) from error
+            raise _lost_error(source, error) from error
         if kept is not None:
             kept.rollback()
         raise StatementRefusedError(_said(error)) from error
@@ -276,6 +277,15 @@ def _late(source: SqlSource, time_limit: float) -> DataReadError:
 
 def _said(error: Exception) -> str:
     return " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+
+
+def _lost_error(source: SqlSource, error: Any) -> DatabaseLostError:
+    return DatabaseLostError(
+        f"Cannot read {source.address}: the connection to the database was lost or refused: "
+        f"{_said(error).rstrip('.')}.",
+        remedy="Check the connection, and try again.",
+        path=source.address,
+    )
 
 
 def _unreadable(source: SqlSource, why: str, remedy: str) -> DataReadError:

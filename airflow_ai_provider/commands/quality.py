@@ -44,6 +44,8 @@ def register(subparsers: Any) -> None:
     check.add_argument("--quarantine", metavar="PATH", help="where failing rows go, as Parquet")
     check.set_defaults(run=run_check)
     add_profile(commands)
+    engines = commands.add_parser("engines", help="who decides each expectation, and why")
+    engines.set_defaults(run=run_engines)
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -60,6 +62,19 @@ def run_check(args: argparse.Namespace) -> int:
     )
     emit(args, result.report.as_gx(), _lines(result))
     return DONE if result.success else REFUSED
+
+
+def run_engines(args: argparse.Namespace) -> int:
+    """List every core expectation with who decides it on files and on tables."""
+    from airflow_ai_provider.core.quality.engines import engines
+
+    listed = engines()
+    rows = [
+        (row.expectation, *(why or "compiled" for why in (row.files, row.tables))) for row in listed
+    ]
+    document = {"expectations": [vars(row) for row in listed]}
+    emit(args, document, table(rows, ("expectation", "files and frames", "tables")))
+    return DONE
 
 
 def _parameter(written: str) -> tuple[str, Any]:

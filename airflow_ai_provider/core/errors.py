@@ -28,6 +28,7 @@ AirflowAiError
 │   ├── SuiteError
 │   ├── DriftSettingsError
 │   └── DataReadError
+│       └── DatabaseLostError
 ├── PromotionError
 │   ├── CriteriaError
 │   ├── EvidenceError
@@ -183,6 +184,10 @@ class DriftSettingsError(QualityError):
 
 class DataReadError(QualityError):
     """The data cannot be read."""
+
+
+class DatabaseLostError(DataReadError):
+    """The database cannot be reached, or dropped the connection half way; trying again may help."""
 
 
 class PromotionError(AirflowAiError):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException
 
-from airflow_ai_provider.core.errors import AirflowAiError, DataReadError
+from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.hooks._object_storage import fetch
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_ai_provider.adapters.sql_tables import SqlSource
     from airflow_ai_provider.core.gate import GateDraft, GateRecord
     from airflow_ai_provider.core.quality.drift.report import DriftResult
     from airflow_ai_provider.services.quality import QualityResult
@@ -35,10 +38,27 @@ class DataQualityHook(BaseHook):
         super().__init__(**kwargs)
         self.store_conn_id = store_conn_id
 
+    def source(
+        self,
+        conn_id: str,
+        *,
+        table: str | None = None,
+        schema: str | None = None,
+        query: str | None = None,
+    ) -> SqlSource:
+        """Return a table or a query behind the connection ``conn_id``, of any SQL database.
+
+        :raises DataReadError: the connection names no database.
+        """
+        from airflow_ai_provider.services.quality import SqlSource
+
+        connection = self.get_connection(conn_id)
+        return SqlSource(url=database_url(connection), table=table, schema=schema, query=query)
+
     def check(
         self,
-        data: str,
-        suite: str | Mapping[str, Any],
+        data: Any,
+        suite: Any,
         *,
         quarantine_path: str | None = None,
         good_rows_path: str | None = None,
@@ -46,7 +66,8 @@ class DataQualityHook(BaseHook):
     ) -> QualityResult:
         """Look at ``data`` through ``suite``; arguments as in ``services.quality.check``.
 
-        ``data`` and ``suite`` are local paths or any address that Airflow's ``ObjectStoragePath``
+        ``data`` may be what ``source`` returns, or a frame. ``data`` and ``suite`` (or several
+        suites, as a list) are else local paths or any address that Airflow's ``ObjectStoragePath``
         reads (its connection as in ``s3://conn_id@bucket/key``); a remote file is fetched into a
         temporary folder for the time of the look.
 
@@ -55,14 +76,12 @@ class DataQualityHook(BaseHook):
         """
         from airflow_ai_provider.services.quality import check
 
-        with (
-            self.local(data) as data_path,
-            self.local_suite(suite) as read_suite,
-        ):
+        with self.fetched(data) as (near, version), self.local_suite(suite) as read_suite:
             return check(
-                data_path,
+                near,
                 read_suite,
-                shown_as=data,
+                version=version,
+                shown_as=data if isinstance(data, str) else None,
                 quarantine_path=self._writable(quarantine_path),
                 good_rows_path=self._writable(good_rows_path),
                 around=self._around(arguments),
@@ -113,47 +132,31 @@ class DataQualityHook(BaseHook):
     @contextmanager
     def local(self, address: str) -> Iterator[str]:
         """Give the local path of what is at ``address``, fetching it when it is elsewhere."""
-        here = local_path(address)
-        if here is not None:
-            yield here
-            return
-        with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder:
-            yield str(self._fetch(address, Path(folder)))
+        with self.fetched(address) as (path, _):
+            yield path
 
     @contextmanager
-    def local_suite(self, suite: str | Mapping[str, Any]) -> Iterator[str | Mapping[str, Any]]:
-        """Give a suite that is a mapping as it is, else its local path."""
-        if isinstance(suite, str):
-            with self.local(suite) as path:
-                yield path
-        else:
-            yield suite
+    def fetched(self, data: Any) -> Iterator[tuple[Any, str | None]]:
+        """Give the local path of data at an address, and the version of what was fetched.
 
-    def _fetch(self, address: str, folder: Path) -> Path:
-        from airflow.sdk import ObjectStoragePath
+        A table or a frame is given as it is.
+        """
+        here = local_path(data) if isinstance(data, str) else data
+        if here is not None:
+            yield here, None
+            return
+        with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder:
+            path, version = fetch(data, Path(folder))
+            yield str(path), version
 
-        try:
-            source: Any = ObjectStoragePath(address)
-            target: Path = folder / source.name
-            with source.open("rb") as remote, target.open("wb") as near:
-                while block := remote.read(1 << 20):
-                    near.write(block)
-            _keep_age(source, target)
-        except AirflowAiError:
-            raise
-        except FileNotFoundError as error:
-            raise DataReadError(
-                f"Cannot read {address}: there is no such file.",
-                remedy="Check the path, and whether it arrived.",
-                path=address,
-            ) from error
-        except (ValueError, ImportError) as error:
-            raise DataReadError(
-                f"Cannot read {address}: {error}.",
-                remedy="Install the provider of this kind of storage, or use a local path.",
-                path=address,
-            ) from error
-        return target
+    @contextmanager
+    def local_suite(self, suite: Any) -> Iterator[Any]:
+        """Give the local path of a suite at an address, of each of several; others as they are."""
+        with ExitStack() as stack:
+            if isinstance(suite, (list, tuple)):
+                yield [stack.enter_context(self.fetched(one))[0] for one in suite]
+            else:
+                yield stack.enter_context(self.fetched(suite))[0]
 
     def _writable(self, address: str | None) -> str | None:
         if not address:
@@ -168,20 +171,39 @@ class DataQualityHook(BaseHook):
         return here
 
 
-_WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "created")  # as storages say it
+def database_url(connection: Connection) -> str:
+    """Return the SQLAlchemy URL that a connection means, its password included: never log it.
 
+    The hook of the connection's own provider knows, where it is installed.
 
-def _keep_age(source: Any, target: Path) -> None:
-    """Give the copy the age of what was copied; 1970 where the storage does not tell.
-
-    A copy is always new, and what is expected to be recent must not pass for that.
+    :raises DataReadError: it does not mean one.
     """
-    status = source.stat()
-    told = next((status[name] for name in _WRITTEN if status.get(name)), 0)
-    if isinstance(told, str):
-        told = datetime.fromisoformat(told.replace("Z", "+00:00"))
-    written = told.timestamp() if isinstance(told, datetime) else float(told)
-    os.utime(target, (written, written))
+    from airflow_ai_provider.services.sql_address import sql_address
+
+    kind = str(connection.conn_type or "")
+    address = sql_address(
+        kind=kind,
+        host=connection.host,
+        port=connection.port,
+        database=connection.schema,
+        user=connection.login,
+        password=connection.password,
+        extra=connection.extra_dejson,
+    )
+    return address if address is not None else _url_of_hook(connection)
+
+
+def _url_of_hook(connection: Connection) -> str:
+    try:
+        hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
+        url = getattr(hook, "sqlalchemy_url", None) or hook.get_uri()
+    except (AttributeError, NotImplementedError, ImportError, AirflowException) as error:
+        raise DataReadError(
+            f"The connection {connection.conn_id!r} of type {connection.conn_type!r} names no "
+            "database that SQLAlchemy knows.",
+            remedy="Install its provider, or put the database's URL in its extra field 'url'.",
+        ) from error
+    return url if isinstance(url, str) else str(url.render_as_string(hide_password=False))
 
 
 def local_path(address: str) -> str | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import data_alias, data_asset
-from airflow_ai_provider.core.errors import QualityError
+from airflow_ai_provider.core.errors import DatabaseLostError, QualityError
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.operators._gate import GateOutcome
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_ai_provider.hooks.quality import DataQualityHook
     from airflow_ai_provider.services.quality import QualityResult
 
 
@@ -37,7 +39,13 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
     plain string; where it is templated or mapped, add it yourself.
 
     :param data: path or address of Parquet, CSV or JSON (Lines): a file, a glob or a folder.
-    :param suite: path or address of the suite's JSON, or the same as a dict.
+    :param suite: path or address of the suite's JSON, or the same as a dict; a list of several; or
+        a callable that returns one, called as Airflow calls templated callables (with ``context``
+        and ``jinja_env``).
+    :param conn_id: instead of ``data``, a connection to any SQL database, with ``table`` (and its
+        ``schema``) or a query as ``sql``; the data stays there.
+    :param frame_callable: instead of ``data``, a function that returns a pandas, polars or Arrow
+        frame at run time; it is given what it names of the task's context.
     :param dataset: the data set's name; the gate record's subject is ``ai-data://DATASET/PARTITION``.
     :param partition: which part of the data set this is.
     :param suite_parameters: values for the suite's ``{"$PARAMETER": "name"}``.
@@ -52,6 +60,10 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
     template_fields: Sequence[str] = (
         "data",
         "suite",
+        "conn_id",
+        "table",
+        "schema",
+        "sql",
         "dataset",
         "partition",
         "suite_parameters",
@@ -62,15 +74,20 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         "good_rows_path",
         "project",
     )
-    template_fields_renderers = {"suite": "json", "suite_parameters": "json"}
+    template_fields_renderers = {"suite": "json", "suite_parameters": "json", "sql": "sql"}
     ui_color = "#d5e8d4"
     inherits_from_skipmixin = True
 
     def __init__(
         self,
         *,
-        data: str,
-        suite: str | Mapping[str, Any],
+        data: str | None = None,
+        suite: Any,
+        conn_id: str | None = None,
+        table: str | None = None,
+        schema: str | None = None,
+        sql: str | None = None,
+        frame_callable: Callable[..., Any] | None = None,
         dataset: str | None = None,
         partition: str | None = None,
         suite_parameters: Mapping[str, Any] | None = None,
@@ -87,6 +104,11 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         super().__init__(**kwargs)
         self.data = data
         self.suite = suite
+        self.conn_id = conn_id
+        self.table = table
+        self.schema = schema
+        self.sql = sql
+        self.frame_callable = frame_callable
         self.dataset = dataset
         self.partition = partition
         self.suite_parameters = suite_parameters
@@ -111,7 +133,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         hook = DataQualityHook(self.store_conn_id)
         try:
             result = hook.check(
-                self.data,
+                self._data(hook, context),
                 self.suite,
                 engine=self.engine,
                 fail_on=self.fail_on,
@@ -122,6 +144,8 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
                 partition=self.partition,
                 project=self.project,
             )
+        except DatabaseLostError:  # trying again may help: Airflow's retries count
+            raise
         except QualityError as error:  # neither suite nor file gets better by trying again
             raise AirflowFailException(str(error)) from error
         verdict = self._verdict(result)
@@ -131,6 +155,19 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
             self._announce(report, context)
         refusal = None if verdict.lets_pass else result.error(record=report["record"])
         return self.conclude(context, report, refusal)
+
+    def _data(self, hook: DataQualityHook, context: Context) -> Any:
+        """Return what to look at: exactly one of files, a table, a query and a frame."""
+        given = [self.data, self.table, self.sql, self.frame_callable]
+        if sum(one is not None for one in given) != 1:
+            raise AirflowFailException("Give one of data, table, sql and frame_callable.")
+        if self.data is not None:
+            return self.data
+        if self.frame_callable is not None:
+            return self.frame_callable(**_named(self.frame_callable, context))
+        if self.conn_id is None:
+            raise AirflowFailException("conn_id names no connection for the table or the query.")
+        return hook.source(self.conn_id, table=self.table, schema=self.schema, query=self.sql)
 
     def _verdict(self, result: QualityResult) -> Verdict:
         if self.on_fail == "warn" and result.verdict is Verdict.FAIL:
@@ -173,3 +210,11 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         if alias in self.outlets:
             asset = data_asset(self.dataset, self.partition or "all")
             context["outlet_events"][alias].add(asset, extra=dict(report))
+
+
+def _named(function: Callable[..., Any], context: Context) -> dict[str, Any]:
+    """Return what ``function`` names of the context, all of it where it takes any."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return dict(context)
+    return {name: value for name, value in context.items() if name in parameters}

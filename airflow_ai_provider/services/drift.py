@@ -212,7 +212,7 @@ def open_reference(
         return
     with open_data(path, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
         source = DuckDBColumns(opened)
-        seen = ReferenceSeen(path=shown, digest=opened.files.digest, rows=source.rows)
+        seen = ReferenceSeen(path=shown, digest=opened.on_disk.digest, rows=source.rows)
         yield Reference(source=source, seen=seen)
         opened.files.need_unchanged()
 
@@ -255,7 +255,7 @@ def _need_known(names: Sequence[str], source: Source, path: str) -> None:
 
 
 def _seen(opened: DuckDBData, rows: int, shown_as: str | None) -> DataSeen:
-    files = opened.files
+    files = opened.on_disk
     return DataSeen(
         path=shown_as or files.path,
         size=files.size,

@@ -111,7 +111,7 @@ Kept = tuple["str | os.PathLike[str] | None", "str | os.PathLike[str] | None"]
 
 
 def _check_files(
-    path: str | os.PathLike[str],
+    data: Any,
     suite: Suite,
     *,
     engine: str,
@@ -124,8 +124,10 @@ def _check_files(
 ) -> QualityResult:
     from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
     from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.frames import is_frame, open_frame
 
-    with open_data(path, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    opening = open_frame if is_frame(data) else open_data
+    with opening(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
         others, own = apart(suite)
         plan = _plan(others, opened, engine)
         looked = Look(others, opened, time_limit=time_limit)
@@ -134,19 +136,7 @@ def _check_files(
             results += judge(suite, own, DuckDBLooked(opened), around)
             results.sort(key=lambda result: result.expectation.index)
         opened.files.need_unchanged()
-        shown_as, version = shown
-        newest = max(changed for _, changed in opened.files.stamps) / 1e9
-        seen = DataSeen(
-            path=shown_as or opened.files.path,
-            size=opened.files.size,
-            digest=opened.files.digest,
-            rows=looked.rows,
-            files=len(opened.files.files),
-            version=version,
-            modified=None
-            if shown_as not in {None, os.fspath(path)}
-            else datetime.fromtimestamp(newest, timezone.utc).isoformat(),
-        )
+        seen = _seen(opened.files, looked.rows, *shown)
         report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
         result = QualityResult(report=report, data=seen, **about)
         failing = looked.failing(result.report)
@@ -155,6 +145,25 @@ def _check_files(
             quarantine=keep_rows(opened, failing, kept[0], bad=True),
             good_rows=keep_rows(opened, failing, kept[1], bad=False),
         )
+
+
+def _seen(source: Any, rows: int, shown_as: str | None, version: str | None) -> DataSeen:
+    """Say exactly which files, or which frame, were seen."""
+    if source.format == "frame":
+        return DataSeen(
+            path=shown_as or source.path, rows=rows, digest=source.digest(), kind="frame"
+        )
+    own = shown_as in {None, source.path}  # a copy's time says nothing
+    newest = max(changed for _, changed in source.stamps) / 1e9
+    return DataSeen(
+        path=shown_as or source.path,
+        size=source.size,
+        digest=source.digest,
+        rows=rows,
+        files=len(source.files),
+        version=version,
+        modified=datetime.fromtimestamp(newest, timezone.utc).isoformat() if own else None,
+    )
 
 
 def _check_table(
@@ -207,7 +216,13 @@ def _check_table(
             query_digest=source.query_digest,
         )
         report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
-        return QualityResult(report=report, data=seen, **about)
+        return QualityResult(
+            report=report,
+            data=seen,
+            quarantine=looked.keep_rows(kept[0], bad=True),
+            good_rows=looked.keep_rows(kept[1], bad=False),
+            **about,
+        )
 
 
 def _fail_on(said: str | Severity) -> Severity:
@@ -222,7 +237,7 @@ def _fail_on(said: str | Severity) -> Severity:
 def _plan(suite: Suite, data: DuckDBData, engine: str) -> Plan:
     if engine == "great_expectations":
         return all_left_over(suite, data.columns)
-    plan = compile_suite(suite, data.columns)
+    plan = compile_suite(suite, data.columns, count=data.count)
     if engine == "compiled" and plan.leftovers:
         raise not_compiled(suite, plan.leftovers[0])
     return plan

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import DataReadError
-from airflow_ai_provider.core.quality.check import SHOWN, Check, Outcome, Sample
+from airflow_ai_provider.core.quality.check import ROWS, SHOWN, Check, Outcome, Sample
 from airflow_ai_provider.core.quality.compiler import (
     FAILED_COLUMN,
-    ROW_NUMBER,
     Leftover,
     Plan,
     flagged_statement,
     sample_statement,
 )
+from airflow_ai_provider.core.quality.ordered import ROW_NUMBER
 from airflow_ai_provider.core.quality.report import (
     ExpectationResult,
     QualityReport,
@@ -46,13 +47,16 @@ class Look:
         for leftover in plan.leftovers:
             fallback.add(leftover)
         fallback.prepare()  # a slip in the suite shows before the data is read
-        facts = dict(zip(plan.reads, self._data.row(plan.statement), strict=True))
-        self.rows = int(facts["count(*)"])
+        facts = self.facts(plan)
+        self.rows = int(facts[ROWS])
         found: dict[int, ExpectationResult] = {}
         for compiled in plan.checks:
             outcome = compiled.judge(facts)
             if outcome.unsure is None:
-                found[compiled.expectation.index] = self._compiled(compiled, outcome)
+                check = compiled
+                if compiled.failing_by:
+                    check = replace(compiled, failing=compiled.failing_by(facts))
+                found[compiled.expectation.index] = self._compiled(check, outcome)
             else:
                 fallback.add(Leftover(expectation=compiled.expectation, reason=outcome.unsure))
         for result, rows in fallback.results(self._data.frame):
@@ -62,6 +66,18 @@ class Look:
                 )
             found[result.expectation.index] = result
         return [found[index] for index in sorted(found)]
+
+    def facts(self, plan: Plan) -> dict[str, Any]:
+        """Read the figures, and then what they call for."""
+        facts: dict[str, Any] = {}
+        for reads, statement in plan.statements:
+            facts |= dict(zip(reads, self._data.row(statement), strict=True))
+        for check in plan.checks:
+            while check.more and (
+                new := {n: s for n, s in check.more(facts).items() if n not in facts}
+            ):
+                facts |= {name: self._data.rows(statement) for name, statement in new.items()}
+        return facts
 
     def failing(self, report: QualityReport) -> dict[str, str]:
         """Return who fails each failed row-level expectation, by its label."""

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_ai_provider.core.errors import DataReadError
 from airflow_ai_provider.core.quality.check import SHOWN, Outcome, Sample
-from airflow_ai_provider.core.quality.compiler import Leftover
+from airflow_ai_provider.core.quality.compiler import FAILED_COLUMN, Leftover
 from airflow_ai_provider.core.quality.database.check import TableCheck
-from airflow_ai_provider.core.quality.database.compiler import TablePlan, first_look, second_look
+from airflow_ai_provider.core.quality.database.compiler import (
+    TablePlan,
+    first_look,
+    kept_apart,
+    second_look,
+)
 from airflow_ai_provider.core.quality.report import ExpectationResult, shown_values
+from airflow_ai_provider.core.quality.result import Quarantine
 from airflow_ai_provider.core.quality.suite import Suite
 from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, Fallback
 
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import TableData
 
+_BLOCK = 10_000
 _TOGETHER = 40  # expectations whose failing rows one statement shows
 
 
@@ -61,13 +71,35 @@ class TableLook:
                 continue
             found.append(_result(check, outcome, samples.get(check.expectation.index, [])))
             if not outcome.success:
-                self._failing[check.expectation.index] = check
+                self._failing[check.expectation.index] = _made(check, facts)
         return found
 
-    @property
-    def failing(self) -> Mapping[int, TableCheck]:
-        """The checks that failed, by their expectation's place."""
-        return self._failing
+    def keep_rows(self, target: str | os.PathLike[str] | None, *, bad: bool) -> Quarantine | None:
+        """Write the rows that failed something (or the others); None when none was asked for.
+
+        Rows that fail only what the reference judged are not told apart: it names none of a table.
+        """
+        checks = [c for c in self._failing.values() if c.failing is not None or c.copies]
+        if target is None or (bad and not checks):
+            return None
+        from airflow_ai_provider.adapters.parquet_rows import write_rows
+
+        names = [column.name for column in self._data.columns]
+        statement = kept_apart(checks, names, self._data.relation, bad=bad)
+        labels = [check.expectation.label for check in checks]
+        blocks = (
+            [_labelled(row, len(names), labels, bad=bad) for row in block]
+            for block in self._data.stream(statement, _BLOCK)
+        )
+        path = Path(target)
+        try:
+            listed = [*names, FAILED_COLUMN] if bad else names
+            count = write_rows(listed, blocks, path, lists=FAILED_COLUMN if bad else "")
+        except OSError as error:
+            raise DataReadError(
+                f"Cannot write rows to {path}: {error.strerror or error}.", remedy="Check the path."
+            ) from error
+        return Quarantine(path=str(path), rows=count)
 
     def _batch(self) -> Any:
         from airflow_ai_provider.adapters.great_expectations import TableBatch
@@ -119,11 +151,7 @@ class TableLook:
         self, checks: Iterable[TableCheck], facts: dict[str, Any]
     ) -> dict[int, list[tuple[Any, ...]]]:
         """Show failing rows and count copies, where the figures call for it."""
-        wanted = [
-            replace(c, failing=c.failing_by(facts)) if c.failing_by else c
-            for c in checks
-            if self._calls(c, facts)
-        ]
+        wanted = [_made(c, facts) for c in checks if self._calls(c, facts)]
         found: dict[int, list[tuple[Any, ...]]] = {}
         for start in range(0, len(wanted), _TOGETHER):
             found |= self._shown(wanted[start : start + _TOGETHER], facts)
@@ -158,6 +186,11 @@ class TableLook:
         return bool(outcome.result and outcome.result.get("unexpected_count"))
 
 
+def _made(check: TableCheck, facts: Mapping[str, Any]) -> TableCheck:
+    """Return the check with its predicate, now that the figures are known."""
+    return replace(check, failing=check.failing_by(facts)) if check.failing_by else check
+
+
 def _result(
     check: TableCheck, outcome: Outcome, rows: Sequence[tuple[Any, ...]]
 ) -> ExpectationResult:
@@ -176,3 +209,12 @@ def _values(check: TableCheck, rows: Sequence[tuple[Any, ...]], unexpected: int)
         return [list(row) for row in rows]
     names = [column.name for column in check.shown]
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _labelled(
+    row: tuple[Any, ...], values: int, labels: Sequence[str], *, bad: bool
+) -> tuple[Any, ...]:
+    if not bad:
+        return row[:values]
+    failed = [label for label, flag in zip(labels, row[values:], strict=True) if flag]
+    return (*row[:values], list(dict.fromkeys(failed)))

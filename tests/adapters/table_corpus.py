@@ -21,6 +21,10 @@ LIKES = ["%", "a%", "%b%", "_", "a_b", "ABC", "%B_", "a\\%b"]
 class TableCase:
     """One random table with the arguments that may be asked of it."""
 
+    numbers: tuple[str, ...] = NUMBERS
+    any_column: tuple[str, ...] = ANY
+    patterns: list[str] = PATTERNS
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.rows = self.random.choice([0, 1, 2, 5, 12, 40])
@@ -110,7 +114,7 @@ class TableCase:
     def any_bounds(self) -> dict[str, Any]:
         """Draw a column that has an order, with bounds that fit it."""
         draw = self.random
-        column = draw.choice([*NUMBERS, "d", "h"])
+        column = draw.choice([*self.numbers, "d", "h"])
         if column in "dh":
             low, high = sorted(f"2013-01-0{draw.randint(1, 6)}" for _ in range(2))
             if column == "h" and draw.random() < 0.5:
@@ -150,6 +154,11 @@ class TableCase:
         )
         if draw.random() < 0.5:
             return {"row_condition": text, "condition_parser": "great_expectations"}
+        return {"row_condition": self._objects()}
+
+    def _objects(self) -> dict[str, Any]:
+        """Draw a condition as Great Expectations 1.x writes it."""
+        draw = self.random
         one = {
             "type": "comparison",
             "column": {"name": "i"},
@@ -164,7 +173,7 @@ class TableCase:
         }
         null = {"type": "nullity", "column": {"name": "n"}, "is_null": draw.random() < 0.5}
         both = {"type": draw.choice(["and", "or"]), "conditions": [one, draw.choice([few, null])]}
-        return {"row_condition": draw.choice([one, few, null, both])}
+        return draw.choice([one, few, null, both])
 
     def kwargs(self, kind: str) -> dict[str, Any]:
         """Draw the arguments of one expectation."""
@@ -224,7 +233,7 @@ class TableCase:
         return {"column": column, "value_set": self.members(column)}
 
     def _figures(self, kind: str) -> dict[str, Any]:
-        draw, number = self.random, self.random.choice(NUMBERS)
+        draw, number = self.random, self.random.choice(self.numbers)
         if "quantile" in kind:
             return {"column": number, "quantile_ranges": self._quantiles(number)}
         if "z_score" in kind:
@@ -232,14 +241,17 @@ class TableCase:
             column = draw.choice("infc")
             return {"column": column, "threshold": threshold, "double_sided": double}
         if "proportion" in kind:
-            return {"column": draw.choice(ANY), "min_value": draw.choice([0, 0.25, 0.5, 1])}
+            return {
+                "column": draw.choice(self.any_column),
+                "min_value": draw.choice([0, 0.25, 0.5, 1]),
+            }
         if "unique_value_count" in kind:
-            return {"column": draw.choice(ANY), **self.counts()}
+            return {"column": draw.choice(self.any_column), **self.counts()}
         if kind in {"column_values_to_be_between", "column_max_to_be_between"}:
             return self.any_bounds()
         if kind.endswith("between"):
             return {"column": number, **self.number_bounds(number)}
-        return {"column": draw.choice(ANY)}
+        return {"column": draw.choice(self.any_column)}
 
     def _shape(self, kind: str) -> dict[str, Any]:
         draw, names = self.random, list(self.values)
@@ -267,7 +279,7 @@ class TableCase:
     def _patterns(self, kind: str) -> dict[str, Any]:
         draw = self.random
         like = "like" in kind
-        name, pool = ("like_pattern", LIKES) if like else ("regex", PATTERNS)
+        name, pool = ("like_pattern", LIKES) if like else ("regex", self.patterns)
         column = {"column": draw.choice("st")}
         if not kind.endswith("_list"):
             given: dict[str, Any] = {**column, name: draw.choice(pool)}

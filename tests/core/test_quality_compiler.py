@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_ai_provider.core.errors import SuiteError
 from airflow_ai_provider.core.quality.check import Outcome
-from airflow_ai_provider.core.quality.compiler import COMPILED, Plan, compile_suite
+from airflow_ai_provider.core.quality.compiler import COMPILED, READS, Plan, compile_suite
 from airflow_ai_provider.core.quality.regex import UnsupportedPatternError, translate
 from airflow_ai_provider.core.quality.sql import Column
 from airflow_ai_provider.core.quality.suite import parse_suite
@@ -18,6 +20,8 @@ COLUMNS = [
     Column(name="amount", type="DOUBLE"),
     Column(name="name", type="VARCHAR"),
     Column(name="day", type="DATE"),
+    Column(name="at", type="TIMESTAMP"),
+    Column(name="price", type="DECIMAL(10,2)"),
     Column(name='od"d', type="INTEGER"),
 ]
 
@@ -40,12 +44,14 @@ def test_a_figure_is_read_once_for_all_that_need_it() -> None:
     ]
     plan = compile_suite(parse_suite({"name": "s", "expectations": entries}), COLUMNS)
     assert len(plan.reads) == 3
-    assert plan.statement.startswith("SELECT count(*), ")
+    [(reads, statement)] = plan.statements
+    assert reads == plan.reads
+    assert statement.startswith("SELECT count(*), ")
 
 
 def test_names_are_quoted() -> None:
     plan = plan_of("expect_column_values_to_not_be_null", column='od"d')
-    assert '"od""d" IS NULL' in plan.statement
+    assert '"od""d" IS NULL' in plan.statements[0][1]
 
 
 def test_a_missing_column_is_named_with_what_there_is() -> None:
@@ -57,6 +63,11 @@ def test_a_missing_column_is_named_with_what_there_is() -> None:
     ("kind", "kwargs", "reason"),
     [
         ("expect_column_values_to_be_between", {"column": "day", "min_value": 1}, "DATE"),
+        (
+            "expect_column_values_to_be_between",
+            {"column": "at", "min_value": "2020-01-01"},
+            "its bound is a date",
+        ),
         ("expect_column_values_to_be_between", {"column": "id", "min_value": "2020-01-01"}, "date"),
         ("expect_column_values_to_be_in_set", {"column": "id", "value_set": ["1"]}, "other kinds"),
         ("expect_column_values_to_be_in_set", {"column": "id", "value_set": [True]}, "other kinds"),
@@ -64,10 +75,10 @@ def test_a_missing_column_is_named_with_what_there_is() -> None:
         ("expect_column_values_to_match_regex", {"column": "id", "regex": "1"}, "BIGINT"),
         (
             "expect_column_values_to_not_be_null",
-            {"column": "id", "row_condition": "id > 1", "condition_parser": "pandas"},
+            {"column": "id", "row_condition": "id + 1 > 1", "condition_parser": "pandas"},
             "row_condition",
         ),
-        ("expect_column_values_to_be_increasing", {"column": "id"}, "no compiled form"),
+        ("expect_column_values_to_be_json_parseable", {"column": "name"}, "no compiled form"),
         ("expect_my_own", {"anything": 1}, "custom"),
     ],
 )
@@ -154,5 +165,74 @@ def test_what_re2_cannot_say_is_refused(written: str) -> None:
         translate(written)
 
 
-def test_what_the_life_needs_is_compiled() -> None:
-    assert len(COMPILED) >= 30
+def test_most_expectations_are_compiled() -> None:
+    assert len(COMPILED) >= 45
+
+
+@pytest.mark.parametrize(
+    ("bound", "strict", "written"),
+    [
+        (0.1, False, ">= '0.11'"),  # the float is a little more than a tenth
+        (0.1, True, "> '0.10'"),
+        (0.25, False, ">= '0.25'"),
+        (1e300, False, "false"),
+        (float("-inf"), False, "true"),
+    ],
+)
+def test_a_decimal_is_compared_exactly(bound: float, strict: bool, written: str) -> None:
+    kwargs = {"column": "price", "min_value": bound, "strict_min": strict}
+    [check] = plan_of("expect_column_values_to_be_between", **kwargs).checks
+    assert written in (check.failing or "")
+
+
+def test_a_huge_suite_is_read_in_several_statements() -> None:
+    entries = [
+        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "max_value": n}}
+        for n in range(1200)
+    ]
+    plan = compile_suite(parse_suite({"name": "s", "expectations": entries}), COLUMNS)
+    assert {len(reads) <= READS for reads, _ in plan.statements} == {True}
+    assert sum(len(reads) for reads, _ in plan.statements) == len(plan.reads) == 1202
+
+
+@given(st.text(max_size=30))
+def test_any_row_condition_is_read_or_left_over(written: str) -> None:
+    kwargs = {"column": "id", "row_condition": written, "condition_parser": "pandas"}
+    try:
+        plan = plan_of("expect_column_values_to_not_be_null", **kwargs)
+    except SuiteError:  # it names a column that is not there
+        return
+    assert len(plan.checks) + len(plan.leftovers) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "sql"),
+    [
+        ("id > 1", """coalesce("id" > '1.0'::DOUBLE, false)"""),
+        ("1 >= id", """coalesce("id" <= '1.0'::DOUBLE, false)"""),
+        ("name != 'a'", """("name" IS DISTINCT FROM 'a')"""),
+        ("name not in ['a']", """coalesce(NOT ("name" IN ('a')), true)"""),
+        ("id.isnull() or id == 2", """(("id" IS NULL) OR coalesce("id" = '2.0'::DOUBLE, false))"""),
+    ],
+)
+def test_a_row_condition_means_what_pandas_means(written: str, sql: str) -> None:
+    kwargs = {"column": "amount", "row_condition": written, "condition_parser": "pandas"}
+    [check] = plan_of("expect_column_values_to_not_be_null", **kwargs).checks
+    assert f"count(CASE WHEN {sql} THEN 1 END)" in check.reads
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"type": "comparison", "column": {"name": "id"}, "operator": "==", "parameter": True},
+        {"type": "comparison", "column": {"name": "id"}, "operator": "==", "parameter": "1"},
+        {"type": "comparison", "column": {"name": "id"}, "operator": "~", "parameter": 1},
+        {"type": "comparison", "column": {"name": "id"}, "operator": "IN", "parameter": []},
+        {"type": "and", "conditions": []},
+        {"type": "pass_through", "pass_through_filter": "id > 1"},
+        {},
+    ],
+)
+def test_a_condition_of_another_meaning_is_left_over(condition: dict[str, Any]) -> None:
+    plan = plan_of("expect_column_values_to_not_be_null", column="id", row_condition=condition)
+    assert len(plan.leftovers) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -203,3 +204,58 @@ def test_every_argument_is_stored_as_given() -> None:
     given = {"data": "{{ d }}", "suite": SUITE, "engine": "{{ e }}", "suite_parameters": {"a": 1}}
     operator = gate(**given)
     assert {name: getattr(operator, name) for name in given} == given
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A SQLite table behind an Airflow connection."""
+    path = tmp_path / "orders.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE orders (id INTEGER, amount REAL)")
+        connection.execute("INSERT INTO orders VALUES (1, 2.0), (2, -3.0)")
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    return "orders"
+
+
+@pytest.mark.parametrize("what", [{"table": "orders"}, {"sql": "SELECT * FROM orders"}])
+def test_a_table_behind_a_connection_is_judged(
+    ledger: Ledger, table: str, what: dict[str, str]
+) -> None:
+    operator = gate(conn_id="shop", **what)
+    report = operator.execute(context_of(operator))
+    assert (report["verdict"], report["engine"]) == ("warn", "compiled")
+    assert report["data"]["rows"] == 2
+    assert report["data"]["kind"] == ("table" if "table" in what else "query")
+
+
+def test_a_frame_comes_from_a_function_at_run_time(ledger: Ledger) -> None:
+    def frame(ti: Any) -> Any:
+        import pandas as pd
+
+        return pd.DataFrame({"id": [1, 2], "amount": [1.0, 2.0 if ti.try_number else -1]})
+
+    operator = gate(frame_callable=frame)
+    report = operator.execute(context_of(operator))
+    assert (report["success"], report["data"]["kind"]) == (True, "frame")
+
+
+def test_several_suites_are_one_gate(ledger: Ledger, poor: str) -> None:
+    count = {"type": "expect_table_row_count_to_equal", "kwargs": {"value": 3}, "severity": "info"}
+    operator = gate(data=poor, suite=[SUITE, {"name": "shape", "expectations": [count]}])
+    report = operator.execute(context_of(operator))
+    assert report["suite"] == "orders + shape"
+    assert {f["suite"] for f in report["failed"]} == {"orders", "shape"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "Give one of data"),
+        ({"data": "x.parquet", "table": "t"}, "Give one of data"),
+        ({"table": "t"}, "names no connection"),
+    ],
+)
+def test_what_to_look_at_is_said_once(ledger: Ledger, arguments: dict[str, str], said: str) -> None:
+    operator = gate(**arguments)
+    with pytest.raises(AirflowFailException, match=said):
+        operator.execute(context_of(operator))

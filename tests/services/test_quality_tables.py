@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 import sqlalchemy as sa
 
 from airflow_ai_provider.adapters.sql_tables import open_table
-from airflow_ai_provider.core.errors import DataReadError, SuiteError
+from airflow_ai_provider.core.errors import DatabaseLostError, DataReadError, SuiteError
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.services.quality import SqlSource, check
 
@@ -135,9 +136,7 @@ def test_a_lost_connection_is_named(postgres: str) -> None:
         [[pid]] = data.rows(sa.text("SELECT pg_backend_pid()"))
         with psycopg.connect(postgres.replace("+psycopg", ""), autocommit=True) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [pid])
-        with pytest.raises(
-            DataReadError, match=r"/orders: the connection to the database was lost"
-        ):
+        with pytest.raises(DatabaseLostError, match=r"/orders: the connection .* was lost"):
             data.rows(sa.text("SELECT count(*) FROM orders"))
 
 
@@ -217,3 +216,28 @@ def test_a_suite_of_more_than_a_thousand_expectations_is_judged(url: str) -> Non
     assert [r.success for r in result.report.results] == [n >= 4 for n in range(1500)]
     failed = result.report.results[3].result
     assert failed["partial_unexpected_list"] == [4]
+
+
+def test_failing_rows_of_a_table_are_kept_apart(url: str, tmp_path: Path) -> None:
+    result = check(
+        SqlSource(url=url, table="orders"),
+        suite_of(UNIQUE, PLACE, POSITIVE, THERE),
+        quarantine_path=tmp_path / "bad" / "orders.parquet",
+        good_rows_path=tmp_path / "good.parquet",
+    )
+    assert result.quarantine is not None
+    assert result.quarantine.rows == 3
+    unique, place, positive = (
+        "expect_column_values_to_be_unique(id)",
+        "expect_column_values_to_match_regex(place)",
+        "expect_column_values_to_be_between(amount)",
+    )
+    assert duckdb.sql(f"SELECT * FROM '{result.quarantine.path}' ORDER BY ALL").fetchall() == [
+        (2, "JFK", -1.0, "2024-01-02", [unique, positive]),
+        (2, "LGA", 7.0, None, [unique]),
+        (4, "jfk", None, "2024-01-05", [place]),
+    ]
+    assert duckdb.sql(f"SELECT * FROM '{tmp_path}/good.parquet' ORDER BY ALL").fetchall() == [
+        (1, "EWR", 5.0, "2024-01-01"),
+        (3, None, None, "2024-01-04"),
+    ]

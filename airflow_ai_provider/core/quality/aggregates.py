@@ -6,7 +6,6 @@ from typing import Any
 
 from airflow_ai_provider.core.quality.check import (
     COUNTABLE,
-    ROWS,
     SHOWN,
     Check,
     Compile,
@@ -19,7 +18,7 @@ from airflow_ai_provider.core.quality.check import (
     inexact,
     need,
 )
-from airflow_ai_provider.core.quality.limits import bounds, met, value_set_of
+from airflow_ai_provider.core.quality.limits import bounds, met, need_bounds_of, value_set_of
 from airflow_ai_provider.core.quality.sql import EXACT_INTEGERS, Column, Family, members
 from airflow_ai_provider.core.quality.suite import Expectation
 
@@ -41,7 +40,6 @@ def _figure(
     guarded: bool = True,
 ) -> Check:
     """Return the check of a figure that no order of summing changes."""
-    bounds(e.kwargs)
     watched = [column] if guarded else []
 
     def judge(facts: Facts) -> Outcome:
@@ -58,16 +56,23 @@ def _between(e: Expectation, value: Any) -> Outcome:
     return Outcome(success=met(value, e.kwargs), result={"observed_value": value})
 
 
+def _extreme(e: Expectation, schema: Schema, function: str) -> Check:
+    families = (Family.INTEGER, Family.FLOAT, Family.DECIMAL, Family.DATE, Family.TIMESTAMP)
+    column = _column(e, schema, *families)
+    if "ZONE" in column.type.upper():
+        raise NotCompiledError(f"column {column.name} is {column.type}")
+    need_bounds_of(column, e.kwargs)
+    return _figure(e, column, f"{function}({schema.rows.of(column.sql)})")
+
+
 def column_max(e: Expectation, schema: Schema) -> Check:
     """The largest value lies within the bounds."""
-    column = _column(e, schema, Family.INTEGER, Family.FLOAT)
-    return _figure(e, column, f"max({column.sql})")
+    return _extreme(e, schema, "max")
 
 
 def column_min(e: Expectation, schema: Schema) -> Check:
     """The smallest value lies within the bounds."""
-    column = _column(e, schema, Family.INTEGER, Family.FLOAT)
-    return _figure(e, column, f"min({column.sql})")
+    return _extreme(e, schema, "min")
 
 
 def _summed(e: Expectation, schema: Schema, function: str, *, of_nothing: float | None) -> Check:
@@ -79,9 +84,10 @@ def _summed(e: Expectation, schema: Schema, function: str, *, of_nothing: float 
     column = _column(e, schema, Family.INTEGER, Family.FLOAT)
     low, high = bounds(e.kwargs)
     usable = f"abs({column.sql}::DOUBLE) < {_SUMMABLE!r}"
-    read = f"{function}({column.sql}) FILTER (WHERE {usable})"
-    beyond = f"count(*) FILTER (WHERE NOT ({usable}))"
-    largest, present = f"max(abs({column.sql}::DOUBLE))", f"count({column.sql})"
+    rows, value = schema.rows, schema.rows.of(column.sql)
+    read = f"{function}({rows.of(column.sql, usable)})"
+    beyond = rows.where(f"NOT ({usable})")
+    largest, present = f"max(abs({value}::DOUBLE))", f"count({value})"
 
     def judge(facts: Facts) -> Outcome:
         if facts[beyond]:
@@ -132,14 +138,16 @@ def column_median(e: Expectation, schema: Schema) -> Check:
 def unique_count(e: Expectation, schema: Schema) -> Check:
     """There are as many distinct values as the bounds say."""
     column = _column(e, schema, *COUNTABLE)
-    return _figure(e, column, f"count(DISTINCT {column.sql})")
+    bounds(e.kwargs)
+    return _figure(e, column, f"count(DISTINCT {schema.rows.of(column.sql)})")
 
 
 def unique_share(e: Expectation, schema: Schema) -> Check:
     """Distinct values over present values lies within the bounds; of nothing it is 0."""
     column = _column(e, schema, *COUNTABLE)
     bounds(e.kwargs)
-    distinct, present = f"count(DISTINCT {column.sql})", f"count({column.sql})"
+    value = schema.rows.of(column.sql)
+    distinct, present = f"count(DISTINCT {value})", f"count({value})"
 
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, [column]):
@@ -153,11 +161,11 @@ def present_share(e: Expectation, schema: Schema) -> Check:
     """Present values over rows lies within the bounds; of no rows it is 0."""
     column = schema.column(e, e.kwargs["column"])
     bounds(e.kwargs)
-    present = f"count({column.sql})"
+    total, present = schema.rows.count, f"count({schema.rows.of(column.sql)})"
     return Check(
         expectation=e,
-        reads=(ROWS, present),
-        judge=lambda facts: _between(e, facts[present] / facts[ROWS] if facts[ROWS] else 0),
+        reads=(total, present),
+        judge=lambda facts: _between(e, facts[present] / facts[total] if facts[total] else 0),
     )
 
 
@@ -168,13 +176,13 @@ def _distinct(e: Expectation, schema: Schema, *, outside: bool, absent: bool) ->
     if outside and not values:
         raise NotCompiledError("the set is empty")
     inside = members(column.sql, values)
-    strays = f"count(DISTINCT {column.sql}) FILTER (WHERE NOT ({inside}))"
-    found = f"list(DISTINCT {column.sql}) FILTER (WHERE {inside})"
+    strays = f"count(DISTINCT {schema.rows.of(column.sql, f'NOT ({inside})')})"
+    found = f"list(DISTINCT {schema.rows.of(column.sql, inside)})"
 
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, [column]):
             return Outcome(unsure=why)
-        missing = sorted(set(values) - set(facts[found] or []), key=repr)
+        missing = sorted(set(values) - set(facts[found] or []) - {None}, key=repr)
         result: dict[str, Any] = {"observed_value": None}
         if outside:
             result["unexpected_count"] = facts[strays]

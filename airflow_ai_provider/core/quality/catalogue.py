@@ -25,6 +25,14 @@ class Signature:
 # Arguments that any expectation may carry; they say how results are shown, not what is expected.
 COMMON = ("batch_id", "result_format", "include_config", "catch_exceptions", "auto")
 
+# An argument up to 0.18 of those that compare; 1.x has none, so what is not compiled is refused.
+PARSED = "parse_strings_as_datetimes"
+PARSING = (
+    "expect_column_values_to_be_between",
+    "expect_column_max_to_be_between",
+    "expect_column_min_to_be_between",
+)
+
 _ROWS = ("row_condition", "condition_parser")
 _BETWEEN = ("min_value", "max_value", "strict_min", "strict_max")
 _COLUMN_MAP = ("mostly", *_ROWS)

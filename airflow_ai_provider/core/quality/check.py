@@ -17,7 +17,10 @@ SHOWN = 20  # Great Expectations' partial_unexpected_count
 
 Facts = Mapping[str, Any]  # an aggregate's SQL text -> its value
 Compile = Callable[["Expectation", "Schema"], "Check"]
-COUNTABLE = (Family.INTEGER, Family.FLOAT, Family.TEXT, Family.BOOLEAN, Family.TIMESTAMP)
+COUNTABLE = (
+    *(Family.INTEGER, Family.FLOAT, Family.DECIMAL, Family.TEXT),
+    *(Family.BOOLEAN, Family.TIMESTAMP, Family.DATE),
+)
 
 
 class NotCompiledError(Exception):
@@ -52,33 +55,88 @@ class Check:
     """A compiled expectation.
 
     ``reads`` are aggregates over the relation, ``failing`` a predicate that is true of each row
-    that fails it (None when the expectation is about no row in particular).
+    that fails it (None when the expectation is about no row in particular); ``failing_by`` makes
+    it when the figures are known. ``more`` are statements of their own, made when figures are
+    known, and again until none is new; the fact of each are its rows.
     """
 
     expectation: Expectation
     reads: tuple[str, ...]
     judge: Callable[[Facts], Outcome]
     failing: str | None = None
+    failing_by: Callable[[Facts], str | None] | None = None
+    more: Callable[[Facts], Mapping[str, str]] | None = None
     shown: tuple[Column, ...] = ()
     sample: Sample = Sample.NONE
 
 
+def counted(predicate: str) -> str:
+    """Return the aggregate that counts the rows that meet ``predicate``.
+
+    ``count_if`` is null of no rows, and ``FILTER`` takes a multiple of the time.
+    """
+    return f"count(CASE WHEN {predicate} THEN 1 END)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The rows that an expectation is about: all, or those that meet its ``row_condition``."""
+
+    condition: str | None = None
+
+    @property
+    def count(self) -> str:
+        """The aggregate that counts them."""
+        return ROWS if self.condition is None else counted(self.condition)
+
+    def where(self, predicate: str) -> str:
+        """Return the aggregate that counts those that meet ``predicate``."""
+        return counted(self.both(predicate))
+
+    def both(self, predicate: str) -> str:
+        """Return the predicate that a row is one of these and meets ``predicate``."""
+        return predicate if self.condition is None else f"({self.condition} AND ({predicate}))"
+
+    def of(self, expression: str, predicate: str | None = None) -> str:
+        """Return ``expression`` where the row is one of these (and meets ``predicate``)."""
+        if predicate is not None:
+            return f"CASE WHEN {self.both(predicate)} THEN {expression} END"
+        if self.condition is None:
+            return expression
+        return f"CASE WHEN {self.condition} THEN {expression} END"
+
+
+ALL_ROWS = Rows()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """The columns of the data that a suite is compiled against."""
+    """The columns of the data that a suite is compiled against, and which rows count."""
 
     suite: Suite
     columns: Sequence[Column]
+    rows: Rows = ALL_ROWS
+    count: int | None = None  # how many rows there are, where that is known beforehand
 
     def column(self, expectation: Expectation, name: str) -> Column:
         """Return the column ``name``.
 
         :raises SuiteError: the data has no such column.
+        :raises NotCompiledError: it is one that only the reference reads.
         """
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise self.missing(expectation, name)
+        self.need(expectation, name)
+        column = next(c for c in self.columns if c.name == name)
+        if column.own:
+            raise NotCompiledError(f"column {name} holds {column.own}")
+        return column
+
+    def need(self, expectation: Expectation, name: str) -> None:
+        """Make sure that the data has the column ``name``.
+
+        :raises SuiteError: it has not.
+        """
+        if not any(column.name == name for column in self.columns):
+            raise self.missing(expectation, name)
 
     def missing(self, expectation: Expectation, name: str) -> SuiteError:
         """Return the error that the data has no column ``name``."""

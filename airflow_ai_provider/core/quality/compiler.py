@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_ai_provider.core.quality.aggregates import COLUMN_LEVEL
 from airflow_ai_provider.core.quality.catalogue import CATALOGUE
@@ -17,14 +17,26 @@ from airflow_ai_provider.core.quality.check import (
     Schema,
 )
 from airflow_ai_provider.core.quality.duplicates import UNIQUE
+from airflow_ai_provider.core.quality.filters import guarded, rows_of
+from airflow_ai_provider.core.quality.ordered import ORDERED, ROW_NUMBER
+from airflow_ai_provider.core.quality.records import RECORD_LEVEL
 from airflow_ai_provider.core.quality.rows import ROW_LEVEL
 from airflow_ai_provider.core.quality.sql import Column, text
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
 from airflow_ai_provider.core.quality.tables import TABLE_LEVEL
+from airflow_ai_provider.core.quality.types import TYPES
 
-COMPILED = {**TABLE_LEVEL, **COLUMN_LEVEL, **ROW_LEVEL, **UNIQUE}
+COMPILED = {
+    **TABLE_LEVEL,
+    **COLUMN_LEVEL,
+    **ORDERED,
+    **ROW_LEVEL,
+    **RECORD_LEVEL,
+    **UNIQUE,
+    **TYPES,
+}
 FAILED_COLUMN = "failed_expectations"  # what a quarantined row failed
-ROW_NUMBER = "airflow_ai_row"  # a row's place, from 0, where a predicate needs it
+READS = 150  # figures of one statement: DuckDB's time for more grows faster than their number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,17 +60,19 @@ class Plan:
         return tuple(dict.fromkeys([ROWS, *(r for c in self.checks for r in c.reads)]))
 
     @property
-    def statement(self) -> str:
-        """The one statement whose single row holds the values of ``reads``, in their order."""
-        return f"SELECT {', '.join(self.reads)} FROM {RELATION}"  # noqa: S608
+    def statements(self) -> tuple[tuple[tuple[str, ...], str], ...]:
+        """The statements, one unless the suite is huge, whose single row holds what each reads."""
+        reads = self.reads
+        parts = (reads[i : i + READS] for i in range(0, len(reads), READS))
+        return tuple((part, f"SELECT {', '.join(part)} FROM {RELATION}") for part in parts)  # noqa: S608
 
 
-def compile_suite(suite: Suite, columns: Sequence[Column]) -> Plan:
-    """Return ``suite`` compiled against data with ``columns``.
+def compile_suite(suite: Suite, columns: Sequence[Column], *, count: int | None = None) -> Plan:
+    """Return ``suite`` compiled against data with ``columns``, and ``count`` rows where known.
 
     :raises SuiteError: an expectation looks at a column that is not there.
     """
-    schema = Schema(suite=suite, columns=columns)
+    schema = Schema(suite=suite, columns=columns, count=count)
     checks: list[Check] = []
     leftovers: list[Leftover] = []
     for expectation in suite.expectations:
@@ -84,7 +98,7 @@ def all_left_over(suite: Suite, columns: Sequence[Column]) -> Plan:
 def _need_columns(expectation: Expectation, schema: Schema) -> None:
     if expectation.type != "expect_column_to_exist":
         for name in expectation.columns:
-            schema.column(expectation, name)
+            schema.need(expectation, name)
 
 
 def _compile(expectation: Expectation, schema: Schema) -> Check:
@@ -92,9 +106,8 @@ def _compile(expectation: Expectation, schema: Schema) -> Check:
     if handler is None:
         known = expectation.type in CATALOGUE
         raise NotCompiledError("it has no compiled form" if known else "it is a custom expectation")
-    if expectation.kwargs.get("row_condition") is not None:
-        raise NotCompiledError("row_condition is not compiled")
-    return handler(expectation, schema)
+    rows, columns = rows_of(expectation, schema)
+    return guarded(handler(expectation, replace(schema, rows=rows)), columns)
 
 
 def sample_statement(check: Check) -> str | None:
@@ -102,7 +115,12 @@ def sample_statement(check: Check) -> str | None:
     if check.failing is None or check.sample in {Sample.NONE, Sample.NULLS}:
         return None
     shown = ", ".join(column.sql for column in check.shown)
-    return f"SELECT {shown} FROM {RELATION} WHERE {check.failing} LIMIT {SHOWN}"  # noqa: S608
+    source = _numbered() if ROW_NUMBER in check.failing else RELATION
+    return f"SELECT {shown} FROM {source} WHERE {check.failing} LIMIT {SHOWN}"  # noqa: S608
+
+
+def _numbered() -> str:
+    return f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {RELATION}) AS {RELATION}"  # noqa: S608
 
 
 def flagged_statement(failing: Mapping[str, str]) -> str:
@@ -120,5 +138,4 @@ def flagged_statement(failing: Mapping[str, str]) -> str:
     )
     if ROW_NUMBER not in listed:
         return f"SELECT *, {listed} AS {FAILED_COLUMN} FROM {RELATION}"  # noqa: S608
-    numbered = f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {RELATION}) AS {RELATION}"  # noqa: S608
-    return f"SELECT * EXCLUDE ({ROW_NUMBER}), {listed} AS {FAILED_COLUMN} FROM {numbered}"  # noqa: S608
+    return f"SELECT * EXCLUDE ({ROW_NUMBER}), {listed} AS {FAILED_COLUMN} FROM {_numbered()}"  # noqa: S608

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from airflow_ai_provider.core.quality.check import (
     COUNTABLE,
     RELATION,
-    ROWS,
     Check,
     Compile,
     Facts,
     Outcome,
+    Rows,
     Sample,
     Schema,
     exact,
@@ -21,82 +21,114 @@ from airflow_ai_provider.core.quality.check import (
     mostly_of,
     need,
 )
+from airflow_ai_provider.core.quality.rows import kept_rows
 from airflow_ai_provider.core.quality.sql import Column
 from airflow_ai_provider.core.quality.suite import Expectation
 
 
 def be_unique(e: Expectation, schema: Schema) -> Check:
     """No value comes twice; every copy counts as failing."""
-    column = schema.column(e, e.kwargs["column"])
+    column, rows = schema.column(e, e.kwargs["column"]), schema.rows
     need(column, *COUNTABLE)
-    copies = (
-        f"SELECT {column.sql} FROM {RELATION} WHERE {column.sql} IS NOT NULL "  # noqa: S608
-        f"GROUP BY 1 HAVING count(*) > 1"
-    )
-    return _copies_check(
-        e,
-        [column],
-        groups=f"WHERE {column.sql} IS NOT NULL GROUP BY {column.sql}",
-        considered=f"count({column.sql})",
-        failing=f"({column.sql} IN ({copies}))",
+    kept = rows.both(f"{column.sql} IS NOT NULL")
+    copies = f"SELECT {column.sql} FROM {RELATION} WHERE {kept} GROUP BY 1 HAVING count(*) > 1"  # noqa: S608
+    present = f"count({rows.of(column.sql)})"
+    unexpected = _copies(rows, column)
+    return Check(
+        expectation=e,
+        reads=(rows.count, present, unexpected, *exact([column])),
+        judge=_judge(e, schema, [column], present, lambda facts: int(facts[unexpected])),
+        failing=rows.both(f"{column.sql} IN ({copies})"),
+        shown=(column,),
         sample=Sample.VALUE,
     )
 
 
 def compound_unique(e: Expectation, schema: Schema) -> Check:
-    """No combination of the columns' values comes twice; missing equals missing."""
+    """No combination of the columns' values comes twice; missing equals missing.
+
+    Where the suite has one of the columns unique by itself, and it is, there is nothing to count.
+    """
     columns = [schema.column(e, name) for name in e.kwargs["column_list"]]
     for column in columns:
         need(column, *COUNTABLE)
-    kept = {
-        "all_values_are_missing": " OR ".join(f"{c.sql} IS NOT NULL" for c in columns),
-        "any_value_is_missing": " AND ".join(f"{c.sql} IS NOT NULL" for c in columns),
-        "never": "true",
-    }[e.kwargs.get("ignore_row_if", "all_values_are_missing")]
+    rows, unless = schema.rows, e.kwargs.get("ignore_row_if", "all_values_are_missing")
+    kept = rows.both(kept_rows(columns, unless))
     names = ", ".join(c.sql for c in columns)
     copies = f"SELECT {names} FROM {RELATION} WHERE {kept} GROUP BY ALL HAVING count(*) > 1"  # noqa: S608
     same = " AND ".join(f"copies.{c.sql} IS NOT DISTINCT FROM {RELATION}.{c.sql}" for c in columns)
-    return _copies_check(
-        e,
-        columns,
-        groups=f"WHERE {kept} GROUP BY {names}",
-        considered=f"count(*) FILTER (WHERE {kept})",
-        failing=f"(({kept}) AND EXISTS (SELECT 1 FROM ({copies}) AS copies WHERE {same}))",  # noqa: S608
+    considered = rows.where(kept_rows(columns, unless))
+    counted = _counted(f"WHERE {kept} GROUP BY {names}")
+    proofs = [(_copies(rows, c), f"count({rows.of(c.sql)})") for c in _unique_in(schema, columns)]
+    later = f"compound {e.index}"
+
+    def proved(facts: Facts) -> bool:
+        return any(facts[n] == 0 and facts[there] == facts[rows.count] for n, there in proofs)
+
+    def unexpected(facts: Facts) -> int:
+        if not proofs:
+            return int(facts[counted])
+        return 0 if proved(facts) else int(facts[later][0][0])
+
+    def more(facts: Facts) -> Mapping[str, str]:
+        return {} if not proofs or proved(facts) else {later: f"SELECT {counted}"}
+
+    proving = tuple(read for proof in proofs for read in proof)
+    return Check(
+        expectation=e,
+        reads=(rows.count, considered, *(proving or (counted,)), *exact(columns)),
+        judge=_judge(e, schema, columns, considered, unexpected),
+        more=more,
+        failing=f"({kept} AND EXISTS (SELECT 1 FROM ({copies}) AS copies WHERE {same}))",  # noqa: S608
+        shown=tuple(columns),
         sample=Sample.RECORD,
     )
 
 
-def _copies_check(
-    e: Expectation,
-    columns: Sequence[Column],
-    *,
-    groups: str,
-    considered: str,
-    failing: str,
-    sample: Sample,
-) -> Check:
-    unexpected = (
+def _unique_in(schema: Schema, columns: Sequence[Column]) -> list[Column]:
+    """Return those of ``columns`` that another expectation on every row wants unique anyway."""
+    if schema.rows.condition is not None:
+        return []
+    wanted = {
+        e.kwargs.get("column")
+        for e in schema.suite.expectations
+        if e.type == "expect_column_values_to_be_unique" and not e.kwargs.get("row_condition")
+    }
+    return [c for c in columns if c.name in wanted]
+
+
+def _copies(rows: Rows, column: Column) -> str:
+    """Return the read that counts the rows whose present value comes twice or more."""
+    kept = rows.both(f"{column.sql} IS NOT NULL")
+    return _counted(f"WHERE {kept} GROUP BY {column.sql}")
+
+
+def _counted(groups: str) -> str:
+    return (
         f"(SELECT coalesce(sum(n), 0)::BIGINT FROM (SELECT count(*) AS n FROM {RELATION} {groups} "  # noqa: S608
         f"HAVING count(*) > 1))"
     )
 
+
+def _judge(
+    e: Expectation,
+    schema: Schema,
+    columns: Sequence[Column],
+    considered: str,
+    unexpected: Callable[[Facts], int],
+) -> Callable[[Facts], Outcome]:
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, columns):
             return Outcome(unsure=why)
-        failed, counted = facts[unexpected], facts[considered]
+        failed, counted = unexpected(facts), facts[considered]
         return Outcome(
             success=mostly_met(counted, failed, mostly_of(e)),
-            result=map_result(total=facts[ROWS], considered=counted, unexpected=failed),
+            result=map_result(
+                total=facts[schema.rows.count], considered=counted, unexpected=failed
+            ),
         )
 
-    return Check(
-        expectation=e,
-        reads=(ROWS, considered, unexpected, *exact(columns)),
-        judge=judge,
-        failing=failing,
-        shown=tuple(columns),
-        sample=sample,
-    )
+    return judge
 
 
 UNIQUE: dict[str, Compile] = {

@@ -6,8 +6,11 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Context, Decimal
+from fractions import Fraction
 from typing import Any
 
+from airflow_ai_provider.core.quality.catalogue import PARSED
 from airflow_ai_provider.core.quality.check import NotCompiledError, need
 from airflow_ai_provider.core.quality.sql import Column, Family, number
 from airflow_ai_provider.core.quality.suite import Expectation
@@ -89,8 +92,90 @@ def within(expression: str, kwargs: Mapping[str, Any]) -> str:
 
 
 def met(value: Any, kwargs: Any) -> bool:
-    """Return whether ``value`` lies within the bounds of ``kwargs``."""
-    low, high = bounds(kwargs)
+    """Return whether ``value`` lies within the bounds of ``kwargs``, as Python compares them."""
+    low, high = time_bound(kwargs, "min_value"), time_bound(kwargs, "max_value")
     above = low is None or (value > low if kwargs.get("strict_min") else value >= low)
     below = high is None or (value < high if kwargs.get("strict_max") else value <= high)
     return bool(above and below)
+
+
+def need_bounds_of(column: Column, kwargs: Mapping[str, Any]) -> None:
+    """Refuse bounds that Python would not compare with the column's values.
+
+    :raises NotCompiledError: they are of another kind.
+    """
+    within_column(column, kwargs)
+
+
+def within_column(column: Column, kwargs: Mapping[str, Any]) -> str:
+    """Return the predicate that a column's value lies within the bounds, as Python compares them.
+
+    :raises NotCompiledError: Python would not compare the two, or the bounds are of other kinds.
+    """
+    parts = []
+    for name, strict, loose, tight in (
+        ("min_value", "strict_min", ">=", ">"),
+        ("max_value", "strict_max", "<=", "<"),
+    ):
+        value = time_bound(kwargs, name)
+        if value is not None:
+            operator = tight if kwargs.get(strict) else loose
+            parts.append(_compared(column, operator, value))
+    return " AND ".join(parts) or "true"
+
+
+def time_bound(kwargs: Mapping[str, Any], name: str) -> float | date | None:
+    """Return a bound; with 0.18's ``parse_strings_as_datetimes`` a day is its midnight."""
+    value = bound(kwargs.get(name))
+    if not kwargs.get(PARSED) or value is None or isinstance(value, datetime):
+        return value
+    if not isinstance(value, date):
+        raise NotCompiledError(f"{name} is no time")
+    return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - as the texts, without zone
+
+
+def _compared(column: Column, operator: str, value: float | date) -> str:
+    if kind_of(value) is not _KINDS.get(column.family):
+        raise NotCompiledError(
+            f"column {column.name} is {column.type}, and its bound is a {kind_of(value).__name__}"
+        )
+    if column.family is Family.DECIMAL and isinstance(value, float):
+        return _decimal(column, operator, value)
+    if isinstance(value, datetime):
+        zoned = column.type.upper() == "TIMESTAMP WITH TIME ZONE"
+        if zoned is (value.tzinfo is None):
+            raise NotCompiledError("times with and without a zone cannot be compared")
+        kind = "TIMESTAMPTZ" if zoned else "TIMESTAMP"
+        return f"{column.sql} {operator} {kind} '{value.isoformat(sep=' ')}'"
+    if isinstance(value, date):
+        return f"{column.sql} {operator} DATE '{value.isoformat()}'"
+    return f"{column.sql} {operator} {number(value)}"
+
+
+_KINDS = {
+    Family.INTEGER: float,
+    Family.FLOAT: float,
+    Family.DECIMAL: float,
+    Family.DATE: date,
+    Family.TIMESTAMP: datetime,
+}
+
+
+def kind_of(value: float | date) -> type:
+    """Return whether a bound is a number, a day or a time."""
+    if isinstance(value, datetime):
+        return datetime
+    return date if isinstance(value, date) else float
+
+
+def _decimal(column: Column, operator: str, value: float) -> str:
+    """Compare decimals with a float exactly, as Python does: 0.1 is a little more than a tenth."""
+    always = "true" if (operator in {"<", "<="}) is (value > 0) else "false"
+    if not math.isfinite(value):
+        return always
+    scaled = Fraction(value) * 10**column.scale
+    whole = math.ceil(scaled) if operator in {">=", "<"} else math.floor(scaled)
+    if abs(whole) >= 10**37:
+        return always
+    exact = Decimal(whole).scaleb(-column.scale, Context(prec=60))
+    return f"{column.sql} {operator} '{exact:f}'::DECIMAL(38,{column.scale})"

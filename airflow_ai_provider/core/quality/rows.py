@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from airflow_ai_provider.core.quality.catalogue import PARSED
 from airflow_ai_provider.core.quality.check import (
-    ROWS,
     Check,
     Compile,
     Facts,
@@ -20,7 +20,7 @@ from airflow_ai_provider.core.quality.check import (
     mostly_of,
     need,
 )
-from airflow_ai_provider.core.quality.limits import value_set_of, within
+from airflow_ai_provider.core.quality.limits import value_set_of, within, within_column
 from airflow_ai_provider.core.quality.regex import UnsupportedPatternError, translate
 from airflow_ai_provider.core.quality.sql import Column, Family, members, number, text
 from airflow_ai_provider.core.quality.suite import Expectation
@@ -33,12 +33,9 @@ def _column(e: Expectation, schema: Schema, *families: Family) -> Column:
     return column
 
 
-def _failed(failing: str) -> str:
-    return f"count(*) FILTER (WHERE {failing})"
-
-
-def _map_check(
+def map_check(
     e: Expectation,
+    schema: Schema,
     column: Column,
     met: str,
     *,
@@ -47,39 +44,40 @@ def _map_check(
     unsure_why: str = "",
 ) -> Check:
     """Return the check that every present value of ``column`` meets ``met``."""
+    rows = schema.rows
     failing = f"({column.sql} IS NOT NULL AND NOT ({met}))"
-    present = f"count({column.sql})"
-    disagreed = _failed(unsure_rows) if unsure_rows else None
+    present, failed = f"count({rows.of(column.sql)})", rows.where(failing)
+    disagreed = rows.where(unsure_rows) if unsure_rows else None
 
     def judge(facts: Facts) -> Outcome:
         if disagreed and facts[disagreed]:
             return Outcome(unsure=unsure_why)
         if why := inexact(facts, guarded):
             return Outcome(unsure=why)
-        total, considered, unexpected = facts[ROWS], facts[present], facts[_failed(failing)]
+        total, considered, unexpected = facts[rows.count], facts[present], facts[failed]
         return Outcome(
             success=mostly_met(considered, unexpected, mostly_of(e)),
             result=map_result(total=total, considered=considered, unexpected=unexpected),
         )
 
-    reads = (ROWS, present, _failed(failing), *exact(guarded))
+    reads = (rows.count, present, failed, *exact(guarded))
     return Check(
         expectation=e,
         reads=(*reads, disagreed) if disagreed else reads,
         judge=judge,
-        failing=failing,
+        failing=rows.both(failing),
         shown=(column,),
         sample=Sample.VALUE,
     )
 
 
 def _missing_check(e: Expectation, schema: Schema, *, wanted: bool) -> Check:
-    column = _column(e, schema)
+    column, rows = _column(e, schema), schema.rows
     failing = f"({column.sql} IS {'NOT ' if wanted else ''}NULL)"
-    unexpected_read = _failed(failing)
+    failed = rows.where(failing)
 
     def judge(facts: Facts) -> Outcome:
-        total, unexpected = facts[ROWS], facts[unexpected_read]
+        total, unexpected = facts[rows.count], facts[failed]
         return Outcome(
             success=mostly_met(total, unexpected, mostly_of(e)),
             result=map_result(total=total, considered=None, unexpected=unexpected),
@@ -87,9 +85,9 @@ def _missing_check(e: Expectation, schema: Schema, *, wanted: bool) -> Check:
 
     return Check(
         expectation=e,
-        reads=(ROWS, unexpected_read),
+        reads=(rows.count, failed),
         judge=judge,
-        failing=failing,
+        failing=rows.both(failing),
         shown=(column,),
         sample=Sample.VALUE if wanted else Sample.NULLS,
     )
@@ -109,53 +107,82 @@ def be_in_set(e: Expectation, schema: Schema) -> Check:
     """Every value is one of the set."""
     column = _column(e, schema)
     met = members(column.sql, value_set_of(e, column))
-    return _map_check(e, column, met, guarded=[column])
+    return map_check(e, schema, column, met, guarded=[column])
 
 
 def not_be_in_set(e: Expectation, schema: Schema) -> Check:
     """No value is one of the set."""
     column = _column(e, schema)
     met = f"NOT ({members(column.sql, value_set_of(e, column))})"
-    return _map_check(e, column, met, guarded=[column])
+    return map_check(e, schema, column, met, guarded=[column])
 
 
 def be_between(e: Expectation, schema: Schema) -> Check:
     """Every value lies within the bounds."""
-    column = _column(e, schema, Family.INTEGER, Family.FLOAT)
-    return _map_check(e, column, within(column.sql, e.kwargs))
+    column = _column(e, schema)
+    if e.kwargs.get(PARSED) and column.family is Family.TEXT:
+        return _parsed_between(e, schema, column)
+    need(column, Family.INTEGER, Family.FLOAT, Family.DECIMAL, Family.DATE, Family.TIMESTAMP)
+    return map_check(e, schema, column, within_column(column, e.kwargs))
+
+
+def _parsed_between(e: Expectation, schema: Schema, column: Column) -> Check:
+    """Compare texts as the times that they write; one that writes none cannot be judged."""
+    moment = Column(name=column.name, type="TIMESTAMP")
+    parsed = f"try_cast({column.sql} AS TIMESTAMP)"
+    met = within_column(moment, e.kwargs).replace(column.sql, parsed)
+    return map_check(
+        e,
+        schema,
+        column,
+        met,
+        unsure_rows=f"({column.sql} IS NOT NULL AND {parsed} IS NULL)",
+        unsure_why=f"column {column.name} holds texts that are no times in ISO 8601",
+    )
 
 
 def _regex(e: Expectation, schema: Schema, *, wanted: bool) -> Check:
     column = _column(e, schema, Family.TEXT)
+    written = e.kwargs.get("regex_list")
+    if written is None:
+        written = [e.kwargs.get("regex", "(?s).*")]
+    if not written:
+        raise NotCompiledError("the list of patterns is empty")
     try:
-        pattern = translate(e.kwargs.get("regex", "(?s).*"))
+        patterns = [translate(pattern) for pattern in written]
     except UnsupportedPatternError as error:
         raise NotCompiledError(str(error)) from error
-    python = f"regexp_matches({column.sql}, {text(pattern.python)})"
-    re2 = f"regexp_matches({column.sql}, {text(pattern.re2)})"
-    return _map_check(
+
+    def found(pattern: str) -> str:
+        return f"regexp_matches({column.sql}, {text(pattern)})"
+
+    word = " AND " if wanted and e.kwargs.get("match_on") == "all" else " OR "
+    matched = "(" + word.join(found(p.re2) for p in patterns) + ")"
+    doubtful = [f"{found(p.python)} <> {found(p.re2)}" for p in patterns if not p.certain]
+    return map_check(
         e,
+        schema,
         column,
-        re2 if wanted else f"NOT {re2}",
-        unsure_rows=None if pattern.certain else f"{python} <> {re2}",
+        matched if wanted else f"NOT {matched}",
+        unsure_rows=f"({' OR '.join(doubtful)})" if doubtful else None,
         unsure_why="Python and RE2 disagree on the pattern for some values",
     )
 
 
 def match_regex(e: Expectation, schema: Schema) -> Check:
-    """The pattern is found in every value."""
+    """The pattern (or any or all of several) is found in every value."""
     return _regex(e, schema, wanted=True)
 
 
 def not_match_regex(e: Expectation, schema: Schema) -> Check:
-    """The pattern is found in no value."""
+    """The pattern (or each of several) is found in no value."""
     return _regex(e, schema, wanted=False)
 
 
 def lengths_between(e: Expectation, schema: Schema) -> Check:
     """Every text is as long as the bounds say, in characters."""
     column = _column(e, schema, Family.TEXT)
-    return _map_check(e, column, within(f"length({column.sql})", e.kwargs))
+    return map_check(e, schema, column, within(f"length({column.sql})", e.kwargs))
 
 
 def lengths_equal(e: Expectation, schema: Schema) -> Check:
@@ -164,7 +191,7 @@ def lengths_equal(e: Expectation, schema: Schema) -> Check:
     value = e.kwargs["value"]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise NotCompiledError("value is no number")
-    return _map_check(e, column, f"length({column.sql}) = {number(value)}")
+    return map_check(e, schema, column, f"length({column.sql}) = {number(value)}")
 
 
 def _pair_check(e: Expectation, schema: Schema, operator: str) -> Check:
@@ -172,31 +199,53 @@ def _pair_check(e: Expectation, schema: Schema, operator: str) -> Check:
     numbers = {Family.INTEGER, Family.FLOAT}
     if not {a.family, b.family} <= numbers and not a.family is b.family is Family.TEXT:
         raise NotCompiledError(f"columns are {a.type} and {b.type}")
-    kept = {
-        "both_values_are_missing": f"({a.sql} IS NOT NULL OR {b.sql} IS NOT NULL)",
-        "either_value_is_missing": f"({a.sql} IS NOT NULL AND {b.sql} IS NOT NULL)",
-        "neither": "true",
-    }[e.kwargs.get("ignore_row_if", "both_values_are_missing")]
-    failing = f"({kept} AND NOT coalesce({a.sql} {operator} {b.sql}, false))"
-    considered = f"count(*) FILTER (WHERE {kept})"
+    unless = e.kwargs.get("ignore_row_if", "both_values_are_missing")
+    met = f"coalesce({a.sql} {operator} {b.sql}, false)"
+    return listed_check(e, schema, [a, b], met, unless=unless, sample=Sample.PAIR)
+
+
+def listed_check(
+    e: Expectation,
+    schema: Schema,
+    columns: Sequence[Column],
+    met: str,
+    *,
+    unless: str,
+    sample: Sample = Sample.RECORD,
+) -> Check:
+    """Return the check that every row that counts meets ``met``, never null, on several columns."""
+    rows = schema.rows
+    kept = kept_rows(columns, unless)
+    failing = f"({kept} AND NOT {met})"
+    considered, failed = rows.where(kept), rows.where(failing)
 
     def judge(facts: Facts) -> Outcome:
-        if why := inexact(facts, [a, b]):
+        if why := inexact(facts, columns):
             return Outcome(unsure=why)
-        counted, unexpected = facts[considered], facts[_failed(failing)]
+        counted, unexpected = facts[considered], facts[failed]
         return Outcome(
             success=mostly_met(counted, unexpected, mostly_of(e)),
-            result=map_result(total=facts[ROWS], considered=counted, unexpected=unexpected),
+            result=map_result(total=facts[rows.count], considered=counted, unexpected=unexpected),
         )
 
     return Check(
         expectation=e,
-        reads=(ROWS, considered, _failed(failing), *exact([a, b])),
+        reads=(rows.count, considered, failed, *exact(columns)),
         judge=judge,
-        failing=failing,
-        shown=(a, b),
-        sample=Sample.PAIR,
+        failing=rows.both(failing),
+        shown=tuple(columns),
+        sample=sample,
     )
+
+
+def kept_rows(columns: Sequence[Column], unless: str) -> str:
+    """Return the predicate of the rows that ``ignore_row_if`` leaves."""
+    there = [f"{c.sql} IS NOT NULL" for c in columns]
+    if unless in {"both_values_are_missing", "all_values_are_missing"}:
+        return f"({' OR '.join(there)})"
+    if unless in {"either_value_is_missing", "any_value_is_missing"}:
+        return f"({' AND '.join(there)})"
+    return "true"
 
 
 def pair_equal(e: Expectation, schema: Schema) -> Check:
@@ -217,6 +266,8 @@ ROW_LEVEL: dict[str, Compile] = {
     "expect_column_values_to_be_between": be_between,
     "expect_column_values_to_match_regex": match_regex,
     "expect_column_values_to_not_match_regex": not_match_regex,
+    "expect_column_values_to_match_regex_list": match_regex,
+    "expect_column_values_to_not_match_regex_list": not_match_regex,
     "expect_column_value_lengths_to_be_between": lengths_between,
     "expect_column_value_lengths_to_equal": lengths_equal,
     "expect_column_pair_values_to_be_equal": pair_equal,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,8 @@ class Family(str, Enum):
     TEXT = "text"
     BOOLEAN = "boolean"
     TIMESTAMP = "timestamp"
+    DATE = "date"
+    DECIMAL = "decimal"
     OTHER = "other"
 
 
@@ -32,21 +35,36 @@ _FAMILIES = {
     "TIMESTAMP_MS": Family.TIMESTAMP,
     "TIMESTAMP_S": Family.TIMESTAMP,
     "TIMESTAMP WITH TIME ZONE": Family.TIMESTAMP,
+    "DATE": Family.DATE,
 }
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 EXACT_INTEGERS = 2**53  # pandas turns an integer column with missing values into floats
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of the data: its name and DuckDB's type."""
+    """A column of the data: its name and DuckDB's type.
+
+    ``own`` says what it is where pandas holds it in a way that DuckDB does not have; the reference
+    judges such a column.
+    """
 
     name: str
     type: str
+    own: str | None = None
 
     @property
     def family(self) -> Family:
         """What kind of values it holds."""
+        if _DECIMAL.fullmatch(self.type):
+            return Family.DECIMAL
         return _FAMILIES.get(self.type.upper(), Family.OTHER)
+
+    @property
+    def scale(self) -> int:
+        """How many digits a decimal column has after the point."""
+        found = _DECIMAL.fullmatch(self.type)
+        return int(found[2]) if found else 0
 
     @property
     def sql(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from airflow_ai_provider.core.errors import SuiteError
 from airflow_ai_provider.core.gate import digest
 from airflow_ai_provider.core.quality.arguments import wrong_argument
-from airflow_ai_provider.core.quality.catalogue import CATALOGUE, COMMON
+from airflow_ai_provider.core.quality.catalogue import CATALOGUE, COMMON, PARSED, PARSING
 from airflow_ai_provider.core.quality.own import OWN, wrong_own_argument
 
 MOST_EXPECTATIONS = 5_000
@@ -179,6 +179,8 @@ def _expectation(suite: str, index: int, entry: Any, parameters: Mapping[str, An
         if key not in COMMON
     }
     filled = {k: v for k, v in filled.items() if v is not None or _required(kind, k)}
+    if filled.get(PARSED) is False:  # 0.18 wrote its default
+        del filled[PARSED]
     problem = _wrong(kind, filled)
     if problem:
         raise _error(suite, index, _labelled(kind, filled), *problem)
@@ -227,7 +229,7 @@ def _wrong(kind: str, kwargs: Mapping[str, Any]) -> tuple[str, str] | None:
         if name not in kwargs:
             return f"lacks the argument {name!r}", f"It takes {', '.join(signature.names)}."
     for name in kwargs:
-        if name not in signature.names:
+        if name not in signature.names and not (name == PARSED and kind in PARSING):
             return (
                 f"does not take the argument {name!r}",
                 _meant(name, signature.names) or f"It takes {', '.join(signature.names)}.",

@@ -6,7 +6,6 @@ from itertools import zip_longest
 from typing import Any
 
 from airflow_ai_provider.core.quality.check import (
-    ROWS,
     Check,
     Compile,
     Facts,
@@ -21,7 +20,8 @@ from airflow_ai_provider.core.quality.suite import Expectation
 def row_count_between(e: Expectation, schema: Schema) -> Check:
     """There are as many rows as the bounds say."""
     bounds(e.kwargs)
-    return Check(expectation=e, reads=(ROWS,), judge=lambda facts: _within(e, facts[ROWS]))
+    read = schema.rows.count
+    return Check(expectation=e, reads=(read,), judge=lambda facts: _within(e, facts[read]))
 
 
 def _within(e: Expectation, value: Any) -> Outcome:
@@ -30,14 +30,15 @@ def _within(e: Expectation, value: Any) -> Outcome:
 
 def row_count_equal(e: Expectation, schema: Schema) -> Check:
     """There are exactly so many rows."""
+    read = schema.rows.count
 
     def judge(facts: Facts) -> Outcome:
         return Outcome(
-            success=bool(facts[ROWS] == e.kwargs["value"]),
-            result={"observed_value": facts[ROWS]},
+            success=bool(facts[read] == e.kwargs["value"]),
+            result={"observed_value": facts[read]},
         )
 
-    return Check(expectation=e, reads=(ROWS,), judge=judge)
+    return Check(expectation=e, reads=(read,), judge=judge)
 
 
 def _settled(e: Expectation, success: bool, result: dict[str, Any]) -> Check:

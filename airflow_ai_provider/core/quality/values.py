@@ -27,7 +27,8 @@ def json_safe(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted((json_safe(v) for v in value), key=repr)
     if hasattr(value, "isoformat"):
-        return value.isoformat()
+        written = value.isoformat()
+        return None if written == "NaT" else written  # pandas' missing time
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return json_safe(value.tolist())
     return str(value)

@@ -201,3 +201,17 @@ def _copies(check: TableCheck) -> Expression:
     counts = _flag(whole)
     among = sa.func.count().over(partition_by=[*(c.sql for c in check.copies), counts])
     return sa.case((whole, among))
+
+
+def kept_apart(
+    checks: Sequence[TableCheck], names: Sequence[str], source: sa.FromClause, *, bad: bool
+) -> sa.Select[Any]:
+    """Return the statement of the rows that fail one of ``checks``, or none.
+
+    Each row of its answer is the values of ``names`` and, for each check, 1 where the row fails it.
+    """
+    flagged = _flagged(checks, names, source).subquery("flagged")
+    flags = [flagged.c[f"f{i}"] for i in range(len(checks))]
+    which = sa.or_(sa.false(), *(flag == 1 for flag in flags))
+    values = [flagged.c[f"v{i}"] for i in range(len(names))]
+    return sa.select(*values, *flags).where(which if bad else sa.not_(which))

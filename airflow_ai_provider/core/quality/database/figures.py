@@ -20,7 +20,7 @@ from airflow_ai_provider.core.quality.database.check import (
     TableSchema,
     refuse_missing,
 )
-from airflow_ai_provider.core.quality.limits import bound
+from airflow_ai_provider.core.quality.limits import bound, time_bound
 from airflow_ai_provider.core.quality.suite import Expectation
 
 _CLOSE = 1e-9  # closer to a bound than this, the order of adding up could decide
@@ -53,7 +53,7 @@ def between(e: Expectation, value: Any) -> Outcome:
         return Outcome(success=False, result={"observed_value": None})
     success = True
     for name, strict in (("min_value", "strict_min"), ("max_value", "strict_max")):
-        limit = bound(e.kwargs.get(name))
+        limit = time_bound(e.kwargs, name)
         if limit is None:
             continue
         if not _comparable(value, limit):

@@ -26,7 +26,7 @@ from airflow_ai_provider.core.quality.database.check import (
     TableSchema,
     refuse_missing,
 )
-from airflow_ai_provider.core.quality.limits import bound
+from airflow_ai_provider.core.quality.limits import bound, time_bound
 from airflow_ai_provider.core.quality.suite import Expectation
 
 # Great Expectations refuses bounds on columns whose type is named so.
@@ -127,7 +127,7 @@ def _within(expression: Expression, e: Expectation, *, cast: type | None = None)
         ("min_value", "strict_min", "__ge__", "__gt__"),
         ("max_value", "strict_max", "__le__", "__lt__"),
     ):
-        value = bound(e.kwargs.get(name))
+        value = time_bound(e.kwargs, name)
         if value is None:
             continue
         value = cast(value) if cast else value

@@ -1,0 +1,219 @@
+"""Expectations on values in their order: quantiles, the most common ones, rising and falling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from airflow_ai_provider.core.quality.check import (
+    RELATION,
+    Check,
+    Compile,
+    Facts,
+    NotCompiledError,
+    Outcome,
+    Sample,
+    Schema,
+    counted,
+    exact,
+    inexact,
+    map_result,
+    mostly_met,
+    mostly_of,
+    need,
+)
+from airflow_ai_provider.core.quality.quantiles import judge_quantiles, quantile_ranges
+from airflow_ai_provider.core.quality.sql import Family
+from airflow_ai_provider.core.quality.suite import Expectation
+
+ROW_NUMBER = "airflow_ai_row"  # a row's place, from 0, where a predicate needs it
+_TIES = 100
+
+
+def column_quantiles(e: Expectation, schema: Schema) -> Check:
+    """Each quantile, the value nearest to its place, lies within its range."""
+    column = schema.column(e, e.kwargs["column"])
+    need(column, Family.INTEGER, Family.FLOAT)
+    quantiles, ranges = quantile_ranges(e)
+    value = schema.rows.of(column.sql)
+    present, read = f"count({value})", f"quantiles {e.index}"
+    guess = schema.count if schema.rows.condition is None else None
+    at_once = _nearest(value, quantiles, guess) if guess else None
+
+    def more(facts: Facts) -> Mapping[str, str]:
+        count = facts[present]
+        if not count or (at_once and count == guess):
+            return {}
+        return {read: f"SELECT {_nearest(value, quantiles, count)} FROM {RELATION}"}  # noqa: S608
+
+    def judge(facts: Facts) -> Outcome:
+        if why := inexact(facts, [column]):
+            return Outcome(unsure=why)
+        if not facts[present]:
+            values = [None] * len(quantiles)
+        else:
+            values = facts[at_once] if at_once and read not in facts else facts[read][0][0]
+        return judge_quantiles(quantiles, ranges, values)
+
+    reads = (present, *exact([column]))
+    if at_once:
+        reads = (*reads, at_once)
+    return Check(expectation=e, reads=reads, judge=judge, more=more)
+
+
+def _nearest(value: str, quantiles: Sequence[float], count: int) -> str:
+    """Return the aggregate of the values nearest to the places of ``quantiles`` among ``count``.
+
+    The share is one at which DuckDB takes exactly the value of that place.
+    """
+    shares = ", ".join(repr((round((count - 1) * q) + 0.5) / count) for q in quantiles)
+    return f"quantile_disc({value}, [{shares}])"
+
+
+def most_common(e: Expectation, schema: Schema) -> Check:
+    """The most common value is one of the set; with ``ties_okay`` one of several is enough."""
+    column = schema.column(e, e.kwargs["column"])
+    need(column, Family.INTEGER, Family.FLOAT, Family.TEXT)
+    values = list(e.kwargs["value_set"])
+    wanted = (str,) if column.family is Family.TEXT else (int, float)
+    if not all(isinstance(v, wanted) and not isinstance(v, bool) for v in values):
+        raise NotCompiledError(f"the set holds other kinds of values than column {column.name}")
+    read = f"most common {e.index}"
+    kept = schema.rows.both(f"{column.sql} IS NOT NULL")
+    statement = (
+        f"SELECT v FROM (SELECT {column.sql} AS v, count(*) AS n, max(count(*)) OVER () AS most "  # noqa: S608
+        f"FROM {RELATION} WHERE {kept} GROUP BY 1) WHERE n = most LIMIT {_TIES + 1}"
+    )
+
+    def judge(facts: Facts) -> Outcome:
+        if why := inexact(facts, [column]):
+            return Outcome(unsure=why)
+        found = sorted(row[0] for row in facts[read])
+        if len(found) > _TIES:
+            return Outcome(unsure=f"more than {_TIES} values come equally often")
+        within = len(set(values) & set(found))
+        met = within > 0 if e.kwargs.get("ties_okay") else len(found) == 1 and within == 1
+        return Outcome(success=met, result={"observed_value": found})
+
+    return Check(
+        expectation=e, reads=exact([column]), judge=judge, more=lambda _: {read: statement}
+    )
+
+
+def _in_order(e: Expectation, schema: Schema, sign: str) -> Check:
+    """Return the check that each present value follows the one before it in order."""
+    column, rows = schema.column(e, e.kwargs["column"]), schema.rows
+    need(column, Family.INTEGER, Family.FLOAT)
+    operator = sign if e.kwargs.get("strictly") else f"{sign}="
+    value = f"{column.sql}::DOUBLE"
+    kept = rows.both(f"{column.sql} IS NOT NULL")
+    # an infinity less itself is no number, which pandas takes for in order
+    disorder = f"(NOT isnan(v - before) AND NOT (v - before {operator} 0))"
+    numbered = f"SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {RELATION}"  # noqa: S608
+    followed = (
+        f"SELECT {ROW_NUMBER} AS place, {value} AS v, lag({value}) OVER (ORDER BY {ROW_NUMBER}) "  # noqa: S608
+        f"AS before FROM ({numbered}) WHERE {kept}"
+    )
+    failed = f"(SELECT {counted(disorder)} FROM ({followed}))"  # noqa: S608
+    total, present = rows.count, f"count({rows.of(column.sql)})"
+
+    def judge(facts: Facts) -> Outcome:
+        if why := inexact(facts, [column]):
+            return Outcome(unsure=why)
+        considered, unexpected = facts[present], facts[failed]
+        return Outcome(
+            success=mostly_met(considered, unexpected, mostly_of(e)),
+            result=map_result(total=facts[total], considered=considered, unexpected=unexpected),
+        )
+
+    places = f"SELECT place FROM ({followed}) WHERE {disorder}"  # noqa: S608
+    return Check(
+        expectation=e,
+        reads=(total, present, failed, *exact([column])),
+        judge=judge,
+        failing=f"({ROW_NUMBER} IN ({places}))",
+        shown=(column,),
+        sample=Sample.VALUE,
+    )
+
+
+def increasing(e: Expectation, schema: Schema) -> Check:
+    """No value is less than the one before it; with ``strictly`` each is more."""
+    return _in_order(e, schema, ">")
+
+
+def decreasing(e: Expectation, schema: Schema) -> Check:
+    """No value is more than the one before it; with ``strictly`` each is less."""
+    return _in_order(e, schema, "<")
+
+
+def z_scores(e: Expectation, schema: Schema) -> Check:
+    """Every value lies fewer standard deviations from the mean than the threshold."""
+    column, rows = schema.column(e, e.kwargs["column"]), schema.rows
+    need(column, Family.INTEGER, Family.FLOAT)
+    threshold, double = e.kwargs["threshold"], e.kwargs["double_sided"]
+    if not isinstance(threshold, (int, float)) or not isinstance(double, bool):
+        raise NotCompiledError("threshold or double_sided is of another kind")
+    limit = abs(float(threshold)) if double else float(threshold)
+    value = f"{rows.of(column.sql)}::DOUBLE" if rows.condition is None else rows.of(column.sql)
+    present, largest = f"count({rows.of(column.sql)})", f"max(abs(({value})::DOUBLE))"
+    usable = f"abs({column.sql}::DOUBLE) < 1e150"
+    mean = f"avg({rows.of(column.sql, usable)})"
+    deviation = f"stddev_samp({rows.of(column.sql, usable)})"
+    read = f"scores {e.index}"
+
+    def failing(facts: Facts) -> tuple[str, str] | None:
+        spread = facts[deviation]
+        if not spread:
+            return None
+        score = f"(({column.sql} - {facts[mean]!r}::DOUBLE) / {spread!r}::DOUBLE)"
+        score = f"abs{score}" if double else score
+        near = f"({score} BETWEEN {limit - 1e-9!r}::DOUBLE AND {limit + 1e-9!r}::DOUBLE)"
+        there = f"{column.sql} IS NOT NULL"
+        return f"({there} AND NOT ({score} < {limit!r}::DOUBLE))", near
+
+    def more(facts: Facts) -> Mapping[str, str]:
+        found = failing(facts)
+        if found is None or facts[largest] >= 1e150:
+            return {}
+        figures = ", ".join(rows.where(predicate) for predicate in found)
+        return {read: f"SELECT {figures} FROM {RELATION}"}  # noqa: S608
+
+    def judge(facts: Facts) -> Outcome:
+        scale, spread = facts[largest] or 0.0, facts[deviation] or 0.0
+        if why := inexact(facts, [column]):
+            return Outcome(unsure=why)
+        if scale >= 1e150 or (spread <= 1e-9 * scale and facts[present] > 1 and scale):
+            return Outcome(unsure=f"column {column.name} holds huge or hardly differing values")
+        unexpected, near = facts[read][0] if read in facts else (0, 0)
+        if near:
+            return Outcome(unsure="a score is too close to the threshold")
+        considered = facts[present]
+        return Outcome(
+            success=mostly_met(considered, unexpected, mostly_of(e)),
+            result=map_result(
+                total=facts[rows.count], considered=considered, unexpected=unexpected
+            ),
+        )
+
+    def failing_by(facts: Facts) -> str | None:
+        found = failing(facts)
+        return rows.both(found[0]) if found else None
+
+    return Check(
+        expectation=e,
+        reads=(rows.count, present, largest, mean, deviation, *exact([column])),
+        judge=judge,
+        more=more,
+        failing_by=failing_by,
+        shown=(column,),
+        sample=Sample.VALUE,
+    )
+
+
+ORDERED: dict[str, Compile] = {
+    "expect_column_quantile_values_to_be_between": column_quantiles,
+    "expect_column_most_common_value_to_be_in_set": most_common,
+    "expect_column_values_to_be_increasing": increasing,
+    "expect_column_values_to_be_decreasing": decreasing,
+    "expect_column_value_z_scores_to_be_less_than": z_scores,
+}

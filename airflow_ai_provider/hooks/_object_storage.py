@@ -1,0 +1,121 @@
+"""Files of an object store, fetched into a folder for the time of a look."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from airflow_ai_provider.core.errors import AirflowAiError, DataReadError
+from airflow_ai_provider.core.gate import digest
+
+_BLOCK = 1 << 20
+_WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "created")  # as storages say it
+_VERSIONS = ("VersionId", "version_id", "versionId", "generation", "ETag", "etag", "e_tag", "md5")
+
+
+def fetch(address: str, folder: Path) -> tuple[Path, str | None]:
+    """Fetch what ``address`` means into ``folder``: a file, a glob, or a folder with all below.
+
+    Return where they lie now and the version that the store says they have, if it does; of several
+    files that is a digest of their names and versions.
+
+    Names below the address are kept, so that partitions (``month=1/``) keep theirs. The connection
+    is named as in ``s3://conn_id@bucket/key``.
+
+    :raises DataReadError: there is none, or its kind of storage is not installed.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    try:
+        source: Any = ObjectStoragePath(address)
+        return _fetched(source.fs, str(source.path), folder, address)
+    except AirflowAiError:
+        raise
+    except FileNotFoundError as error:
+        raise _absent(address) from error
+    except PermissionError as error:
+        raise DataReadError(
+            f"Cannot read {address}: {error.strerror or error or 'permission denied'}.",
+            remedy="Check the permissions of its connection.",
+            path=address,
+        ) from error
+    except (ValueError, ImportError) as error:
+        raise DataReadError(
+            f"Cannot read {address}: {error}.",
+            remedy="Install the provider of this kind of storage, or use a local path.",
+            path=address,
+        ) from error
+
+
+def _fetched(files: Any, path: str, folder: Path, address: str) -> tuple[Path, str | None]:
+    several = _several(files, path)
+    if several is None:
+        target = folder / path.rsplit("/", 1)[-1]
+        _copy(files, path, target)
+        return target, _version(files.info(path))
+    names = list(several)
+    if not names:
+        raise _absent(address)
+    base = _fixed(path)
+    versions = []
+    for name in names:
+        below = name[len(base) :].lstrip("/")
+        _copy(files, name, folder / "data" / below)
+        versions.append([below, _version(files.info(name))])
+    known = all(version for _, version in versions)
+    return folder / "data", digest(versions) if known else None
+
+
+def _several(files: Any, path: str) -> Iterator[str] | None:
+    """Return the files of a glob or a folder, None of one file."""
+    if any(sign in path for sign in "*?["):
+        return (name for name in sorted(files.glob(path)) if files.isfile(name))
+    if not files.isfile(path) and files.isdir(path):
+        return iter(sorted(files.find(path)))
+    return None
+
+
+def _fixed(path: str) -> str:
+    """Return the folders of ``path`` before its first wildcard."""
+    kept = []
+    for part in path.rstrip("/").split("/"):
+        if any(sign in part for sign in "*?["):
+            break
+        kept.append(part)
+    return "/".join(kept)
+
+
+def _copy(files: Any, name: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with files.open(name, "rb") as remote, target.open("wb") as near:
+        while block := remote.read(_BLOCK):
+            near.write(block)
+    _keep_age(files.info(name), target)
+
+
+def _keep_age(info: Any, target: Path) -> None:
+    """Give the copy the age of what was copied; 1970 where the storage does not tell.
+
+    A copy is always new, and what is expected to be recent must not pass for that.
+    """
+    told = next((info[name] for name in _WRITTEN if info.get(name)), 0)
+    if isinstance(told, str):
+        told = datetime.fromisoformat(told.replace("Z", "+00:00"))
+    written = told.timestamp() if isinstance(told, datetime) else float(told)
+    os.utime(target, (written, written))
+
+
+def _version(info: Any) -> str | None:
+    found = (info.get(name) for name in _VERSIONS)
+    return next((str(version).strip('"') for version in found if version), None)
+
+
+def _absent(address: str) -> DataReadError:
+    return DataReadError(
+        f"Cannot read {address}: there is no such file.",
+        remedy="Check the path, and whether it arrived.",
+        path=address,
+    )
