@@ -18,6 +18,7 @@ from airflow_ai_provider.services.keeper import FENCE_AT, FIRST_ASK, Keeper
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_keeper import KeeperStore
+from airflow_ai_provider.store.gpu_turns import Turns
 from airflow_ai_provider.store.schema import metadata
 from airflow_ai_provider.testing import FakeClock, fake_devices
 from tests.services.keeper_scene import TTL, FakeDesk, FakeDrivers, FakeProcesses, Memory
@@ -196,6 +197,7 @@ class World:
         self.store = Store(MEMORY_URL)
         metadata.create_all(self.store.engine)
         self.clock = FakeClock()
+        self.turns = Turns(self.store, clock=self.clock)
         self.fences: dict[tuple[str, str], int] = {}
         self.next_pid = 1000
         self.tickets: list[str] = []

@@ -196,7 +196,7 @@ class GpuLife(RuleBasedStateMachine):
             machine.lost ^= {uuid}
         elif event in {"drain", "back"} and (machine.name, uuid) in self.world.fences:
             set_standing(
-                self.world.store, uuid, on_host=machine.name, by=OPERATOR, clock=self.world.clock,
+                self.world.turns, uuid, on_host=machine.name, by=OPERATOR,
                 state=DRAINED if event == "drain" else IN_SERVICE,
             )  # fmt: skip
         elif event == "force":
@@ -209,7 +209,7 @@ class GpuLife(RuleBasedStateMachine):
         used = {u.lease.id for u in machine.uses if u.by & machine.processes.alive}
         for record in self.world.everything():
             if record.host == machine.name and record.id not in used:
-                force_release(self.world.store, record.id, by=OPERATOR, clock=self.world.clock)
+                force_release(self.world.turns, record.id, by=OPERATOR)
                 return
 
     # --- time
