@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -21,10 +19,8 @@ from airflow_ai_provider.core.errors import (
 )
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.services.promotion import (
-    PromotionOrder,
     check_aliases,
     history,
-    promote,
 )
 from airflow_ai_provider.store.promotion import Promotions
 from airflow_ai_provider.testing import FakeRegistry
@@ -279,74 +275,7 @@ def test_a_late_retry_is_told_that_another_holds_it_now(world):
     assert caught.value.facts["winner"] == "dag/run/two"
 
 
-def test_of_four_promoters_one_wins_and_the_others_know_who(world):
-    world.promote("dev", "1")
-    start, won, lost = threading.Barrier(4), [], []
-
-    def race(place):
-        start.wait()
-        try:
-            promote(
-                PromotionOrder(
-                    model_name="m", version=str(2 + place % 2), environment="dev", expected="1"
-                ),
-                promotions=world.promotions,
-                registry=world.registry,
-                key=f"k{place}",
-                moved_by=f"p{place}",
-            )
-            won.append(f"p{place}")
-        except PromotionConflictError as error:
-            lost.append(error.facts["winner"])
-
-    threads = [threading.Thread(target=race, args=(place,)) for place in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(won) == 1
-    assert lost == won * 3
-    assert len(world.intervals()) == 2
-    assert check_aliases("m", ledger=world.ledger, registry=world.registry) == []
-
-
 # --- crashes -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("step", range(1, 6))
-def test_a_promoter_killed_at_any_step_is_finished_by_its_retry(store, step):
-    world = World(store, DyingRegistry())
-    world.promote("dev", "1")
-    world.registry.calls.clear()
-    world.registry.at = step
-    with pytest.raises(Killed):
-        world.promote("dev", "2", key="mine")
-        raise Killed  # the move makes fewer calls
-    world.registry.at = None
-    done = world.promote("dev", "2", key="mine")
-    assert (done.previous, done.record.evidence["to"]) == ("1", "2")
-    assert world.registry.aliases("m") == {"dev": "2"}
-    assert world.intervals() == [("dev", "1", False), ("dev", "2", True)]
-    assert world.promotions.abandoned("m") is None
-
-
-@pytest.mark.parametrize("step", range(1, 6))
-def test_what_a_dead_promoter_left_is_settled_by_the_next(store, step):
-    world = World(store, DyingRegistry())
-    world.promote("dev", "1")
-    world.registry.calls.clear()
-    world.registry.at = step
-    with pytest.raises(Killed):
-        world.promote("dev", "2", key="dead", by="dag/run/dead")
-        raise Killed
-    world.registry.at = None
-    moved = world.registry.aliases("m")["dev"] == "2"
-    world.promotions = Promotions(store, claim_limit=timedelta(seconds=-1))
-    world.promote("dev", "3", key="next")
-    assert world.registry.aliases("m") == {"dev": "3"}
-    between = [("dev", "2", False)] if moved else []
-    assert world.intervals() == [("dev", "1", False), *between, ("dev", "3", True)]
-    assert check_aliases("m", ledger=world.ledger, registry=world.registry) == []
 
 
 def test_while_the_dead_ones_claim_is_young_nobody_moves(store):
