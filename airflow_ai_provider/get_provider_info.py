@@ -29,12 +29,22 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": _modules("hooks", "store", "gpu", "quality", "promotion", "feedback", "lifecycle"),
         "operators": _modules(
-            "operators", "gpu", "quality", "drift", "promotion", "feedback", "lifecycle"
+            "operators",
+            "gpu",
+            "quality",
+            "drift",
+            "promotion",
+            "promotion_moves",
+            "feedback",
+            "lifecycle",
         ),
         "sensors": _modules("sensors", "gpu", "feedback"),
         "triggers": _modules("triggers", "gpu", "feedback"),
         "connection-types": _connection_types(),
-        "extra-links": [f"{_PACKAGE}.links.gpu.GpuLeaseLink"],
+        "extra-links": [
+            f"{_PACKAGE}.links.gpu.GpuLeaseLink",
+            f"{_PACKAGE}.links.promotion.ModelVersionLink",
+        ],
         "task-decorators": [
             {"name": "gpu", "class-name": f"{_PACKAGE}.decorators.gpu.gpu_task"},
         ],

@@ -26,6 +26,7 @@ from airflow_ai_provider.operators.lifecycle import (
 from airflow_ai_provider.operators.promotion import (
     ModelGateOperator,
     ModelPromoteOperator,
+    ModelRollbackOperator,
     PromotionApprovalOperator,
 )
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
@@ -78,6 +79,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "ModelGateOperator": lambda: ModelGateOperator(task_id="t", evidence=None, criteria=NOWHERE),
     "ModelPromoteOperator": lambda: ModelPromoteOperator(
         task_id="t", model_name="m", version="{{ 1 }}", environment="what"
+    ),
+    "ModelRollbackOperator": lambda: ModelRollbackOperator(
+        task_id="t", model_name="m", environment="what", target="{{ 1 }}"
     ),
     "PromotionApprovalOperator": lambda: PromotionApprovalOperator(
         task_id="t", subject="s", evidence={}, assigned_users=[]
