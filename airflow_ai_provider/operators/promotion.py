@@ -44,7 +44,8 @@ class ModelGateOperator(BaseOperator, GateOutcome):
     :param on_fail: ``fail`` the task; ``skip`` it and so what follows; ``branch`` into
         ``branch_task_ids``, which are skipped on a pass; or ``warn`` and go on.
     :param branch_task_ids: the tasks directly downstream that follow a refusal.
-    :param project: the project that the record names.
+    :param project: the project that the record names, and whose live models count.
+    :param predictions: the prediction log (path, glob or folder) for a criterion ``shadow``.
     :param store_conn_id: the connection of the store.
     :param mlflow_conn_id: the connection of the registry, which is asked whether the champion that
         the candidate was compared with is still the live one.
@@ -56,6 +57,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         "on_fail",
         "branch_task_ids",
         "project",
+        "predictions",
         "store_conn_id",
         "mlflow_conn_id",
     )
@@ -71,6 +73,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         on_fail: str = "fail",
         branch_task_ids: str | Sequence[str] | None = None,
         project: str | None = None,
+        predictions: str | None = None,
         store_conn_id: str = _STORE,
         mlflow_conn_id: str = _REGISTRY,
         **kwargs: Any,
@@ -81,6 +84,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         self.on_fail = on_fail
         self.branch_task_ids = branch_task_ids
         self.project = project
+        self.predictions = predictions
         self.store_conn_id = store_conn_id
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -88,10 +92,17 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         """Judge, record, and let pass or refuse."""
         from airflow_ai_provider.hooks.promotion import ModelRegistryHook
         from airflow_ai_provider.hooks.store import AiStoreHook, decision_key, origin_of
-        from airflow_ai_provider.services.promotion import judge
+        from airflow_ai_provider.services.promotion import StoreLife, judge
 
         self.check_on_fail()
-        ledger = AiStoreHook(self.store_conn_id).ledger
+        store_hook, registry = (
+            AiStoreHook(self.store_conn_id),
+            ModelRegistryHook(self.mlflow_conn_id),
+        )
+        ledger = store_hook.ledger
+        life = StoreLife(
+            store_hook.get_conn(), registry=registry.get_conn, predictions=self.predictions
+        )
         try:
             judgement = judge(
                 self.evidence,
@@ -100,7 +111,8 @@ class ModelGateOperator(BaseOperator, GateOutcome):
                 decided_by=type(self).__name__,
                 origin=origin_of(context),
                 project=self.project,
-                registry=ModelRegistryHook(self.mlflow_conn_id).get_conn,
+                registry=registry.get_conn,
+                life=life,
             )
         except RegistryUnavailableError:
             raise  # Airflow tries again

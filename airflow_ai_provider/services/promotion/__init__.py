@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
+from airflow_ai_provider.services.promotion.life import StoreLife
 from airflow_ai_provider.services.promotion.moving import Promoted, promote
 from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder, read_order
 from airflow_ai_provider.services.promotion.registration import champion, in_environment, register
@@ -13,6 +14,7 @@ __all__ = [
     "Judgement",
     "Promoted",
     "PromotionOrder",
+    "StoreLife",
     "champion",
     "check_aliases",
     "history",
