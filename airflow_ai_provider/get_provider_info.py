@@ -29,7 +29,15 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": _modules("hooks", "store", "gpu", "quality", "promotion", "feedback", "lifecycle"),
         "operators": _modules(
-            "operators", "gpu", "quality", "drift", "promotion", "feedback", "lifecycle"
+            "operators",
+            "gpu",
+            "quality",
+            "drift",
+            "promotion",
+            "model_evidence",
+            "approval_quorum",
+            "feedback",
+            "lifecycle",
         ),
         "sensors": _modules("sensors", "gpu", "feedback"),
         "triggers": _modules("triggers", "gpu", "feedback"),

@@ -24,6 +24,13 @@ _PDEATHSIG = 1
 _ONE_ROW, _MANY_ROWS = (50, 4.0), (20, 8.0)  # calls at most, seconds at most
 _WARM = 2
 _LONGEST_REQUIREMENTS = 200
+_SERVER_ERRORS = (
+    "INTERNAL_ERROR",
+    "PERMISSION_DENIED",
+    "REQUEST_LIMIT_EXCEEDED",
+    "TEMPORARILY_UNAVAILABLE",
+    "UNAUTHENTICATED",
+)
 
 
 def main(folder: Path) -> None:
@@ -40,7 +47,9 @@ def main(folder: Path) -> None:
             for stage, facts in _stages(order):
                 say(stage, **facts)
         except BaseException as error:  # noqa: BLE001 - a model's code may raise anything
-            say(stage, error=f"{type(error).__name__}: {_first_line(error)}")
+            unreachable = stage == "ready" and _is_of_the_server(error)
+            why = f"{type(error).__name__}: {_first_line(error)}"
+            say(stage, error=why, unreachable=unreachable)
 
 
 def _stages(order: dict[str, Any]) -> Any:
@@ -169,6 +178,14 @@ def _timed(predict: Callable[[Any], Any], rows: Any, calls: int, seconds: float)
         if taken and time.monotonic() > until:
             break
     return taken
+
+
+def _is_of_the_server(error: BaseException) -> bool:
+    """Whether the files could not be asked for: MLflow says no more than "internal error" then."""
+    return (
+        isinstance(error, (ConnectionError, TimeoutError))
+        or getattr(error, "error_code", None) in _SERVER_ERRORS
+    )
 
 
 def _first_line(error: BaseException) -> str:

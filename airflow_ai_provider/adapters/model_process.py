@@ -159,6 +159,7 @@ def _measurement(
         costs["peak_memory_bytes"] = max(outside, costs.get("peak_memory_bytes", 0))
     return Measurement(
         failure=why,
+        unreachable=bool(facts.get("unreachable")),
         costs=costs,
         artifact_digest=facts.get("artifact_digest"),
         environment=facts.get("environment") or {},

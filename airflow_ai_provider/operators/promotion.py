@@ -35,6 +35,8 @@ _LEDGER = "ledger"
 class ModelGateOperator(BaseOperator, GateOutcome):
     """Judge a candidate by criteria on its evidence, and put the verdict on record.
 
+    The evidence is kept in the store, once under its hash (``store.evidence``).
+
     Returns ``{"verdict", "passed", "model_name", "version", "candidate", "evidence_hash", "record",
     "criteria": [{"name", "limit", "observed", "verdict", "sentence"}], "metrics", "evidence"}``,
     pushed before anything is raised.
@@ -93,6 +95,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         from airflow_ai_provider.hooks.promotion import ModelRegistryHook
         from airflow_ai_provider.hooks.store import AiStoreHook, decision_key, origin_of
         from airflow_ai_provider.services.promotion import StoreLife, judge
+        from airflow_ai_provider.store.evidence import Evidences
 
         self.check_on_fail()
         store_hook, registry = (
@@ -118,6 +121,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
             raise  # Airflow tries again
         except PromotionError as error:
             raise AirflowFailException(str(error)) from error
+        Evidences(store_hook.get_conn()).keep(judgement.evidence.content)
         record = ledger.append(judgement.draft, key=decision_key(context, judgement.draft))
         result = judgement.result(record)
         for criterion in judgement.criteria:
@@ -139,8 +143,11 @@ class PromotionApprovalOperator(ApprovalOperator):
 
     :param evidence: the result of a model gate, or any dict.
     :param assigned_users: names of the users who may answer.
-    :param submitter: who may not; the user who triggered the run unless said.
+    :param submitter: who may not. Unless said it is the user who triggered the run; of a run that
+        nobody triggered, but an asset or the clock, the owner in ``project_file``. Where nobody is
+        known to have submitted it, nobody is asked: who answered might have.
     :param project: the project that the record names.
+    :param project_file: the project file whose owner submits what no user triggered.
     :param store_conn_id: the connection of the store.
     """
 
@@ -150,6 +157,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         "assigned_users",
         "submitter",
         "project",
+        "project_file",
         "store_conn_id",
     )
     template_fields_renderers = {"evidence": "json", "body": "md"}
@@ -161,6 +169,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         assigned_users: Any,
         submitter: str | None = None,
         project: str | None = None,
+        project_file: str | None = None,
         params: Mapping[str, Any] | None = None,
         store_conn_id: str = _STORE,
         **kwargs: Any,
@@ -169,6 +178,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         self.evidence = evidence
         self.submitter = submitter
         self.project = project
+        self.project_file = project_file
         self.store_conn_id = store_conn_id
 
     def execute(self, context: Context) -> Any:
@@ -214,18 +224,34 @@ class PromotionApprovalOperator(ApprovalOperator):
 
         if self.defaults:
             raise AirflowFailException("An approval has no default answer: leave out `defaults`.")
-        submitter = self.submitter or getattr(context["dag_run"], "triggering_user_name", None)
         ti = context["ti"]
         try:
             return approval_request(
                 self.evidence,
                 assigned_users=self.assigned_users,
-                submitter=submitter,
+                submitter=self._submitter(context),
                 project=self.project,
                 otherwise=f"airflow://{ti.dag_id}/{ti.task_id}",
             )
         except AirflowAiError as error:
             raise AirflowFailException(str(error)) from error
+
+    def _submitter(self, context: Context) -> str:
+        """Return who submitted what is to be approved.
+
+        :raises ApprovalError: nobody knows.
+        """
+        from airflow_ai_provider.services.project_file import load_project
+
+        who = self.submitter or getattr(context["dag_run"], "triggering_user_name", None)
+        if not who and self.project_file:
+            who = load_project(self.project_file).owner
+        if not who:
+            raise ApprovalError(
+                "No user triggered this run, so nobody knows who submitted what is to be approved.",
+                remedy="Name the submitter, or a project_file whose owner it is.",
+            )
+        return str(who)
 
 
 class ModelPromoteOperator(BaseOperator):

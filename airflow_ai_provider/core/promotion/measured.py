@@ -37,6 +37,7 @@ class Measurement:
     """What was found of one model; ``failure`` ends "the model cannot be used: ..."."""
 
     failure: str | None = None
+    unreachable: bool = False  # nothing is known of the model: its files could not be asked for
     costs: Mapping[str, float] = field(default_factory=dict)
     artifact_digest: str | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)

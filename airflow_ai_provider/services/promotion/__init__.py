@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
 from airflow_ai_provider.services.promotion.life import StoreLife
+from airflow_ai_provider.services.promotion.measuring import measure_evidence
 from airflow_ai_provider.services.promotion.moving import Promoted, promote
 from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder, read_order
 from airflow_ai_provider.services.promotion.registration import champion, in_environment, register
@@ -22,6 +23,7 @@ __all__ = [
     "in_environment",
     "judge",
     "load_criteria",
+    "measure_evidence",
     "promote",
     "read_order",
     "register",

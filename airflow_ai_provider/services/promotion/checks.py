@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_ai_provider.core.errors import (
     ApprovalError,
@@ -149,6 +149,9 @@ def _approval(
         record = read_record(ledger, order.approval, GateKind.APPROVAL)
     except EvidenceError as error:
         raise ApprovalError(error.message, remedy=error.remedy, **error.facts) from error
+    for part in record.evidence.get("approvals") or ():  # an approval by several
+        one = replace(order, approval=str(part))
+        _approval(one, decision, bound, ledger)
     if (reason := _why_void(record, decision, bound)) is not None:
         raise ApprovalError(
             f"Approval {record.id} does not hold: {reason}.",
