@@ -35,6 +35,8 @@ def get_provider_info() -> dict[str, Any]:
             "drift",
             "promotion",
             "promotion_moves",
+            "model_evidence",
+            "approval_quorum",
             "feedback",
             "lifecycle",
         ),

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_ai_provider.decorators.gpu import gpu_task
+from airflow_ai_provider.operators.approval_quorum import ApprovalQuorumOperator
 from airflow_ai_provider.operators.drift import DriftGateOperator
 from airflow_ai_provider.operators.feedback import (
     FeedbackIngestOperator,
@@ -23,6 +24,7 @@ from airflow_ai_provider.operators.lifecycle import (
     MilestoneOperator,
     PhaseGateOperator,
 )
+from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.operators.promotion import (
     ModelGateOperator,
     ModelPromoteOperator,
@@ -75,6 +77,12 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
     "DriftGateOperator": lambda: DriftGateOperator(
         task_id="t", data=NOWHERE, reference=NOWHERE, dataset="x", methods=["what"]
+    ),
+    "ModelEvidenceOperator": lambda: ModelEvidenceOperator(
+        task_id="t", evidence=None, inputs=NOWHERE, memory_limit="what", time_limit="{{ 1 }}"
+    ),
+    "ApprovalQuorumOperator": lambda: ApprovalQuorumOperator(
+        task_id="t", approvals=None, needed="what"
     ),
     "ModelGateOperator": lambda: ModelGateOperator(task_id="t", evidence=None, criteria=NOWHERE),
     "ModelPromoteOperator": lambda: ModelPromoteOperator(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
+from airflow_ai_provider.services.promotion.life import StoreLife
+from airflow_ai_provider.services.promotion.measuring import measure_evidence
 from airflow_ai_provider.services.promotion.moving import Moved
 from airflow_ai_provider.services.promotion.orders import (
     LEDGER,
@@ -22,6 +24,7 @@ __all__ = [
     "Moved",
     "PromotionOrder",
     "RollbackOrder",
+    "StoreLife",
     "champion",
     "check_aliases",
     "history",
@@ -29,6 +32,7 @@ __all__ = [
     "in_environment",
     "judge",
     "load_criteria",
+    "measure_evidence",
     "promote",
     "read_order",
     "read_rollback",
