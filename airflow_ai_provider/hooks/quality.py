@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import SqlSource
     from airflow_ai_provider.core.gate import GateDraft, GateRecord
     from airflow_ai_provider.core.quality.drift.report import DriftResult
+    from airflow_ai_provider.core.quality.requirement import Standing
     from airflow_ai_provider.services.quality import QualityResult
     from airflow_ai_provider.services.quality_criteria import Surroundings
 
@@ -121,6 +122,33 @@ class DataQualityHook(BaseHook):
             return earlier_rows(ledger, str(dataset), partition, last)
 
         return Surroundings(local=self.local, history=history if dataset else None)
+
+    def standing(self, **arguments: Any) -> Standing:
+        """Say whether the newest gate record of a data set is good enough, and why not.
+
+        Arguments as in ``core.quality.requirement.Requirement.of``: ``dataset``, ``partition``,
+        ``verdict``, ``max_age`` (seconds), ``min_score``.
+
+        :raises QualityError: an argument means nothing.
+        """
+        from airflow_ai_provider.core.quality.requirement import Requirement
+        from airflow_ai_provider.hooks.store import AiStoreHook
+        from airflow_ai_provider.services.quality_required import standing
+
+        return standing(AiStoreHook(self.store_conn_id).ledger, Requirement.of(**arguments))
+
+    def require(self, **arguments: Any) -> Standing:
+        """Return the standing of a data set that is good enough; a guard for code of your own.
+
+        :raises DataQualityRequiredError: it is not; ``facts["reason"]`` is ``no_record``,
+            ``refused``, ``too_old`` or ``low_score``.
+        """
+        from airflow_ai_provider.services.quality_required import refusal
+
+        found = self.standing(**arguments)
+        if not found:
+            raise refusal(found)
+        return found
 
     def record(self, draft: GateDraft, *, context: Any) -> GateRecord:
         """Write the gate record of this task instance's decision, once over its retries."""
