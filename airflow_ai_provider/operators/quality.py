@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import data_alias, data_asset
-from airflow_ai_provider.core.errors import DatabaseLostError, QualityError
+from airflow_ai_provider.core.errors import DatabaseLostError, QualityError, StorageLostError
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.operators._gate import GateOutcome
 
@@ -56,7 +56,8 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         at), unless an expectation on the number of rows says what is well.
     :param on_fail: ``fail`` the task without retry, ``skip`` what is downstream, ``branch`` to
         ``branch_task_ids`` (which are skipped when the data passes), or ``warn`` and go on.
-    :param quarantine_path: where the failing rows go, as Parquet with ``failed_expectations``.
+    :param quarantine_path: where the failing rows go, as Parquet with ``failed_expectations``: a
+        path, or an address of an object store (``s3://conn_id@bucket/key.parquet``).
     :param good_rows_path: where the other rows go.
     """
 
@@ -152,7 +153,10 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
                 partition=self.partition,
                 project=self.project,
             )
-        except DatabaseLostError:  # trying again may help: Airflow's retries count
+        except (
+            DatabaseLostError,
+            StorageLostError,
+        ):  # trying again may help: Airflow's retries count
             raise
         except QualityError as error:  # neither suite nor file gets better by trying again
             raise AirflowFailException(str(error)) from error
