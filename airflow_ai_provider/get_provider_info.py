@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators",
             "gpu",
             "quality",
+            "quality_required",
             "drift",
             "promotion",
             "promotion_moves",
@@ -40,8 +41,8 @@ def get_provider_info() -> dict[str, Any]:
             "feedback",
             "lifecycle",
         ),
-        "sensors": _modules("sensors", "gpu", "feedback"),
-        "triggers": _modules("triggers", "gpu", "feedback"),
+        "sensors": _modules("sensors", "gpu", "quality", "feedback"),
+        "triggers": _modules("triggers", "gpu", "quality", "feedback"),
         "connection-types": _connection_types(),
         "extra-links": [
             f"{_PACKAGE}.links.gpu.GpuLeaseLink",
@@ -49,6 +50,10 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "task-decorators": [
             {"name": "gpu", "class-name": f"{_PACKAGE}.decorators.gpu.gpu_task"},
+            {
+                "name": "quality_gate",
+                "class-name": f"{_PACKAGE}.decorators.quality.quality_gate_task",
+            },
         ],
         "asset-uris": [
             {

@@ -53,6 +53,7 @@ def check(
     dataset: str | None = None,
     partition: str | None = None,
     project: str | None = None,
+    allow_empty: bool = False,
     shown_as: str | None = None,
     version: str | None = None,
     memory_limit: str | None = None,
@@ -66,7 +67,8 @@ def check(
     ``load_suite`` takes. ``engine``: ``auto`` compiles what has the same meaning in SQL and leaves
     the rest to Great Expectations; ``compiled`` refuses a suite that is not compiled whole;
     ``great_expectations`` leaves everything to it. ``fail_on`` is the severity from which a failure
-    refuses. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
+    refuses, and ``allow_empty`` lets data without rows pass where the suite says nothing of their
+    number. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
     version of what was copied. ``time_limit`` is in seconds, for each statement. ``around``
     is what our own expectations (``core.quality.own``) need besides the data.
 
@@ -82,7 +84,13 @@ def check(
         raise QualityError(
             f"There is no engine {engine!r}.", remedy=f"Use one of {', '.join(ENGINES)}."
         )
-    about = {"dataset": dataset, "partition": partition, "project": project, "fail_on": limit}
+    about = {
+        "dataset": dataset,
+        "partition": partition,
+        "project": project,
+        "fail_on": limit,
+        "allow_empty": allow_empty,
+    }
     kept = (quarantine_path, good_rows_path)
     if type(data).__name__ == "SqlSource":
         return _check_table(

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_ai_provider.decorators.gpu import gpu_task
+from airflow_ai_provider.decorators.quality import quality_gate_task
 from airflow_ai_provider.operators.approval_quorum import ApprovalQuorumOperator
 from airflow_ai_provider.operators.drift import DriftGateOperator
 from airflow_ai_provider.operators.feedback import (
@@ -32,8 +33,10 @@ from airflow_ai_provider.operators.promotion import (
     PromotionApprovalOperator,
 )
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
+from airflow_ai_provider.operators.quality_required import DataQualityRequiredOperator
 from airflow_ai_provider.sensors.feedback import FeedbackSensor
 from airflow_ai_provider.sensors.gpu import GpuSlotsSensor
+from airflow_ai_provider.sensors.quality import DataQualitySensor
 
 NOWHERE = "/nowhere/at/all"
 TOUCHING = ("open", "os.listdir", "os.mkdir", "socket.", "sqlite3.", "subprocess.", "urllib.")
@@ -75,6 +78,11 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "DataQualityGateOperator": lambda: DataQualityGateOperator(
         task_id="t", data=NOWHERE, suite=NOWHERE, dataset="x", on_fail="what"
     ),
+    "@task.quality_gate": quality_gate_task(print_it, suite=NOWHERE, dataset="x", on_fail="what"),
+    "DataQualityRequiredOperator": lambda: DataQualityRequiredOperator(
+        task_id="t", dataset="x", max_age="what", verdict="what", on_fail="what"
+    ),
+    "DataQualitySensor": lambda: DataQualitySensor(task_id="t", dataset="x", max_age="what"),
     "DriftGateOperator": lambda: DriftGateOperator(
         task_id="t", data=NOWHERE, reference=NOWHERE, dataset="x", methods=["what"]
     ),
