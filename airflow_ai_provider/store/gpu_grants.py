@@ -1,6 +1,6 @@
 """Leases as they begin and end, in the caller's transaction; every change is guarded by its state.
 
-Begin them only under the planner's lock (``gpu_rows.one_planner``); they may end at any time.
+Begin them only under the planner's lock (see ``gpu_turns``); they may end at any time.
 """
 
 from __future__ import annotations

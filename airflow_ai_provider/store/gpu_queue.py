@@ -1,7 +1,7 @@
 """One step of the queue, inside the caller's transaction: what ran out, then who is next.
 
 Every function here runs in a transaction of ``Store.write`` that has the planner's lock
-(``gpu_rows.one_planner``).
+(see ``gpu_turns``).
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from airflow_ai_provider.store.gpu_grants import (
     grant_lease,
     tell,
 )
-from airflow_ai_provider.store.gpu_quotas import read_quotas
-from airflow_ai_provider.store.gpu_rows import LeaseClock, lease_clock, task_of
+from airflow_ai_provider.store.gpu_rows import LeaseClock, lease_clock, read_quotas, task_of
 from airflow_ai_provider.store.gpu_state import PoolState, queued_of, read_pool, read_queue
 from airflow_ai_provider.store.schema import gpu_change, gpu_request, host, lease
 
