@@ -43,8 +43,12 @@ def refusal(found: Standing) -> DataQualityRequiredError:
 
 def newest(ledger: Ledger, requirement: Requirement) -> GateRecord | None:
     """Return the newest data gate record of what is required."""
-    asked = "subject" if requirement.partition else "subject_or_below"
+    subject, whole = requirement.subject, requirement.partition is None
     found = ledger.search(
-        kind=GateKind.DATA, newest_first=True, limit=1, **{asked: requirement.subject}
+        kind=GateKind.DATA,
+        newest_first=True,
+        limit=1,
+        subject=None if whole else subject,
+        subject_or_below=subject if whole else None,
     )
     return found[0] if found else None
