@@ -90,7 +90,7 @@ class DataQualityHook(BaseHook):
                 near,
                 read_suite,
                 version=version,
-                shown_as=data if isinstance(data, str) else None,
+                shown_as=data if isinstance(data, str) and local_path(data) is None else None,
                 quarantine_path=kept.near(quarantine_path),
                 good_rows_path=kept.near(good_rows_path),
                 around=self._around(arguments),

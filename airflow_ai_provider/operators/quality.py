@@ -59,6 +59,8 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
     :param quarantine_path: where the failing rows go, as Parquet with ``failed_expectations``: a
         path, or an address of an object store (``s3://conn_id@bucket/key.parquet``).
     :param good_rows_path: where the other rows go.
+    :param time_limit: seconds that a statement to a database, or all that is left to Great
+        Expectations, may take (an hour unless said): a regular expression may run forever.
     """
 
     template_fields: Sequence[str] = (
@@ -78,6 +80,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         "quarantine_path",
         "good_rows_path",
         "project",
+        "time_limit",
         "store_conn_id",
     )
     template_fields_renderers = {"suite": "json", "suite_parameters": "json", "sql": "sql"}
@@ -105,6 +108,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         quarantine_path: str | None = None,
         good_rows_path: str | None = None,
         project: str | None = None,
+        time_limit: float | str | None = None,
         store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
@@ -127,6 +131,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         self.quarantine_path = quarantine_path
         self.good_rows_path = good_rows_path
         self.project = project
+        self.time_limit = time_limit
         self.store_conn_id = store_conn_id
         if isinstance(dataset, str) and "{{" not in dataset:
             alias = data_alias(dataset)
@@ -152,6 +157,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
                 dataset=self.dataset,
                 partition=self.partition,
                 project=self.project,
+                **self._limits(),
             )
         except (
             DatabaseLostError,
@@ -167,6 +173,16 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
             self._announce(report, context)
         refusal = None if verdict.lets_pass else result.error(record=report["record"])
         return self.conclude(context, report, refusal)
+
+    def _limits(self) -> dict[str, float]:
+        if self.time_limit is None:
+            return {}
+        try:
+            return {"time_limit": float(self.time_limit)}
+        except ValueError as error:
+            raise AirflowFailException(
+                f"time_limit is {self.time_limit!r}: no number of seconds."
+            ) from error
 
     def _data(self, hook: DataQualityHook, context: Context) -> Any:
         """Return what to look at: exactly one of files, a table, a query and a frame."""

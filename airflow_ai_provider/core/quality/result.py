@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ from airflow_ai_provider.core.quality.suite import Severity
 from airflow_ai_provider.core.quality.values import json_safe
 
 DECIDED_BY = "DataQualityGateOperator"
+MOST_PARTS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSeen:
     """Exactly which data the gate saw: enough to find the same data again.
 
-    Files have ``size``, ``digest`` and ``modified`` or, from an object store, its ``version``. A
-    table has the time of the look and, on PostgreSQL, the name of the ``snapshot``; a query the
+    Files have ``size``, ``digest`` and ``modified`` or, from an object store, its ``version``; of
+    several files the first ``MOST_PARTS`` are listed in the gate record with name, size and digest.
+    A table has the time of the look and, on PostgreSQL, the name of the ``snapshot``; a query the
     SHA-256 of its text as well. A frame has the digest of its values.
     """
 
@@ -35,11 +38,19 @@ class DataSeen:
     looked_at: str | None = None
     snapshot: str | None = None
     query_digest: str | None = None
+    parts: tuple[Mapping[str, Any], ...] = ()
 
     def evidence(self) -> dict[str, Any]:
-        """Return what is known, for a gate record."""
+        """Return what is known, but for the single files."""
         always = ("path", "size", "digest", "rows")
-        return {k: v for k, v in vars(self).items() if v is not None or k in always}
+        known = {k: v for k, v in vars(self).items() if v is not None or k in always}
+        del known["parts"]
+        return known
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what is known, for a gate record."""
+        listed = [dict(part) for part in self.parts[:MOST_PARTS]]
+        return {**self.evidence(), "parts": listed} if listed else self.evidence()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +131,7 @@ class QualityResult:
             verdict=verdict or self.verdict,
             criteria=self._criteria(),
             evidence={
-                "data": self.data.evidence(),
+                "data": self.data.recorded(),
                 "dataset": self.dataset,
                 "partition": self.partition,
                 "project": self.project,
