@@ -43,7 +43,7 @@ def refusal(found: Standing) -> DataQualityRequiredError:
 
 def newest(ledger: Ledger, requirement: Requirement) -> GateRecord | None:
     """Return the newest data gate record of what is required."""
-    subject, whole = requirement.subject, requirement.partition is None
+    subject, whole = requirement.subject, not requirement.partition
     found = ledger.search(
         kind=GateKind.DATA,
         newest_first=True,
