@@ -79,6 +79,7 @@ class Room:
             device.pool,
             device.model,
             device.memory_mib,
+            device.reserved_mib,
             device.mig_profile,
             device.kind is DeviceKind.MIG,
         )
