@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_ai_provider.assets import data_alias, data_asset
+from airflow_ai_provider.core.errors import DataQualityGateError
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.decorators.quality import quality_gate_task
 from airflow_ai_provider.hooks.quality import DataQualityHook
@@ -128,7 +129,9 @@ def test_bad_data_fail_without_retry_after_report_and_record(
     operator = gate(data=bad, quarantine_path=str(tmp_path / "q" / "bad.parquet"))
     context = context_of(operator)
 
-    with pytest.raises(AirflowFailException, match=r"expect_column_values_to_not_be_null\(id\)"):
+    with pytest.raises(
+        AirflowFailException, match=r"expect_column_values_to_not_be_null\(id\)"
+    ) as raised:
         operator.execute(context)
 
     report = context["ti"].pushed["return_value"]
@@ -137,6 +140,9 @@ def test_bad_data_fail_without_retry_after_report_and_record(
     assert report["quarantine"]["rows"] == 1
     assert ledger.get(report["record"]).verdict == "fail"
     assert not context["outlet_events"]
+    error = raised.value.__cause__
+    assert isinstance(error, DataQualityGateError)
+    assert error.facts == {"record": report["record"], "failed": report["failed"]}
 
 
 def test_a_retry_leaves_one_record(ledger: Ledger, bad: str) -> None:
