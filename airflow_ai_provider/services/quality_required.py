@@ -45,6 +45,12 @@ def refusal(found: Standing) -> DataQualityRequiredError:
 
 def newest(ledger: Ledger, requirement: Requirement, kind: GateKind) -> GateRecord | None:
     """Return the newest record that a gate of ``kind`` left of what is required."""
-    asked = "subject" if requirement.partition else "subject_or_below"
-    found = ledger.search(kind=kind, newest_first=True, limit=1, **{asked: requirement.subject})
+    subject, whole = requirement.subject, not requirement.partition
+    found = ledger.search(
+        kind=kind,
+        newest_first=True,
+        limit=1,
+        subject=None if whole else subject,
+        subject_or_below=subject if whole else None,
+    )
     return found[0] if found else None

@@ -12,6 +12,7 @@ from airflow.sdk import DAG
 
 from airflow_ai_provider.decorators.gpu import gpu_task
 from airflow_ai_provider.decorators.quality import quality_gate_task
+from airflow_ai_provider.operators.approval_quorum import ApprovalQuorumOperator
 from airflow_ai_provider.operators.drift import DriftGateOperator
 from airflow_ai_provider.operators.feedback import (
     FeedbackIngestOperator,
@@ -24,9 +25,11 @@ from airflow_ai_provider.operators.lifecycle import (
     MilestoneOperator,
     PhaseGateOperator,
 )
+from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.operators.promotion import (
     ModelGateOperator,
     ModelPromoteOperator,
+    ModelRollbackOperator,
     PromotionApprovalOperator,
 )
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
@@ -83,9 +86,18 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "DriftGateOperator": lambda: DriftGateOperator(
         task_id="t", data=NOWHERE, reference=NOWHERE, dataset="x", methods=["what"]
     ),
+    "ModelEvidenceOperator": lambda: ModelEvidenceOperator(
+        task_id="t", evidence=None, inputs=NOWHERE, memory_limit="what", time_limit="{{ 1 }}"
+    ),
+    "ApprovalQuorumOperator": lambda: ApprovalQuorumOperator(
+        task_id="t", approvals=None, needed="what"
+    ),
     "ModelGateOperator": lambda: ModelGateOperator(task_id="t", evidence=None, criteria=NOWHERE),
     "ModelPromoteOperator": lambda: ModelPromoteOperator(
         task_id="t", model_name="m", version="{{ 1 }}", environment="what"
+    ),
+    "ModelRollbackOperator": lambda: ModelRollbackOperator(
+        task_id="t", model_name="m", environment="what", target="{{ 1 }}"
     ),
     "PromotionApprovalOperator": lambda: PromotionApprovalOperator(
         task_id="t", subject="s", evidence={}, assigned_users=[]
