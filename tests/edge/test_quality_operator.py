@@ -255,6 +255,40 @@ def test_several_suites_are_one_gate(ledger: Ledger, poor: str) -> None:
     assert {f["suite"] for f in report["failed"]} == {"orders", "shape"}
 
 
+def no_arguments() -> dict[str, Any]:
+    return SUITE
+
+
+def as_airflow_calls(context: Any, jinja_env: Any) -> dict[str, Any]:
+    assert jinja_env is not None
+    return {**SUITE, "name": context["run_id"]}
+
+
+def by_name(run_id: str) -> dict[str, Any]:
+    return {**SUITE, "name": run_id}
+
+
+@pytest.mark.parametrize(
+    ("suite", "name"), [(no_arguments, "orders"), (as_airflow_calls, "r"), (by_name, "r")]
+)
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_suite_may_be_a_function(suite: Any, name: str, mapped: bool) -> None:
+    context = {"run_id": "r"}
+    if mapped:
+        with DAG("d"):
+            made = DataQualityGateOperator.partial(task_id="gate", suite=suite).expand(data=["x"])
+        operator = made.unmap({"data": "x"})
+        operator._do_render_template_fields(
+            parent=operator, template_fields=operator.template_fields, context=context,
+            jinja_env=operator.get_template_env(), seen_oids=set(),
+        )  # fmt: skip
+    else:
+        with DAG("d"):
+            operator = gate(data="x", suite=suite)
+        operator.render_template_fields(context)
+    assert operator.suite["name"] == name
+
+
 def decorated(function: Any, **arguments: Any) -> Any:
     with DAG("d"):
         return quality_gate_task(function, task_id="gate", suite=SUITE, **arguments)().operator
