@@ -140,7 +140,7 @@ class DataQualityHook(BaseHook):
         """Say whether the newest gate record of a data set is good enough, and why not.
 
         Arguments as in ``core.quality.requirement.Requirement.of``: ``dataset``, ``partition``,
-        ``verdict``, ``max_age`` (seconds), ``min_score``.
+        ``verdict``, ``max_age`` (seconds), ``min_score``, ``gates``.
 
         :raises QualityError: an argument means nothing.
         """

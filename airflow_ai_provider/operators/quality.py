@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_ai_provider.assets import data_alias, data_asset
 from airflow_ai_provider.core.errors import DatabaseLostError, QualityError, StorageLostError
 from airflow_ai_provider.core.gate import Verdict
+from airflow_ai_provider.operators._calling import named, rendered_by
 from airflow_ai_provider.operators._gate import GateOutcome
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
 
     :param data: path or address of Parquet, CSV or JSON (Lines): a file, a glob or a folder.
     :param suite: path or address of the suite's JSON, or the same as a dict; a list of several; or
-        a callable that returns one, called as Airflow calls templated callables (with ``context``
-        and ``jinja_env``).
+        a callable that returns one, which is given what it names of the task's context.
     :param conn_id: instead of ``data``, a connection to any SQL database, with ``table`` (and its
         ``schema``) or a query as ``sql``; the data stays there.
     :param frame_callable: instead of ``data``, a function that returns a pandas, polars or Arrow
@@ -159,10 +158,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
                 project=self.project,
                 **self._limits(),
             )
-        except (
-            DatabaseLostError,
-            StorageLostError,
-        ):  # trying again may help: Airflow's retries count
+        except (DatabaseLostError, StorageLostError):  # Airflow's retries may help
             raise
         except QualityError as error:  # neither suite nor file gets better by trying again
             raise AirflowFailException(str(error)) from error
@@ -173,6 +169,12 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
             self._announce(report, context)
         refusal = None if verdict.lets_pass else result.error(record=report["record"])
         return self.conclude(context, report, refusal)
+
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Let the suite be a function that names what it wants; Airflow calls it with all."""
+        if callable(self.suite):
+            self.suite = rendered_by(self.suite)
+        super()._do_render_template_fields(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _limits(self) -> dict[str, float]:
         if self.time_limit is None:
@@ -192,7 +194,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         if self.data is not None:
             return self.data
         if self.frame_callable is not None:
-            given = self.frame_callable(**_named(self.frame_callable, context))
+            given = self.frame_callable(**named(self.frame_callable, context))
             return described(given, hook, said_by="frame_callable", conn_id=self.conn_id)
         if self.conn_id is None:
             raise AirflowFailException("conn_id names no connection for the table or the query.")
@@ -250,11 +252,3 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         if alias in self.outlets:
             asset = data_asset(self.dataset, self.partition or "all")
             context["outlet_events"][alias].add(asset, extra=dict(report))
-
-
-def _named(function: Callable[..., Any], context: Context) -> dict[str, Any]:
-    """Return what ``function`` names of the context, all of it where it takes any."""
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return dict(context)
-    return {name: value for name, value in context.items() if name in parameters}
