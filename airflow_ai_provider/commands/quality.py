@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.commands.output import DONE, REFUSED, emit, table
+from airflow_ai_provider.commands.quality_data import add_data, data_of
 from airflow_ai_provider.commands.quality_profile import add_profile
+from airflow_ai_provider.commands.quality_suggest import add_suggest
 from airflow_ai_provider.core.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ def register(subparsers: Any) -> None:
     quality = subparsers.add_parser("quality", help="data gates")
     commands = quality.add_subparsers(metavar="ACTION", required=True)
     check = commands.add_parser("check", help="check data against an expectation suite")
-    check.add_argument("data", metavar="DATA", help="a file, a glob or a folder")
+    add_data(check)
     check.add_argument("suite", metavar="SUITE", help="Great Expectations' suite as JSON")
     check.add_argument(
         "--engine",
@@ -43,6 +45,7 @@ def register(subparsers: Any) -> None:
     )
     check.add_argument("--quarantine", metavar="PATH", help="where failing rows go, as Parquet")
     check.set_defaults(run=run_check)
+    add_suggest(commands)
     add_profile(commands)
     engines = commands.add_parser("engines", help="who decides each expectation, and why")
     engines.set_defaults(run=run_engines)
@@ -53,7 +56,7 @@ def run_check(args: argparse.Namespace) -> int:
     from airflow_ai_provider.services.quality import check
 
     result = check(
-        args.data,
+        data_of(args),
         args.suite,
         engine=args.engine,
         fail_on=args.fail_on,
