@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ai_provider.commands.output import DONE, REFUSED, emit, table
 from airflow_ai_provider.commands.quality_data import add_data, data_of
 from airflow_ai_provider.commands.quality_profile import add_profile
+from airflow_ai_provider.commands.quality_scan import add_scan
 from airflow_ai_provider.commands.quality_suggest import add_suggest
 from airflow_ai_provider.core.errors import SuiteError
 
@@ -46,6 +47,7 @@ def register(subparsers: Any) -> None:
     check.add_argument("--quarantine", metavar="PATH", help="where failing rows go, as Parquet")
     check.set_defaults(run=run_check)
     add_suggest(commands)
+    add_scan(commands)
     add_profile(commands)
     engines = commands.add_parser("engines", help="who decides each expectation, and why")
     engines.set_defaults(run=run_engines)

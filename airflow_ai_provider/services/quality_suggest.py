@@ -6,14 +6,15 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import QualityError
 from airflow_ai_provider.core.quality.check import Outcome
+from airflow_ai_provider.core.quality.personal.tally import look_at
 from airflow_ai_provider.core.quality.suggest.propose import Entry, propose
-from airflow_ai_provider.core.quality.suggest.seen import TableSeen
+from airflow_ai_provider.core.quality.suggest.seen import ColumnSeen, TableSeen
 from airflow_ai_provider.core.quality.suggest.settle import LeftOut, settled
 from airflow_ai_provider.core.quality.suite import MOST_EXPECTATIONS, Suite, parse_suite
 from airflow_ai_provider.core.quality.values import json_safe
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import TableData
 
 SAMPLE = 10_000  # rows
+_LOOKED_AT = 1_000  # different values of a column that are searched for personal data
 Said = Callable[[str], None]
 Outcomes = dict[int, "Outcome | str"]
 
@@ -103,6 +105,7 @@ def _settle(
     seen: TableSeen, name: str, judge: Callable[[Suite], Outcomes], say: Said
 ) -> Suggestion:
     """Hold the proposals to the data twice: what was loosened is judged again."""
+    seen = replace(seen, columns=[_told(column) for column in seen.columns])
     proposed = propose(seen)
     say(f"Holding {len(proposed)} expectations to all of {seen.rows:,} rows ...")
     kept, left = _judged(proposed[:MOST_EXPECTATIONS], name, judge)
@@ -116,6 +119,13 @@ def _settle(
         columns=len(seen.columns),
         left_out=tuple(left),
     )
+
+
+def _told(column: ColumnSeen) -> ColumnSeen:
+    """Say which personal data a column seems to hold: its values are not named in a suite."""
+    values = list(column.counts)[:_LOOKED_AT]
+    found = look_at(column.name, values) if values else []
+    return replace(column, personal=", ".join(f.title for f in found)) if found else column
 
 
 def _judged(
