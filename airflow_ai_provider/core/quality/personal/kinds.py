@@ -26,10 +26,11 @@ CANDIDATE = (
     r"|[a-z]{6}[0-9lmnpqrstuv]{2}[abcdehlmprst]"
     r"|[12] ?[0-9]{2} ?[0-9]{2} ?2[ab]"
 )
-# Whole values that are no candidates: days and times.
+# Whole values that are no candidates: days, times and UUIDs.
 NO_CANDIDATE = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}[0-9:.]*(Z|[+-][0-9:]+)?)?$"
     r"|^[0-9]{2}:[0-9]{2}(:[0-9.]+)?$"
+    r"|^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
 )
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -137,7 +138,9 @@ _EMAIL = re.compile(
     r"(?![A-Za-z0-9-])"
 )
 _V4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
-_V6 = re.compile(r"(?<![0-9A-Fa-f:.])[0-9A-Fa-f:]{3,39}(?![0-9A-Za-z:.])")
+_V6 = re.compile(
+    r"(?<![0-9A-Za-z:.])(?=[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{3,39}(?![0-9A-Za-z:.])"
+)
 _BARE_PHONE = r"\(?\+?[0-9](?:[ ./()-]{0,2}[0-9]){6,14}"
 
 KINDS: tuple[PersonalKind, ...] = (
