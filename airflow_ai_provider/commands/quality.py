@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_ai_provider.commands.output import DONE, REFUSED, emit, table
 from airflow_ai_provider.commands.quality_data import add_data, data_of
 from airflow_ai_provider.commands.quality_profile import add_profile
 from airflow_ai_provider.commands.quality_scan import add_scan
+from airflow_ai_provider.commands.quality_shown import Look, shown
 from airflow_ai_provider.commands.quality_suggest import add_suggest
 from airflow_ai_provider.core.errors import SuiteError
-
-if TYPE_CHECKING:
-    from airflow_ai_provider.services.quality import QualityResult
 
 
 def register(subparsers: Any) -> None:
@@ -65,7 +62,8 @@ def run_check(args: argparse.Namespace) -> int:
         suite_parameters=dict(_parameter(text) for text in args.parameter),
         quarantine_path=args.quarantine,
     )
-    emit(args, result.report.as_gx(), _lines(result))
+    look = Look.of_standard_output()
+    emit(args, result.report.as_gx(), shown(result, suite=args.suite, look=look))
     return DONE if result.success else REFUSED
 
 
@@ -90,28 +88,3 @@ def _parameter(written: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _lines(result: QualityResult) -> Iterator[str]:
-    report = result.report
-    seen = result.data
-    known = f", sha256 {seen.digest[:12]}" if seen.digest else ""
-    yield f"{seen.path}: {seen.rows} rows{known}"
-    yield f"suite {report.suite.name}: {result.verdict.value}"
-    yield ""
-    yield from table(
-        [
-            (
-                "met" if r.success else "FAILED",
-                r.expectation.severity.value,
-                r.expectation.label,
-                r.sentence(),
-                r.engine if not r.reason else f"{r.engine}: {r.reason}",
-            )
-            for r in report.results
-        ],
-        ("", "severity", "expectation", "seen", "engine"),
-    )
-    if result.quarantine:
-        yield ""
-        yield f"{result.quarantine.rows} failing rows are in {result.quarantine.path}"
