@@ -34,7 +34,10 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("sensors", "gpu", "feedback"),
         "triggers": _modules("triggers", "gpu", "feedback"),
         "connection-types": _connection_types(),
-        "extra-links": [f"{_PACKAGE}.links.gpu.GpuLeaseLink"],
+        "extra-links": [
+            f"{_PACKAGE}.links.gpu.GpuLeaseLink",
+            f"{_PACKAGE}.links.quality.QualityReportLink",
+        ],
         "task-decorators": [
             {"name": "gpu", "class-name": f"{_PACKAGE}.decorators.gpu.gpu_task"},
         ],

@@ -42,6 +42,7 @@ def register(subparsers: Any) -> None:
         help="a value for the suite's $PARAMETER; JSON, or else text",
     )
     check.add_argument("--quarantine", metavar="PATH", help="where failing rows go, as Parquet")
+    check.add_argument("--report", metavar="FILE", help="the page with pictures of what failed")
     check.set_defaults(run=run_check)
     add_profile(commands)
     engines = commands.add_parser("engines", help="who decides each expectation, and why")
@@ -51,6 +52,7 @@ def register(subparsers: Any) -> None:
 def run_check(args: argparse.Namespace) -> int:
     """Check; refused when the gate fails."""
     from airflow_ai_provider.services.quality import check
+    from airflow_ai_provider.services.quality_page import write_page
 
     result = check(
         args.data,
@@ -59,8 +61,11 @@ def run_check(args: argparse.Namespace) -> int:
         fail_on=args.fail_on,
         suite_parameters=dict(_parameter(text) for text in args.parameter),
         quarantine_path=args.quarantine,
+        pictures=args.report is not None,
     )
-    emit(args, result.report.as_gx(), _lines(result))
+    if args.report is not None:
+        write_page(result, args.report)
+    emit(args, result.report.as_gx(), _lines(result, args.report))
     return DONE if result.success else REFUSED
 
 
@@ -87,7 +92,7 @@ def _parameter(written: str) -> tuple[str, Any]:
         return name, value
 
 
-def _lines(result: QualityResult) -> Iterator[str]:
+def _lines(result: QualityResult, page: str | None) -> Iterator[str]:
     report = result.report
     seen = result.data
     known = f", sha256 {seen.digest[:12]}" if seen.digest else ""
@@ -110,3 +115,6 @@ def _lines(result: QualityResult) -> Iterator[str]:
     if result.quarantine:
         yield ""
         yield f"{result.quarantine.rows} failing rows are in {result.quarantine.path}"
+    if page:
+        yield ""
+        yield f"The page is {page}"

@@ -22,7 +22,7 @@ def _fastapi_apps() -> list[dict[str, Any]]:
 
 
 class AirflowAiPlugin(AirflowPlugin):
-    """Serves the ledger and the GPU-slot pool, read-only, under ``/airflow-ai``."""
+    """Serves the ledger, the data gates and the GPU-slot pool, read-only, under ``/airflow-ai``."""
 
     name = "airflow_ai"
     fastapi_apps = _fastapi_apps()

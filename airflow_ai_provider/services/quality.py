@@ -21,6 +21,7 @@ from airflow_ai_provider.services.quality_criteria import (
 )
 from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, not_compiled
 from airflow_ai_provider.services.quality_look import Look, keep_rows
+from airflow_ai_provider.services.quality_pictures import with_pictures
 from airflow_ai_provider.services.suites import load_suite
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def check(
     memory_limit: str | None = None,
     around: Surroundings | None = None,
     time_limit: float = DEFAULT_TIME,
+    pictures: bool = False,
 ) -> QualityResult:
     """Look at ``data`` through ``suite`` and decide.
 
@@ -68,7 +70,8 @@ def check(
     ``great_expectations`` leaves everything to it. ``fail_on`` is the severity from which a failure
     refuses. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
     version of what was copied. ``time_limit`` is in seconds, for each statement. ``around``
-    is what our own expectations (``core.quality.own``) need besides the data.
+    is what our own expectations (``core.quality.own``) need besides the data. ``pictures``: read
+    files and frames once more for a picture of each failure; a table is not read again.
 
     Rows that fail a row-level expectation which itself failed go to ``quarantine_path`` as Parquet,
     with the column ``failed_expectations`` (a list of text); the others to ``good_rows_path``.
@@ -103,6 +106,7 @@ def check(
         shown=(shown_as, version),
         kept=kept,
         around=around or Surroundings(),
+        pictures=pictures,
         **about,
     )
 
@@ -120,6 +124,7 @@ def _check_files(
     shown: tuple[str | None, str | None],
     kept: Kept,
     around: Surroundings,
+    pictures: bool,
     **about: Any,
 ) -> QualityResult:
     from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
@@ -135,6 +140,8 @@ def _check_files(
         if own:
             results += judge(suite, own, DuckDBLooked(opened), around)
             results.sort(key=lambda result: result.expectation.index)
+        if pictures:
+            results = with_pictures(results, suite, opened, looked.predicates)
         opened.files.need_unchanged()
         seen = _seen(opened.files, looked.rows, *shown)
         report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
