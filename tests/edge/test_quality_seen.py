@@ -27,6 +27,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gate_reports import GateReports
 from airflow_ai_provider.store.ledger import Ledger
 
+OPENLINEAGE = importlib.util.find_spec("airflow.providers.openlineage") is not None
 HOSTILE = "<script>alert(1)</script>"
 SUITE = {
     "name": "orders",
@@ -298,7 +299,7 @@ def test_a_gate_that_refused_tells_its_lineage(store: Store, data: str) -> None:
     operator = gate(data=data)
     refused(operator)
     found = operator.get_openlineage_facets_on_failure(None)
-    if importlib.util.find_spec("openlineage") is None:
+    if not OPENLINEAGE:
         assert found is None  # Airflow asks only where its OpenLineage provider is
         return
     [dataset] = found.inputs
@@ -321,7 +322,7 @@ def test_a_gate_that_did_not_look_tells_only_the_name(store: Store, tmp_path: Pa
     operator = gate(data=str(tmp_path / "none.csv"))
     refused(operator)
     found = operator.get_openlineage_facets_on_failure(None)
-    if importlib.util.find_spec("openlineage") is None:
+    if not OPENLINEAGE:
         assert found is None
         return
     [dataset] = found.inputs
