@@ -116,6 +116,14 @@ def test_values_that_fail_are_named_with_how_often() -> None:
     assert outside.bars[0] == ("y", 2)
 
 
+def test_values_that_come_once_each_are_only_counted() -> None:
+    frame = pd.DataFrame({"c": ["a", "x", "y", None]})
+    found = picture_of(frame, "expect_column_values_to_be_in_set", column="c", value_set=["a"])
+    assert found == Parts(
+        parts=(("as expected", 1, "met"), ("missing", 1, "missing"), ("unexpected", 2, "failed"))
+    )
+
+
 def test_only_the_rows_that_an_expectation_is_about_are_shown() -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 30.0, 40.0], "k": ["a", "a", "a", "b"]})
     about = {"row_condition": 'k == "a"', "condition_parser": "pandas"}
@@ -182,7 +190,7 @@ def test_a_table_is_not_read_again_for_its_pictures(tmp_path: Path) -> None:
 
     with sqlite3.connect(tmp_path / "d.db") as connection:
         connection.execute("CREATE TABLE t (x REAL, c TEXT)")
-        connection.executemany("INSERT INTO t VALUES (?, ?)", [(1.0, "a"), (-2.0, None)])
+        connection.executemany("INSERT INTO t VALUES (?, ?)", [(-2.0, "a"), (-2.0, None)])
     source = SqlSource(url=f"sqlite:///{tmp_path / 'd.db'}", table="t")
     listed = suite(
         (BETWEEN, {"column": "x", "min_value": 0}),
@@ -191,7 +199,7 @@ def test_a_table_is_not_read_again_for_its_pictures(tmp_path: Path) -> None:
     )
     page = quality_page(check(source, listed, pictures=True))
     assert [type(f.picture) for f in page.findings] == [Bars, Parts, Names]
-    assert page.findings[0].picture == Bars(bars=(("-2.0", 1),), sampled=True)
+    assert page.findings[0].picture == Bars(bars=(("-2.0", 2),), sampled=True)
 
 
 @pytest.fixture

@@ -160,7 +160,8 @@ def _samples(result: Mapping[str, Any]) -> Iterator[str]:
 def _column(c: ColumnDrift, of: DriftResult, *, values: bool) -> Finding:
     severity = c.severity
     sentences = c.sentences() or [m.sentence() for m in c.measured]
-    limits = {m.measure.name: {s.value: v for s, v in m.limits.items()} for m in c.measured}
+    limited = [m for m in c.measured if m.limits]
+    limits = {m.measure.name: {s.value: v for s, v in m.limits.items()} for m in limited}
     picture = shares_of(c)
     if picture and not values and shows_values(picture):
         picture = None

@@ -96,20 +96,26 @@ def _gauge(what: Gauge, title: str) -> str:
     left = place(what.low) if what.low is not None else 10.0
     right = place(what.high) if what.high is not None else WIDTH - 10
     parts = [rect(10, 34, WIDTH - 20, 8, "track"), rect(left, 34, right - left, 8, "allowed")]
-    for value, word in ((what.low, "at least"), (what.high, "at most")):
-        if value is None:
-            continue
-        both = what.low == what.high
-        parts.append(line(place(value), 28, place(value), 48, "limit"))
-        words = f"{'exactly' if both else word} {number(value)}"
-        parts.append(text(*_kept_in(place(value), words, 62), words, "middle"))
-        if both:
-            break
+    parts += [
+        line(place(v), 28, place(v), 48, "limit") for v in (what.low, what.high) if v is not None
+    ]
+    for at, words in _said(what, left, right):
+        parts.append(text(*_kept_in(at, words, 62), words, "middle"))
     at = place(what.value)
     parts.append(f'<circle class="failed" cx="{at:.2f}" cy="38" r="7"/>')
     words = f"observed {number(what.value)}"
     parts.append(text(*_kept_in(at, words, 20), words, "middle", "name"))
     return picture(72, parts, title)
+
+
+def _said(what: Gauge, left: float, right: float) -> list[tuple[float, str]]:
+    """Return the words under the limits; of two that stand too near each other one for both."""
+    low, high = what.low, what.high
+    if low is not None and high is not None and right - left < 150:
+        words = f"{number(low)} to {number(high)}" if low < high else f"exactly {number(low)}"
+        return [((left + right) / 2, words)]
+    found = [] if low is None else [(left, f"at least {number(low)}")]
+    return found if high is None else [*found, (right, f"at most {number(high)}")]
 
 
 def _kept_in(x: float, words: str, y: float) -> tuple[float, float]:

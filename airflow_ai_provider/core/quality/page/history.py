@@ -35,9 +35,11 @@ class Decision:
 
     @property
     def part(self) -> str:
-        """Which part of its data set it is about; the whole address where it has none."""
+        """Which part of its data set it is about; of a file or a table the end of its address."""
         _, _, part = self.subject.removeprefix("ai-data://").partition("/")
-        return part if self.subject.startswith("ai-data://") and part else self.subject
+        if self.subject.startswith("ai-data://"):
+            return part or "all"
+        return self.subject.rstrip("/").rpartition("/")[2] or self.subject
 
 
 def decision_of(record: GateRecord) -> Decision:

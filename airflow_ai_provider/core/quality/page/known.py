@@ -28,9 +28,10 @@ def known_picture(
 
     ``values``: whether it may show values of rows.
     """
-    if values and kind != _NULLS and (bars := _sampled(result)):
+    bars = _sampled(result) if values and kind != _NULLS else None
+    if bars and bars.bars[0][1] > 1:
         return bars
-    if parts := _parts(kind, result) or _distinct(result, values=values):
+    if parts := _parts(kind, result) or _distinct(result, values=values) or bars:
         return parts
     observed = result.get("observed_value")
     if isinstance(observed, (int, float)) and not isinstance(observed, bool):

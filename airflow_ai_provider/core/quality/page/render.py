@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from airflow_ai_provider.core.quality.page.history import Decision, data_set_of,
 from airflow_ai_provider.core.quality.page.style import STYLE
 from airflow_ai_provider.core.quality.page.values import Finding, ReportPage
 
+_OVERVIEW = ("Data set", "Verdict", "Newest", "Gate", "#Met", "Over time", "#Decided (UTC)")
 _PICTURES = 60  # on one page
 # nothing of a page is fetched, run or framed by anybody but Airflow's own pages
 POLICY = (
@@ -58,11 +59,11 @@ def overview_html(decisions: Sequence[Decision], *, home: str = ".") -> str:
         link = f"{home}/dataset?name={quote(name, safe='')}"
         rows.append(
             f'<tr><td class="long"><a href="{escape(link)}">{escape(name)}</a></td>'
-            f"{_verdict(newest.verdict)}{_linked(newest, home)}"
+            f"{_verdict(newest.verdict)}{_linked(newest, home)}<td>{escape(newest.kind)}</td>"
             f'<td class="n">{newest.met} of {newest.count}</td><td>{spark(found)}</td>'
             f'<td class="n">{_when(newest.at)}</td></tr>'
         )
-    head = _header("Data set", "Verdict", "Newest", "#Met", "Over time", "#Decided (UTC)")
+    head = _header(*_OVERVIEW)
     body.append(f'<div class="wide"><table>{head}{"".join(rows)}</table></div>')
     return document("Data gates", body)
 
@@ -139,7 +140,7 @@ def _card(finding: Finding, *, picture: bool) -> str:
         f"<p>{escape(finding.sentence)}</p>",
     ]
     if finding.expected:
-        parts.append(f'<p class="faint">Expected <code>{escape(finding.expected)}</code></p>')
+        parts.append(f'<p class="faint">Expected: <code>{escape(finding.expected)}</code></p>')
     if picture and finding.picture is not None:
         words = f"{finding.label} {finding.about}: {finding.sentence}"
         parts.append(f"<figure>{draw(finding.picture, words)}</figure>")
@@ -153,23 +154,40 @@ def _table(page: ReportPage) -> Iterator[str]:
     if not page.findings:
         return
     yield "<h2>Everything that was looked at</h2>"
-    rows = "".join(_row(finding) for finding in page.findings)
-    head = _header(
-        "", "Severity", "What", "About", "#Unexpected", "#Percent", "Seen", "Measured by"
+    drawn = [c for c in _COLUMNS if any(c.of(finding) for finding in page.findings)]
+    rows = "".join(
+        f"<tr>{_verdict(f.verdict)}{''.join(_cell(c, f) for c in drawn)}</tr>"
+        for f in page.findings
     )
-    yield f'<div class="wide"><table>{head}{rows}</table></div>'
+    names = (f"#{c.name}" if c.look == "n" else c.name for c in drawn)
+    yield f'<div class="wide"><table>{_header("", *names)}{rows}</table></div>'
 
 
-def _row(finding: Finding) -> str:
-    count = "" if finding.unexpected is None else f"{finding.unexpected:,}"
-    percent = "" if finding.percent is None else f"{finding.percent:.3f}"
-    return (
-        f"<tr>{_verdict(finding.verdict)}<td>{escape(finding.severity)}</td>"
-        f'<td class="long">{escape(finding.label)}</td>'
-        f"<td><code>{escape(finding.about)}</code></td>"
-        f'<td class="n">{count}</td><td class="n">{percent}</td>'
-        f'<td class="long">{escape(finding.sentence)}</td><td>{escape(finding.engine)}</td></tr>'
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    """A column of the table of findings, left out where no finding has anything for it."""
+
+    name: str
+    of: Callable[[Finding], str]
+    look: str = ""
+
+
+_COLUMNS = (
+    _Column(name="Severity", of=lambda f: f.severity),
+    _Column(name="What", of=lambda f: f.label, look="long"),
+    _Column(name="About", of=lambda f: f.about, look="code"),
+    _Column(name="Unexpected", of=lambda f: f"{f.unexpected:,}" if f.unexpected else "", look="n"),
+    _Column(name="Percent", of=lambda f: f"{f.percent:.3f}" if f.percent else "", look="n"),
+    _Column(name="Seen", of=lambda f: f.sentence, look="long"),
+    _Column(name="Engine", of=lambda f: f.engine),
+)
+
+
+def _cell(column: _Column, finding: Finding) -> str:
+    words = escape(column.of(finding))
+    if column.look == "code":
+        return f'<td class="code"><code>{words}</code></td>'
+    return f'<td class="{column.look}">{words}</td>' if column.look else f"<td>{words}</td>"
 
 
 def _decisions(decisions: Sequence[Decision], home: str) -> str:

@@ -171,8 +171,8 @@ def frequent(columns: Sequence[Column], failing: str) -> str:
 
 
 def bars_of(rows: Sequence[Sequence[Any]]) -> Bars | None:
-    """Return the picture of what ``frequent`` gave; None of nothing."""
-    if not rows:
+    """Return the picture of what ``frequent`` gave; None where no value comes more than once."""
+    if not rows or int(rows[0][1]) == 1:
         return None
     counted = sum(int(row[1]) for row in rows)
     return Bars(

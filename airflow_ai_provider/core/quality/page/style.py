@@ -12,7 +12,7 @@ STYLE = """
 *{box-sizing:border-box}
 body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:var(--ink);
 background:var(--paper);max-width:1000px;margin:0 auto;padding:1.6rem 1.2rem 4rem}
-h1{font-size:1.35rem;line-height:1.3;margin:.1rem 0 .3rem;overflow-wrap:anywhere}
+h1{font-size:1.35rem;line-height:1.3;margin:.1rem 0 .6rem;overflow-wrap:anywhere}
 h2{font-size:1.02rem;margin:2.2rem 0 .7rem}h3{font-size:.95rem;margin:0;overflow-wrap:anywhere}
 p{margin:.35rem 0}a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}
 .faint,th,dt,figcaption{color:var(--faint)}.kicker{font-size:.82rem;color:var(--faint);margin:0}
@@ -32,7 +32,7 @@ table{border-collapse:collapse;width:100%;font-size:.87rem}
 th,td{text-align:left;vertical-align:top;padding:.42rem .75rem;border-bottom:1px solid var(--rule)}
 tr:last-child>td{border-bottom:0}th{font-weight:500;white-space:nowrap}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.long{overflow-wrap:anywhere;min-width:12rem}
+td.long{overflow-wrap:anywhere;min-width:12rem}td.code{min-width:7rem}
 code{font:.86em ui-monospace,"SF Mono",Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .samples{display:flex;flex-wrap:wrap;gap:.35rem;margin:.6rem 0 0;padding:0;list-style:none}
 .samples code{background:var(--paper);border:1px solid var(--rule);border-radius:4px;
