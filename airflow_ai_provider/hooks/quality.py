@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import SqlSource
     from airflow_ai_provider.core.gate import GateDraft, GateRecord
     from airflow_ai_provider.core.quality.drift.report import DriftResult
+    from airflow_ai_provider.core.quality.page.values import ReportPage
     from airflow_ai_provider.core.quality.requirement import Standing
     from airflow_ai_provider.core.quality.result import Quarantine
     from airflow_ai_provider.services.quality import QualityResult
@@ -163,12 +164,22 @@ class DataQualityHook(BaseHook):
             raise refusal(found)
         return found
 
-    def record(self, draft: GateDraft, *, context: Any) -> GateRecord:
-        """Write the gate record of this task instance's decision, once over its retries."""
-        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key
+    def record(
+        self, draft: GateDraft, *, context: Any, page: ReportPage | None = None
+    ) -> GateRecord:
+        """Write the gate record of this task instance's decision, once over its retries.
 
-        ledger = AiStoreHook(self.store_conn_id).ledger
-        return ledger.append(draft, key=decision_key(context, draft))
+        ``page`` is kept beside it, for the page behind the task's link; without one that page shows
+        the record.
+        """
+        from airflow_ai_provider.core.quality.page.values import as_kept
+        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key
+        from airflow_ai_provider.store.gate_reports import GateReports
+
+        hook, key = AiStoreHook(self.store_conn_id), decision_key(context, draft)
+        if page is None:
+            return hook.ledger.append(draft, key=key)
+        return GateReports(hook.get_conn()).append(draft, as_kept(page), key=key)
 
     @contextmanager
     def local(self, address: str) -> Iterator[str]:

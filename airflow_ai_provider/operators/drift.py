@@ -12,6 +12,7 @@ from airflow_ai_provider.assets import data_alias, data_asset
 from airflow_ai_provider.core.errors import DatabaseLostError, QualityError, StorageLostError
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.operators._gate import GateOutcome
+from airflow_ai_provider.operators._seen import LINKS, GateSeen, Seen
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.core.quality.drift.report import DriftResult
 
 
-class DriftGateOperator(BaseOperator, GateOutcome):
+class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
     """Let data pass only when it is like its reference, column by column, and record the decision.
 
     The reference is a profile (``airflow-ai quality profile``), so that its data need not be kept,
@@ -52,6 +53,7 @@ class DriftGateOperator(BaseOperator, GateOutcome):
     :param dataset: the data set's name; the gate record's subject is ``ai-data://DATASET/PARTITION``.
     :param partition: which part of the data set this is.
     :param announce: whether a pass is an event on the data set's asset.
+    :param report_values: whether the page behind the link *Quality report* may show categories.
     """
 
     template_fields: Sequence[str] = (
@@ -69,6 +71,7 @@ class DriftGateOperator(BaseOperator, GateOutcome):
     template_fields_renderers = {"columns": "json", "thresholds": "json"}
     ui_color = "#d5e8d4"
     inherits_from_skipmixin = True
+    operator_extra_links = LINKS
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class DriftGateOperator(BaseOperator, GateOutcome):
         partition: str | None = None,
         project: str | None = None,
         announce: bool = True,
+        report_values: bool = True,
         store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
@@ -101,6 +105,7 @@ class DriftGateOperator(BaseOperator, GateOutcome):
         self.partition = partition
         self.project = project
         self.announce = announce
+        self.report_values = report_values
         self.store_conn_id = store_conn_id
         if announce and isinstance(dataset, str) and "{{" not in dataset:
             alias = data_alias(dataset)
@@ -112,6 +117,7 @@ class DriftGateOperator(BaseOperator, GateOutcome):
         from airflow_ai_provider.hooks.quality import DataQualityHook
 
         self.check_on_fail()
+        self.begin(context)
         hook = DataQualityHook(self.store_conn_id)
         try:
             result = hook.compare(
@@ -147,10 +153,21 @@ class DriftGateOperator(BaseOperator, GateOutcome):
     ) -> dict[str, Any]:
         from dataclasses import replace
 
+        from airflow_ai_provider.core.quality.lineage import of_drift
+        from airflow_ai_provider.core.quality.page.build import drift_page
         from airflow_ai_provider.hooks.store import origin_of
 
         draft = replace(result.draft(verdict=verdict), origin=origin_of(context))
-        record = hook.record(draft, context=context)
+        page = drift_page(result, verdict=verdict, values=self.report_values)
+        record = hook.record(draft, context=context, page=page)
+        self.tell(
+            gate="drift",
+            suite="",
+            dataset=self.dataset or "",
+            rows=result.data.rows,
+            failed=[entry["severity"] for entry in result.failed()],
+            seen=Seen.of(of_drift(result), record, verdict),
+        )
         return {**result.compact(), "verdict": verdict.value, "record": record.id}
 
     def _say(self, result: DriftResult, report: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from airflow_ai_provider.core.quality.own import (
     VOLUME,
     seconds_of,
 )
+from airflow_ai_provider.core.quality.page.pictures import shares_of
 from airflow_ai_provider.core.quality.report import ExpectationResult
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
 
@@ -194,7 +195,11 @@ class Criteria:
         except DriftSettingsError as error:
             raise self._suite.error(first, f"cannot be measured: {error}") from error
         measured = {m.measure.name: m for m in drift.measured}
-        return {e.index: _drifted(e, reference, measured, drift.problem) for e in asked}
+        picture = shares_of(drift)
+        return {
+            e.index: replace(_drifted(e, reference, measured, drift.problem), picture=picture)
+            for e in asked
+        }
 
     def _newest(self, e: Expectation) -> ExpectationResult:
         from airflow_ai_provider.core.quality.drift.columns import NotOfKindError
