@@ -122,7 +122,6 @@ def _check_files(
     around: Surroundings,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
     from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
     from airflow_ai_provider.adapters.frames import is_frame, open_frame
 
@@ -133,6 +132,8 @@ def _check_files(
         looked = Look(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
+
             results += judge(suite, own, DuckDBLooked(opened), around)
             results.sort(key=lambda result: result.expectation.index)
         opened.files.need_unchanged()
@@ -176,7 +177,6 @@ def _check_table(
     around: Surroundings,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_table import TableLooked
     from airflow_ai_provider.adapters.sql_tables import open_table
     from airflow_ai_provider.core.quality.database.check import TableSchema
     from airflow_ai_provider.core.quality.database.compiler import (
@@ -205,6 +205,8 @@ def _check_table(
         looked = TableLook(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_table import TableLooked
+
             results += judge(suite, own, TableLooked(opened, looked.rows), around)
             results.sort(key=lambda result: result.expectation.index)
         seen = DataSeen(
@@ -237,7 +239,7 @@ def _fail_on(said: str | Severity) -> Severity:
 def _plan(suite: Suite, data: DuckDBData, engine: str) -> Plan:
     if engine == "great_expectations":
         return all_left_over(suite, data.columns)
-    plan = compile_suite(suite, data.columns, count=data.count)
+    plan = compile_suite(suite, data.columns, count=data.count, extent=data.extent)
     if engine == "compiled" and plan.leftovers:
         raise not_compiled(suite, plan.leftovers[0])
     return plan

@@ -18,6 +18,7 @@ from airflow_ai_provider.core.quality.check import (
     inexact,
     need,
 )
+from airflow_ai_provider.core.quality.distinct import distinct_read
 from airflow_ai_provider.core.quality.limits import bounds, met, need_bounds_of, value_set_of
 from airflow_ai_provider.core.quality.sql import EXACT_INTEGERS, Column, Family, members
 from airflow_ai_provider.core.quality.suite import Expectation
@@ -139,7 +140,7 @@ def unique_count(e: Expectation, schema: Schema) -> Check:
     """There are as many distinct values as the bounds say."""
     column = _column(e, schema, *COUNTABLE)
     bounds(e.kwargs)
-    return _figure(e, column, f"count(DISTINCT {schema.rows.of(column.sql)})")
+    return _figure(e, column, distinct_read(schema, column))
 
 
 def unique_share(e: Expectation, schema: Schema) -> Check:
@@ -147,7 +148,7 @@ def unique_share(e: Expectation, schema: Schema) -> Check:
     column = _column(e, schema, *COUNTABLE)
     bounds(e.kwargs)
     value = schema.rows.of(column.sql)
-    distinct, present = f"count(DISTINCT {value})", f"count({value})"
+    distinct, present = distinct_read(schema, column), f"count({value})"
 
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, [column]):
