@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from airflow_ai_provider.adapters.memory import default_memory
 from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.quality.check import RELATION
 from airflow_ai_provider.core.quality.sql import Column, Family, text
 
-DEFAULT_MEMORY = "2GiB"
 _BLOCK = 1 << 20
 
 # What pandas' read_csv takes for missing.
@@ -295,11 +295,12 @@ def _as_read(frame: Any, columns: Sequence[Column]) -> Any:
 
 @contextmanager
 def open_data(
-    path: str | os.PathLike[str], *, memory_limit: str = DEFAULT_MEMORY
+    path: str | os.PathLike[str], *, memory_limit: str | None = None
 ) -> Iterator[DuckDBData]:
     """Open the data at ``path`` (a file, a glob or a folder) in bounded memory.
 
-    What does not fit spills into a temporary folder that goes away with the connection.
+    Unless ``memory_limit`` says otherwise it takes what its pod or control group leaves it, 2 GiB
+    at most. What does not fit spills into a temporary folder that goes away with the connection.
 
     :raises DataReadError: it is absent, cut short or malformed; the message names the file.
     """
@@ -308,7 +309,8 @@ def open_data(
     files = find_files(path)
     with tempfile.TemporaryDirectory(prefix="airflow-ai-") as spill:
         connection = duckdb.connect(
-            ":memory:", config={"memory_limit": memory_limit, "temp_directory": spill}
+            ":memory:",
+            config={"memory_limit": memory_limit or default_memory(), "temp_directory": spill},
         )
         try:
             with _reading(files, opening=True):

@@ -122,11 +122,11 @@ def _check_files(
     around: Surroundings,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
     from airflow_ai_provider.adapters.frames import is_frame, open_frame
 
     opening = open_frame if is_frame(data) else open_data
-    with opening(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    with opening(data, memory_limit=memory_limit) as opened:
         others, own = apart(suite)
         plan = _plan(others, opened, engine)
         looked = Look(others, opened, time_limit=time_limit)

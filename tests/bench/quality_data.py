@@ -15,7 +15,7 @@ import duckdb
 ROWS = 1_000_000
 _COLUMNS = """
     i AS id,
-    (i * 7919) % 1000003 AS account,
+    (i * 792900003301) % 4503599627370496 AS account,
     random() * 100 AS amount,
     (random() * 1000)::INTEGER AS items,
     CASE WHEN random() < 0.02 THEN NULL ELSE random() END AS share,
@@ -61,6 +61,16 @@ SUITE: dict[str, Any] = {
     ],
 }
 
+# as the suite, and one column more that comes once: numbers as scattered as digests, which take
+# a hash table as long as the data
+SCATTERED = {
+    **SUITE,
+    "expectations": [
+        *SUITE["expectations"],
+        expectation("column_values_to_be_unique", column="account"),
+    ],
+}
+
 FIGURES = """
 SELECT
     count(*), count(id), count(DISTINCT id),
@@ -84,8 +94,7 @@ def write_orders(path: Path, rows: int = ROWS) -> Path:
     try:
         connection.execute("SELECT setseed(0.4)")
         connection.execute(
-            f"COPY (SELECT {_COLUMNS} FROM range({rows}) AS rows(i)) "
-            f"TO '{path}' (FORMAT parquet)"
+            f"COPY (SELECT {_COLUMNS} FROM range({rows}) AS rows(i)) TO '{path}' (FORMAT parquet)"
         )
     finally:
         connection.close()

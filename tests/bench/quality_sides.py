@@ -12,13 +12,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.quality_data import FIGURES, SAMPLES, SUITE
+from tests.bench.quality_data import FIGURES, SAMPLES, SCATTERED, SUITE
 
 ROOT = Path(__file__).resolve().parents[2]
 Counts = dict[str, int]  # an expectation's place, as JSON has it -> how many rows fail it
@@ -58,10 +58,10 @@ def command(name: str, path: Path, *arguments: str) -> list[str]:
 
 
 @contextmanager
-def side(name: str, path: Path, *arguments: str) -> Iterator[Side]:
-    """Start a side, warm: it has run once."""
+def side(name: str, path: Path, *arguments: str, within: Sequence[str] = ()) -> Iterator[Side]:
+    """Start a side, warm: it has run once. ``within`` is the command that starts its command."""
     process = subprocess.Popen(
-        command(name, path, *arguments),
+        [*within, *command(name, path, *arguments)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -98,11 +98,16 @@ def cold(name: str, path: Path) -> Run:
     )
 
 
-def ours(path: str, memory_limit: str | None = None) -> Counts:
+def scattered(path: str, memory_limit: str | None = None) -> Counts:
+    """Run the suite that needs a hash table as long as the data."""
+    return ours(path, memory_limit, suite=SCATTERED)
+
+
+def ours(path: str, memory_limit: str | None = None, *, suite: Any = SUITE) -> Counts:
     """Run the suite as the product does."""
     from airflow_ai_provider.services.quality import check
 
-    report = check(path, SUITE, memory_limit=memory_limit).report
+    report = check(path, suite, memory_limit=memory_limit).report
     assert {result.engine for result in report.results} == {"compiled"}
     return {
         str(result.expectation.index): result.result["unexpected_count"]
@@ -164,7 +169,12 @@ def by_hand(path: str) -> Counts:
     }
 
 
-SIDES = {"ours": ours, "great_expectations": great_expectations, "by_hand": by_hand}
+SIDES = {
+    "ours": ours,
+    "scattered": scattered,
+    "great_expectations": great_expectations,
+    "by_hand": by_hand,
+}
 
 
 def peak_memory() -> float:
