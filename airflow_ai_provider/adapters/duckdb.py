@@ -18,7 +18,7 @@ from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.quality.check import RELATION
 from airflow_ai_provider.core.quality.sql import Column, Family, text
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 # What pandas' read_csv takes for missing.
 _MISSING = (
@@ -128,11 +128,12 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def _digest(files: Sequence[Path]) -> str:
     each = []
+    block = memoryview(bytearray(_BLOCK))  # small and read into again: it stays in the cache
     for file in files:
         running = hashlib.sha256()
-        with file.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                running.update(block)
+        with file.open("rb", buffering=0) as stream:
+            while size := stream.readinto(block):
+                running.update(block[:size])
         each.append((file.name, running.hexdigest()))
     if len(each) == 1:
         return each[0][1]

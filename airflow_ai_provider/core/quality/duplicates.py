@@ -22,7 +22,7 @@ from airflow_ai_provider.core.quality.check import (
     need,
 )
 from airflow_ai_provider.core.quality.distinct import bits_read
-from airflow_ai_provider.core.quality.rows import kept_rows
+from airflow_ai_provider.core.quality.rows import ANY_MISSING, kept_rows
 from airflow_ai_provider.core.quality.sql import Column
 from airflow_ai_provider.core.quality.suite import Expectation
 
@@ -46,7 +46,7 @@ def be_unique(e: Expectation, schema: Schema) -> Check:
     return Check(
         expectation=e,
         reads=(rows.count, *once.reads, *exact([column])),
-        judge=_judge(e, schema, [column], once.present, unexpected),
+        judge=_judge(e, schema, [column], lambda facts: int(facts[once.present]), unexpected),
         more=more,
         failing=rows.both(f"{column.sql} IN ({copies})"),
         shown=(column,),
@@ -67,7 +67,7 @@ def compound_unique(e: Expectation, schema: Schema) -> Check:
     names = ", ".join(c.sql for c in columns)
     copies = f"SELECT {names} FROM {RELATION} WHERE {kept} GROUP BY ALL HAVING count(*) > 1"  # noqa: S608
     same = " AND ".join(f"copies.{c.sql} IS NOT DISTINCT FROM {RELATION}.{c.sql}" for c in columns)
-    considered = rows.where(kept_rows(columns, unless))
+    kept_count = rows.where(kept_rows(columns, unless))
     counted = _counted(f"WHERE {kept} GROUP BY {names}")
     proofs = [_Once(schema, c) for c in _unique_in(schema, columns)]
     later = f"compound {e.index}"
@@ -80,13 +80,22 @@ def compound_unique(e: Expectation, schema: Schema) -> Check:
             return int(facts[counted])
         return 0 if proved(facts) else int(facts[later][0][0])
 
-    def more(facts: Facts) -> Mapping[str, str]:
-        return {} if not proofs or proved(facts) else {later: f"SELECT {counted}"}
+    def considered(facts: Facts) -> int:
+        if not proofs or unless in ANY_MISSING:
+            return int(facts[kept_count])
+        return int(facts[rows.count] if proved(facts) else facts[later][0][1])
 
-    proving = tuple(read for proof in proofs for read in proof.reads)
+    def more(facts: Facts) -> Mapping[str, str]:
+        if not proofs or proved(facts):
+            return {}
+        return {later: f"SELECT {counted}, {kept_count} FROM {RELATION}"}  # noqa: S608
+
+    reads = tuple(read for proof in proofs for read in proof.reads) or (counted,)
+    if not proofs or unless in ANY_MISSING:
+        reads = (*reads, kept_count)
     return Check(
         expectation=e,
-        reads=(rows.count, considered, *(proving or (counted,)), *exact(columns)),
+        reads=(rows.count, *reads, *exact(columns)),
         judge=_judge(e, schema, columns, considered, unexpected),
         more=more,
         failing=f"({kept} AND EXISTS (SELECT 1 FROM ({copies}) AS copies WHERE {same}))",  # noqa: S608
@@ -146,13 +155,13 @@ def _judge(
     e: Expectation,
     schema: Schema,
     columns: Sequence[Column],
-    considered: str,
+    considered: Callable[[Facts], int],
     unexpected: Callable[[Facts], int],
 ) -> Callable[[Facts], Outcome]:
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, columns):
             return Outcome(unsure=why)
-        failed, counted = unexpected(facts), facts[considered]
+        failed, counted = unexpected(facts), considered(facts)
         return Outcome(
             success=mostly_met(counted, failed, mostly_of(e)),
             result=map_result(
