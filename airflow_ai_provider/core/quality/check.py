@@ -119,6 +119,7 @@ class Schema:
     rows: Rows = ALL_ROWS
     count: int | None = None  # how many rows there are, where that is known beforehand
     extent: Callable[[Column], Extent | None] = lambda _: None  # likewise, of an integer column
+    held: int = 1 << 22  # values that an aggregate may hold: 32 MiB of them, doubled as it grows
 
     def column(self, expectation: Expectation, name: str) -> Column:
         """Return the column ``name``.
