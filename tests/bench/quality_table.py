@@ -49,24 +49,28 @@ PASSING = {**SUITE, "expectations": _PASSING}
 
 
 def measure(rows: int = ROWS) -> Iterator[dict[str, Any]]:
-    """Count scans by the rows that the server read, and bytes on the way to us."""
+    """Measure on a server of one's own."""
     with postgres_running() as server, server.database() as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(_TABLE.format(rows=rows))
-            connection.execute("VACUUM ANALYZE orders")
-        for what, suite, scans in (("that passes", PASSING, 1), ("that fails", FAILING, 2)):
-            with counted(url) as (through, traffic):
-                before = rows_read(url)
-                began, cpu = time.perf_counter(), time.process_time()
-                report = check(SqlSource(url=through, table="orders"), suite).report
-                seconds = time.perf_counter() - began
-                spent = time.process_time() - cpu
-            assert {result.engine for result in report.results} == {"compiled"}
-            assert report.success is (suite is PASSING)
-            say(f"a suite {what}: {seconds:.2f} s, {spent:.2f} CPU s of ours")
-            name = f"table of {rows // 1000}k rows, a suite {what}"
-            yield figure(f"{name}: scans", (rows_read(url) - before) / rows, "", scans)
-            yield figure(f"{name}: fetched", traffic["bytes"] / 1024, "KiB", 64)
+        yield from measure_at(url, rows)
+
+
+def measure_at(url: str, rows: int) -> Iterator[dict[str, Any]]:
+    """Count scans by the rows that the server reads, and bytes on the way to us."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_TABLE.format(rows=rows))
+        connection.execute("VACUUM ANALYZE orders")
+    for what, suite, scans in (("that passes", PASSING, 1), ("that fails", FAILING, 2)):
+        with counted(url) as (through, traffic):
+            before = rows_read(url)
+            began, cpu = time.perf_counter(), time.process_time()
+            report = check(SqlSource(url=through, table="orders"), suite).report
+            seconds, spent = time.perf_counter() - began, time.process_time() - cpu
+        assert {result.engine for result in report.results} == {"compiled"}
+        assert report.success is (suite is PASSING)
+        say(f"a suite {what}: {seconds:.2f} s, {spent:.2f} CPU s of ours")
+        name = f"table of {rows // 1000}k rows, a suite {what}"
+        yield figure(f"{name}: scans", (rows_read(url) - before) / rows, "", scans)
+        yield figure(f"{name}: fetched", traffic["bytes"] / 1024, "KiB", 64)
 
 
 def rows_read(url: str) -> int:
