@@ -72,13 +72,12 @@ def compare(
     :raises DataReadError: data or reference is absent, cut short or malformed.
     """
     from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
 
     settings, limit = parse_settings(columns, methods, thresholds), _fail_on(fail_on)
-    memory = memory_limit or DEFAULT_MEMORY
     with (
-        open_reference(reference, shown_as=reference_shown_as, memory_limit=memory) as held,
-        open_data(data, memory_limit=memory) as opened,
+        open_reference(reference, shown_as=reference_shown_as, memory_limit=memory_limit) as held,
+        open_data(data, memory_limit=memory_limit) as opened,
     ):
         now = DuckDBColumns(opened)
         found = tuple(
@@ -138,10 +137,10 @@ def make_profile(
     :raises DataReadError: the data is absent, cut short or malformed.
     """
     from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
 
     wanted = parse_settings(columns).columns
-    with open_data(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    with open_data(data, memory_limit=memory_limit) as opened:
         source = DuckDBColumns(opened)
         names = wanted or tuple(source.types)
         _need_known((*names, *categories), source, opened.files.path)
@@ -192,7 +191,7 @@ def open_reference(
     :raises DataReadError: it is absent, cut short or malformed.
     """
     from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
 
     shown = shown_as or os.fspath(path)
     content = _profile_text(Path(path))
@@ -210,7 +209,7 @@ def open_reference(
             ),
         )
         return
-    with open_data(path, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    with open_data(path, memory_limit=memory_limit) as opened:
         source = DuckDBColumns(opened)
         seen = ReferenceSeen(path=shown, digest=opened.on_disk.digest, rows=source.rows)
         yield Reference(source=source, seen=seen)
