@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,13 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_ai_provider.adapters.sql_tables import SqlSource
-from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError
+from airflow_ai_provider.core.errors import DatabaseLostError, DataReadError, DriftSettingsError
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.core.quality.drift.distances import distances
 from airflow_ai_provider.core.quality.drift.numbers import Sample, Sketch
 from airflow_ai_provider.core.quality.drift.report import DriftResult
 from airflow_ai_provider.core.quality.profile import ReferenceProfile, parse_profile
 from airflow_ai_provider.services.drift import compare, make_profile, write_profile
+from airflow_ai_provider.services.drift_sources import open_source
 
 EVERY = ["psi", "ks", "jensen_shannon", "wasserstein", "wasserstein_scaled", "chi_squared"]
 EVERY += ["missing_rate", "new_category"]
@@ -202,6 +204,19 @@ def test_nothing_is_pulled_but_counts(tmp_path: Path, postgres_url: str) -> None
         compare(table, profile, methods=EVERY)
     assert max(seen.rows) <= 2 * 100 + 5  # cells of a column of 100 different values
     assert len([n for n in seen.rows if n > 0]) <= 2 * len(COLUMNS) + 40
+
+
+def test_a_connection_lost_half_way_is_named(tmp_path: Path, postgres_url: str) -> None:
+    database = Database(postgres_url.replace("://", "+psycopg://", 1))
+    table = database.fill(drawn(1, 20))
+    with open_source(table, time_limit=60) as opened:
+        assert opened.source.column("i").rows == 20
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE xact_start < now()"
+        with psycopg.connect(postgres_url, autocommit=True) as other:
+            assert other.execute(ended).fetchall()
+        with pytest.raises(DatabaseLostError, match=r"/data: the connection .* was lost"):
+            opened.source.column("f")
+    database.engine.dispose()
 
 
 def test_what_changed_is_named(database: Database, tmp_path: Path) -> None:
