@@ -25,6 +25,8 @@ from airflow_ai_provider.core.quality.regex import UnsupportedPatternError, tran
 from airflow_ai_provider.core.quality.sql import Column, Family, members, number, text
 from airflow_ai_provider.core.quality.suite import Expectation
 
+_ISO_TIME = r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?"
+
 
 def _column(e: Expectation, schema: Schema, *families: Family) -> Column:
     column = schema.column(e, e.kwargs["column"])
@@ -127,17 +129,21 @@ def be_between(e: Expectation, schema: Schema) -> Check:
 
 
 def _parsed_between(e: Expectation, schema: Schema, column: Column) -> Check:
-    """Compare texts as the times that they write; one that writes none cannot be judged."""
+    """Compare texts as the times that they write; one that writes none cannot be judged.
+
+    Nor one with a zone: Python compares no time that has one with a bound that has none.
+    """
     moment = Column(name=column.name, type="TIMESTAMP")
     parsed = f"try_cast({column.sql} AS TIMESTAMP)"
+    plain = f"regexp_full_match({column.sql}, {text(_ISO_TIME)})"
     met = within_column(moment, e.kwargs).replace(column.sql, parsed)
     return map_check(
         e,
         schema,
         column,
         met,
-        unsure_rows=f"({column.sql} IS NOT NULL AND {parsed} IS NULL)",
-        unsure_why=f"column {column.name} holds texts that are no times in ISO 8601",
+        unsure_rows=f"({column.sql} IS NOT NULL AND ({parsed} IS NULL OR NOT {plain}))",
+        unsure_why=f"column {column.name} holds texts that are no times in ISO 8601 without a zone",
     )
 
 
