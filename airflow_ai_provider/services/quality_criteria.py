@@ -80,14 +80,14 @@ def apart(suite: Suite) -> tuple[Suite, tuple[Expectation, ...]]:
 def need_table(suite: Suite, own: Sequence[Expectation]) -> None:
     """Make sure that our expectations ``own`` can look at a table.
 
-    :raises SuiteError: one compares values or types, which are those of files.
+    :raises SuiteError: one asks when files were written, which no table tells.
     """
     for e in own:
-        if e.type not in {NEWEST, VOLUME}:
+        if e.type == FILES:
             raise suite.error(
                 e,
                 "looks at files, and this is a table",
-                "Export the table to Parquet first, or take the expectation out of this suite.",
+                "Use expect_column_newest_value_to_be_recent on a column of times.",
             )
 
 

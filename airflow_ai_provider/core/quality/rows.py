@@ -26,6 +26,7 @@ from airflow_ai_provider.core.quality.sql import Column, Family, members, number
 from airflow_ai_provider.core.quality.suite import Expectation
 
 ANY_MISSING = ("either_value_is_missing", "any_value_is_missing")
+_ISO_TIME = r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?"
 
 
 def _column(e: Expectation, schema: Schema, *families: Family) -> Column:
@@ -130,17 +131,21 @@ def be_between(e: Expectation, schema: Schema) -> Check:
 
 
 def _parsed_between(e: Expectation, schema: Schema, column: Column) -> Check:
-    """Compare texts as the times that they write; one that writes none cannot be judged."""
+    """Compare texts as the times that they write; one that writes none cannot be judged.
+
+    Nor one with a zone: Python compares no time that has one with a bound that has none.
+    """
     moment = Column(name=column.name, type="TIMESTAMP")
     parsed = f"try_cast({column.sql} AS TIMESTAMP)"
+    plain = f"regexp_full_match({column.sql}, {text(_ISO_TIME)})"
     met = within_column(moment, e.kwargs).replace(column.sql, parsed)
     return map_check(
         e,
         schema,
         column,
         met,
-        unsure_rows=f"({column.sql} IS NOT NULL AND {parsed} IS NULL)",
-        unsure_why=f"column {column.name} holds texts that are no times in ISO 8601",
+        unsure_rows=f"({column.sql} IS NOT NULL AND ({parsed} IS NULL OR NOT {plain}))",
+        unsure_why=f"column {column.name} holds texts that are no times in ISO 8601 without a zone",
     )
 
 
