@@ -38,8 +38,8 @@ def get_provider_info() -> dict[str, Any]:
             "feedback",
             "lifecycle",
         ),
-        "sensors": _modules("sensors", "gpu", "feedback"),
-        "triggers": _modules("triggers", "gpu", "feedback"),
+        "sensors": _modules("sensors", "gpu", "promotion", "feedback"),
+        "triggers": _modules("triggers", "gpu", "promotion", "feedback"),
         "connection-types": _connection_types(),
         "extra-links": [
             f"{_PACKAGE}.links.gpu.GpuLeaseLink",

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -158,6 +159,11 @@ class ClientRegistry:
             found = client.get_registered_model(name).aliases
         return {str(alias): str(version) for alias, version in found.items()}
 
+    def changed_at(self, name: str) -> str | None:
+        """Return when MLflow last noted a change of the model."""
+        with self._asking() as client:
+            return moment(client.get_registered_model(name).last_updated_timestamp)
+
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version."""
         with self._asking() as client:
@@ -236,6 +242,13 @@ class ClientRegistry:
             ) from error
 
 
+def moment(milliseconds: Any) -> str | None:
+    """Return MLflow's time (milliseconds since 1970, or None) as ISO 8601 in UTC."""
+    if not milliseconds:
+        return None
+    return datetime.fromtimestamp(int(milliseconds) / 1000, tz=timezone.utc).isoformat()
+
+
 def version_filter(name: str, run_id: str | None) -> str:
     """Return MLflow's filter for the versions of a model."""
     said = f"name = '{name}'"
@@ -284,4 +297,6 @@ def _version(found: Any) -> ModelVersion:
         source=found.source or None,
         status=found.status or "READY",
         tags=dict(found.tags or {}),
+        created_by=found.user_id or None,
+        created_at=moment(found.creation_timestamp),
     )

@@ -142,6 +142,25 @@ class ModelRegistryHook(BaseHook):
         ledger = AiStoreHook(store_conn_id).ledger
         return check_aliases(name, ledger=ledger, registry=self.get_conn())
 
+    def watch_aliases(
+        self, name: str, *, store_conn_id: str = "ai_store_default", context: Any = None
+    ) -> list[dict[str, Any]]:
+        """Return what was done to the model outside Airflow, each with its alarm in the ledger.
+
+        An alarm is raised once and closed when registry and ledger agree again. ``context`` names
+        the task that looked.
+        """
+        from airflow_ai_provider.hooks.store import AiStoreHook, origin_of
+        from airflow_ai_provider.services.promotion import watch_aliases
+
+        return watch_aliases(
+            name,
+            ledger=AiStoreHook(store_conn_id).ledger,
+            registry=self.get_conn(),
+            decided_by=type(self).__name__,
+            origin=origin_of(context) if context else None,
+        )
+
     def version_at(self, name: str, alias: str) -> str | None:
         """Return the version that ``alias`` names; None when it names none.
 

@@ -32,6 +32,7 @@ from airflow_ai_provider.operators.promotion import (
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
 from airflow_ai_provider.sensors.feedback import FeedbackSensor
 from airflow_ai_provider.sensors.gpu import GpuSlotsSensor
+from airflow_ai_provider.sensors.promotion import AliasDriftSensor, ModelVersionSensor
 
 NOWHERE = "/nowhere/at/all"
 TOUCHING = ("open", "os.listdir", "os.mkdir", "socket.", "sqlite3.", "subprocess.", "urllib.")
@@ -95,6 +96,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
         window_end="what", newest_data=None,
     ),
     "FeedbackSensor": lambda: FeedbackSensor(task_id="t", model_name="m", min_records="{{ 1 }}"),
+    "ModelVersionSensor": lambda: ModelVersionSensor(
+        task_id="t", model_name="m", newer_than="what", deferrable=True
+    ),
+    "AliasDriftSensor": lambda: AliasDriftSensor(task_id="t", model_name="m"),
     "MilestoneOperator": lambda: MilestoneOperator(task_id="t", project=NOWHERE, milestone="what"),
     "MilestoneFormOperator": lambda: MilestoneFormOperator(
         task_id="t", project=NOWHERE, milestone="kick_off"

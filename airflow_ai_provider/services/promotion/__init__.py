@@ -14,7 +14,8 @@ from airflow_ai_provider.services.promotion.orders import (
 from airflow_ai_provider.services.promotion.promoting import promote
 from airflow_ai_provider.services.promotion.registration import champion, in_environment, register
 from airflow_ai_provider.services.promotion.rolling_back import roll_back
-from airflow_ai_provider.services.promotion.timeline import check_aliases, history, holders
+from airflow_ai_provider.services.promotion.timeline import history, holders
+from airflow_ai_provider.services.promotion.watching import check_aliases, watch_aliases
 
 __all__ = [
     "LEDGER",
@@ -34,4 +35,5 @@ __all__ = [
     "read_rollback",
     "register",
     "roll_back",
+    "watch_aliases",
 ]
