@@ -35,6 +35,7 @@ def get_provider_info() -> dict[str, Any]:
             "drift",
             "promotion",
             "promotion_moves",
+            "promotion_copy",
             "feedback",
             "lifecycle",
         ),

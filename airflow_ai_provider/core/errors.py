@@ -34,6 +34,7 @@ AirflowAiError
 │   ├── EvidenceError
 │   ├── ApprovalError
 │   ├── PromotionConflictError
+│   ├── ModelCopyError
 │   └── RegistryError
 │       ├── RegistryNotFoundError
 │       └── RegistryUnavailableError
@@ -208,6 +209,10 @@ class ApprovalError(PromotionError):
 
 class PromotionConflictError(PromotionError):
     """Somebody else moved the model; ``facts["winner"]`` names who."""
+
+
+class ModelCopyError(PromotionError):
+    """A model version cannot be copied to another server, or did not arrive whole."""
 
 
 class RegistryError(PromotionError):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_ai_provider.adapters.mlflow import RegistrySettings
+    from airflow_ai_provider.core.promotion.copying import ModelFiles
     from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
 
 _TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -89,6 +90,12 @@ class ModelRegistryHook(BaseHook):
         if self._registry is None:
             self._registry = open_registry(self.get_settings())
         return self._registry
+
+    def get_files(self) -> ModelFiles:
+        """Return the runs and files of the server's models; nothing is asked yet."""
+        from airflow_ai_provider.adapters.mlflow_files import MlflowFiles
+
+        return MlflowFiles(self.get_settings())
 
     def get_client(self) -> Any:
         """Return MLflow's own client; this process's MLflow variables are set to match."""

@@ -24,6 +24,7 @@ from airflow_ai_provider.operators.lifecycle import (
     PhaseGateOperator,
 )
 from airflow_ai_provider.operators.promotion import (
+    ModelCopyOperator,
     ModelGateOperator,
     ModelPromoteOperator,
     ModelRollbackOperator,
@@ -80,6 +81,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "ModelGateOperator": lambda: ModelGateOperator(task_id="t", evidence=None, criteria=NOWHERE),
     "ModelPromoteOperator": lambda: ModelPromoteOperator(
         task_id="t", model_name="m", version="{{ 1 }}", environment="what"
+    ),
+    "ModelCopyOperator": lambda: ModelCopyOperator(
+        task_id="t", model_name="m", version="{{ 1 }}", target_name="m", mlflow_conn_id="none",
+        work_dir=NOWHERE,
     ),
     "ModelRollbackOperator": lambda: ModelRollbackOperator(
         task_id="t", model_name="m", environment="what", target="{{ 1 }}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_ai_provider.services.promotion.copying import Copied, CopyOrder, copy_model
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
 from airflow_ai_provider.services.promotion.moving import Moved
 from airflow_ai_provider.services.promotion.orders import (
@@ -19,12 +20,15 @@ from airflow_ai_provider.services.promotion.watching import check_aliases, watch
 
 __all__ = [
     "LEDGER",
+    "Copied",
+    "CopyOrder",
     "Judgement",
     "Moved",
     "PromotionOrder",
     "RollbackOrder",
     "champion",
     "check_aliases",
+    "copy_model",
     "history",
     "holders",
     "in_environment",

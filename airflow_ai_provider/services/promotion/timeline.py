@@ -85,6 +85,18 @@ def moves(model_name: str, ledger: Ledger) -> list[GateRecord]:
     return [record for record in found if was_made(record)]
 
 
+def lineage(model_name: str, version: str, ledger: Ledger) -> list[str]:
+    """Return the subjects that are this version: itself, and what it was copied from."""
+    found = [version_subject(model_name, version)]
+    while len(found) < 10:
+        copies = ledger.search(kinds=(GateKind.PROMOTION,), subject=found[-1])
+        origins = [r.evidence["copied_from"] for r in copies if "copied_from" in r.evidence]
+        if not origins or origins[0]["subject"] in found:
+            break
+        found.append(origins[0]["subject"])
+    return found
+
+
 def was_made(record: GateRecord) -> bool:
     """Whether the record is of a move that was made, not of one that was refused."""
     return Verdict(record.verdict).lets_pass and "environment" in record.evidence
