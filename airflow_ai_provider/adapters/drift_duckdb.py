@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.quality.check import RELATION
@@ -18,6 +18,7 @@ from airflow_ai_provider.core.quality.sql import Column
 
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.duckdb import DuckDBData
+    from airflow_ai_provider.core.quality.personal.tally import Finding
 
 _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 _CLOCKED = ("TIME", "INTERVAL", "DATE")
@@ -123,3 +124,10 @@ class DuckDBLooked:
     def modified(self) -> float | None:
         """Return when the newest file was written; a copy of unknown age has the time 0."""
         return max(changed for _, changed in self._data.on_disk.stamps) / 1e9
+
+    def personal(self, columns: Sequence[str], kinds: Sequence[str]) -> Sequence[Finding]:
+        """Return the personal data of ``kinds`` in ``columns``; every row is looked at."""
+        from airflow_ai_provider.adapters.personal_duckdb import scan
+        from airflow_ai_provider.core.quality.personal.kinds import BY_NAME
+
+        return scan(self._data, columns, [BY_NAME[kind] for kind in kinds])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from airflow_ai_provider.core.quality.drift.measures import Kind
 
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import TableData
+    from airflow_ai_provider.core.quality.personal.tally import Finding
 
 
 class TableColumns:
@@ -66,6 +67,16 @@ class TableLooked:
             return _seconds(column, self._data.rows(statement)[0][0])
         except StatementRefusedError as error:
             raise NotOfKindError(str(error)) from error
+
+    def personal(self, columns: Sequence[str], kinds: Sequence[str]) -> Sequence[Finding]:
+        """Refuse: a table's values are not pulled.
+
+        :raises QualityError: always.
+        """
+        raise QualityError(
+            "The values of a table are not pulled to be searched for personal data.",
+            remedy="Export the table to Parquet first.",
+        )
 
     def modified(self) -> None:
         """Return None: when a table was last written nobody tells."""

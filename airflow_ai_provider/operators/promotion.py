@@ -1,4 +1,4 @@
-"""Operators of promotion: judge a candidate, ask for approval, move a version."""
+"""Operators of promotion: judge a candidate, ask for approval; the moves are beside this."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ from airflow.sdk import BaseOperator, Param
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_ai_provider.assets import model_asset
 from airflow_ai_provider.core.errors import (
     AirflowAiError,
     ApprovalError,
     PromotionError,
     RegistryUnavailableError,
-    StoreUnavailableError,
 )
 from airflow_ai_provider.operators._gate import GateOutcome
+from airflow_ai_provider.operators.promotion_moves import (
+    ModelPromoteOperator,
+    ModelRollbackOperator,
+)
 
 if TYPE_CHECKING:
-    from airflow.sdk import Asset, Context
+    from airflow.sdk import Context
 
-    from airflow_ai_provider.core.gate import Origin
     from airflow_ai_provider.core.promotion.approval import ApprovalRequest
-    from airflow_ai_provider.services.promotion import PromotionOrder
+
+__all__ = [
+    "ModelGateOperator",
+    "ModelPromoteOperator",
+    "ModelRollbackOperator",
+    "PromotionApprovalOperator",
+]
 
 _STORE = "ai_store_default"
 _REGISTRY = "mlflow_default"
-_LEDGER = "ledger"
 
 
 class ModelGateOperator(BaseOperator, GateOutcome):
@@ -254,132 +260,9 @@ class PromotionApprovalOperator(ApprovalOperator):
         return str(who)
 
 
-class ModelPromoteOperator(BaseOperator):
-    """Move a model version into an environment along ``dev -> test -> staging -> production``.
-
-    No step is skipped; from staging on, the passing decision of a model gate is needed. The alias
-    must still name what is expected, is moved, read back and put on record; a retry finds the move
-    done. Emits ``model_asset(model_name, environment)``.
-
-    Returns ``{"model_name", "version", "environment", "previous", "record"}``.
-
-    :param model_name: the registered model.
-    :param version: its version.
-    :param environment: where it goes.
-    :param decision: id of the model gate's record.
-    :param approval: id of the approval's record; it must rest on the same evidence.
-    :param evidence_hash: the evidence that decision and approval must rest on.
-    :param expected: the version that the environment must hold now: ``ledger`` for what the ledger
-        says (on the last environment what the decision compared with), a version, or None.
-    :param override: ``{"by", "reason"}``: lets a step or a decision be missing, on record.
-    :param project: the project that the record names.
-    :param store_conn_id: the connection of the store.
-    :param mlflow_conn_id: the connection of the registry.
-    """
-
-    template_fields: Sequence[str] = (
-        "model_name",
-        "version",
-        "environment",
-        "decision",
-        "approval",
-        "evidence_hash",
-        "expected",
-        "override",
-        "project",
-        "store_conn_id",
-        "mlflow_conn_id",
-    )
-    ui_color = "#e6f4ea"
-
-    def __init__(
-        self,
-        *,
-        model_name: str,
-        version: str | int,
-        environment: str,
-        decision: str | None = None,
-        approval: str | None = None,
-        evidence_hash: str | None = None,
-        expected: str | int | None = _LEDGER,
-        override: Mapping[str, str] | None = None,
-        project: str | None = None,
-        store_conn_id: str = _STORE,
-        mlflow_conn_id: str = _REGISTRY,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.model_name = model_name
-        self.version = version
-        self.environment = environment
-        self.decision = decision
-        self.approval = approval
-        self.evidence_hash = evidence_hash
-        self.expected = expected
-        self.override = override
-        self.project = project
-        self.store_conn_id = store_conn_id
-        self.mlflow_conn_id = mlflow_conn_id
-        if all(isinstance(part, str) and "{{" not in part for part in (model_name, environment)):
-            self._add_outlet(model_asset(model_name, environment))
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Check, move, read back, record."""
-        from airflow_ai_provider.hooks.promotion import ModelRegistryHook
-        from airflow_ai_provider.hooks.store import AiStoreHook, origin_of
-        from airflow_ai_provider.services.promotion import promote
-        from airflow_ai_provider.store.promotion import Promotions
-
-        order, origin = self._order(), origin_of(context)
-        place = _place(origin)
-        try:
-            done = promote(
-                order,
-                promotions=Promotions(AiStoreHook(self.store_conn_id).get_conn()),
-                registry=ModelRegistryHook(self.mlflow_conn_id).get_conn(),
-                key=order.key(place),
-                moved_by=place,
-                decided_by=type(self).__name__,
-                origin=origin,
-            )
-        except (RegistryUnavailableError, StoreUnavailableError):
-            raise  # Airflow tries again
-        except AirflowAiError as error:
-            if error.facts.get("in_progress"):
-                raise
-            raise AirflowFailException(str(error)) from error
-        result: dict[str, Any] = {
-            "model_name": order.model_name,
-            "version": order.version,
-            "environment": order.environment,
-            "previous": done.previous,
-            "record": done.record.id,
-        }
-        asset = model_asset(order.model_name, order.environment)
-        self._add_outlet(asset)
-        context["outlet_events"][asset].extra = result
-        return result
-
-    def _order(self) -> PromotionOrder:
-        from airflow_ai_provider.services.promotion import read_order
-
-        names = ("model_name", "version", "environment", "decision", "approval", "evidence_hash")
-        said = {name: getattr(self, name) for name in (*names, "expected", "override", "project")}
-        return read_order(**said)
-
-    def _add_outlet(self, asset: Asset) -> None:
-        if asset not in self.outlets:
-            self.outlets = [*self.outlets, asset]
-
-
 def _form(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the form's fields; Airflow hands over Param objects whose values hide them."""
     comment = Param(None, type=["null", "string"], title="Comment", source="task")
     if isinstance(params, ParamsDict):
         return {"comment": comment, **{name: params.get_param(name) for name in params}}
     return {"comment": comment, **params}
-
-
-def _place(origin: Origin) -> str:
-    mapped = f"[{origin.map_index}]" if (origin.map_index or -1) >= 0 else ""
-    return f"{origin.dag_id}/{origin.run_id}/{origin.task_id}{mapped}"
