@@ -24,6 +24,7 @@ from airflow_ai_provider.services.quality_criteria import (
 )
 from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, Fallback, not_compiled
 from airflow_ai_provider.services.quality_look import Look, keep_rows
+from airflow_ai_provider.services.quality_pictures import with_pictures
 from airflow_ai_provider.services.suites import load_suite
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def check(
     memory_limit: str | None = None,
     around: Surroundings | None = None,
     time_limit: float = DEFAULT_TIME,
+    pictures: bool = False,
 ) -> QualityResult:
     """Look at ``data`` through ``suite`` and decide.
 
@@ -73,7 +75,8 @@ def check(
     refuses, and ``allow_empty`` lets data without rows pass where the suite says nothing of their
     number. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
     version of what was copied. ``time_limit`` is in seconds, for each statement. ``around``
-    is what our own expectations (``core.quality.own``) need besides the data.
+    is what our own expectations (``core.quality.own``) need besides the data. ``pictures``: read
+    files and frames once more for a picture of each failure; a table is not read again.
 
     Rows that fail a row-level expectation which itself failed go to ``quarantine_path`` as Parquet,
     with the column ``failed_expectations`` (a list of text); the others to ``good_rows_path``.
@@ -114,6 +117,7 @@ def check(
         shown=(shown_as, version),
         kept=kept,
         around=around or Surroundings(),
+        pictures=pictures,
         **about,
     )
 
@@ -131,23 +135,27 @@ def _check_files(
     shown: tuple[str | None, str | None],
     kept: Kept,
     around: Surroundings,
+    pictures: bool,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
     from airflow_ai_provider.adapters.frames import is_frame, open_frame
 
     others, own = apart(suite)
     _need_known(others, engine)
     opening = open_frame if is_frame(data) else open_data
-    with opening(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    with opening(data, memory_limit=memory_limit) as opened:
         need_own_columns(suite, own, [column.name for column in opened.columns])
         plan = _plan(others, opened, engine)
         looked = Look(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
+
             results += judge(suite, own, DuckDBLooked(opened), around)
             results.sort(key=lambda result: result.expectation.index)
+        if pictures:
+            results = with_pictures(results, suite, opened, looked.predicates)
         seen = _seen(opened.files, looked.rows, *shown)
         opened.files.need_unchanged()
         report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
@@ -205,7 +213,6 @@ def _check_table(
     around: Surroundings,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_table import TableLooked
     from airflow_ai_provider.adapters.sql_tables import open_table
     from airflow_ai_provider.core.quality.database.check import TableSchema
     from airflow_ai_provider.core.quality.database.compiler import (
@@ -236,6 +243,8 @@ def _check_table(
         looked = TableLook(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_table import TableLooked
+
             results += judge(suite, own, TableLooked(opened, looked.rows), around)
             results.sort(key=lambda result: result.expectation.index)
         seen = DataSeen(
@@ -281,7 +290,7 @@ def _need_known(suite: Suite, engine: str) -> None:
 def _plan(suite: Suite, data: DuckDBData, engine: str) -> Plan:
     if engine == "great_expectations":
         return all_left_over(suite, data.columns)
-    plan = compile_suite(suite, data.columns, count=data.count)
+    plan = compile_suite(suite, data.columns, count=data.count, extent=data.extent)
     if engine == "compiled" and plan.leftovers:
         raise not_compiled(suite, plan.leftovers[0])
     return plan
