@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,17 +39,36 @@ _FORMATS = {
 
 @dataclass(frozen=True, kw_only=True)
 class DataFiles:
-    """The files that a path or a glob means, and their fingerprint.
-
-    ``digest`` is the SHA-256 of the one file's bytes; of several, of their names and digests.
-    """
+    """The files that a path or a glob means, and their fingerprint."""
 
     path: str
     files: tuple[Path, ...]
     format: str
     size: int
-    digest: str
     stamps: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """The SHA-256 of each file's bytes, read when first asked for.
+
+        Not before: what is wrong with a suite shows by the columns alone.
+
+        :raises DataReadError: a file cannot be read, or changed since it was found.
+        """
+        try:
+            found = tuple(_digest(file) for file in self.files)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+        self.need_unchanged()
+        return found
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the one file's bytes; of several, of their names and digests."""
+        if len(self.files) == 1:
+            return self.digests[0]
+        each = zip(self.digests, self.files, strict=True)
+        return hashlib.sha256("\n".join(f"{d}  {f.name}" for d, f in each).encode()).hexdigest()
 
     def need_unchanged(self) -> None:
         """Make sure that what was read is what was fingerprinted.
@@ -69,8 +89,7 @@ def find_files(path: str | os.PathLike[str]) -> DataFiles:
     try:
         return _found(shown)
     except OSError as error:  # a folder or file without permission, a device that fails
-        named = str(error.filename or shown)
-        raise _unreadable(named, error.strerror or str(error), "Check its permissions.") from error
+        raise _refused(shown, error) from error
 
 
 def _found(shown: str) -> DataFiles:
@@ -84,12 +103,12 @@ def _found(shown: str) -> DataFiles:
     for file, (size, _) in zip(files, stamps, strict=True):
         if size == 0:
             raise _unreadable(str(file), "it is empty (0 bytes)", "Ask for a new delivery.")
+        file.open("rb").close()  # shows a missing permission as such
     return DataFiles(
         path=shown,
         files=files,
         format=formats.pop(),
         size=sum(size for size, _ in stamps),
-        digest=_digest(files),
         stamps=stamps,
     )
 
@@ -125,17 +144,12 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _digest(files: Sequence[Path]) -> str:
-    each = []
-    for file in files:
-        running = hashlib.sha256()
-        with file.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                running.update(block)
-        each.append((file.name, running.hexdigest()))
-    if len(each) == 1:
-        return each[0][1]
-    return hashlib.sha256("\n".join(f"{d}  {n}" for n, d in each).encode()).hexdigest()
+def _digest(file: Path) -> str:
+    running = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            running.update(block)
+    return running.hexdigest()
 
 
 class Source(Protocol):
@@ -372,6 +386,11 @@ def _damaged(files: Source, error: Exception) -> DataReadError:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300]
+
+
+def _refused(path: str, error: OSError) -> DataReadError:
+    named = str(error.filename or path)
+    return _unreadable(named, error.strerror or str(error), "Check its permissions.")
 
 
 def _unreadable(path: str, why: str, remedy: str) -> DataReadError:

@@ -9,6 +9,7 @@ AirflowAiError
 ├── LedgerError
 ├── GateRefusedError
 │   ├── DataQualityGateError
+│   ├── DataQualityRequiredError
 │   ├── DriftGateError
 │   ├── ModelGateError
 │   └── PhaseGateError
@@ -28,7 +29,8 @@ AirflowAiError
 │   ├── SuiteError
 │   ├── DriftSettingsError
 │   └── DataReadError
-│       └── DatabaseLostError
+│       ├── DatabaseLostError
+│       └── StorageLostError
 ├── PromotionError
 │   ├── CriteriaError
 │   ├── EvidenceError
@@ -110,6 +112,10 @@ class DataQualityGateError(GateRefusedError):
     """The data failed its expectations; ``facts["failed"]`` lists them."""
 
 
+class DataQualityRequiredError(GateRefusedError):
+    """The newest gate record of a data set is not good enough; ``facts["reason"]`` names why."""
+
+
 class DriftGateError(GateRefusedError):
     """The data drifted from its reference; ``facts["failed"]`` lists the measures."""
 
@@ -188,6 +194,10 @@ class DataReadError(QualityError):
 
 class DatabaseLostError(DataReadError):
     """The database cannot be reached, or dropped the connection half way; trying again may help."""
+
+
+class StorageLostError(DataReadError):
+    """An object store cannot be reached, or dropped a transfer; trying again may help."""
 
 
 class PromotionError(AirflowAiError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -13,7 +14,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_ai_provider.core.errors import DataReadError
-from airflow_ai_provider.hooks._object_storage import fetch
+from airflow_ai_provider.hooks._object_storage import fetch, send
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_ai_provider.core.gate import GateDraft, GateRecord
     from airflow_ai_provider.core.quality.drift.report import DriftResult
     from airflow_ai_provider.core.quality.page.values import ReportPage
+    from airflow_ai_provider.core.quality.requirement import Standing
+    from airflow_ai_provider.core.quality.result import Quarantine
     from airflow_ai_provider.services.quality import QualityResult
     from airflow_ai_provider.services.quality_criteria import Surroundings
 
@@ -70,23 +73,34 @@ class DataQualityHook(BaseHook):
         ``data`` may be what ``source`` returns, or a frame. ``data`` and ``suite`` (or several
         suites, as a list) are else local paths or any address that Airflow's ``ObjectStoragePath``
         reads (its connection as in ``s3://conn_id@bucket/key``); a remote file is fetched into a
-        temporary folder for the time of the look.
+        temporary folder for the time of the look. ``quarantine_path`` and ``good_rows_path`` may be
+        such addresses too: a file there is whole or is not.
 
         :raises DataReadError: the data is absent, cut short or malformed.
+        :raises StorageLostError: an object store dropped a transfer; trying again may help.
         :raises SuiteError: the suite means nothing, or could not be evaluated.
         """
         from airflow_ai_provider.services.quality import check
 
-        with self.fetched(data) as (near, version), self.local_suite(suite) as read_suite:
-            return check(
+        with (
+            self.fetched(data) as (near, version),
+            self.local_suite(suite) as read_suite,
+            Kept(quarantine_path, good_rows_path) as kept,
+        ):
+            result = check(
                 near,
                 read_suite,
                 version=version,
-                shown_as=data if isinstance(data, str) else None,
-                quarantine_path=self._writable(quarantine_path),
-                good_rows_path=self._writable(good_rows_path),
+                shown_as=data if isinstance(data, str) and local_path(data) is None else None,
+                quarantine_path=kept.near(quarantine_path),
+                good_rows_path=kept.near(good_rows_path),
                 around=self._around(arguments),
                 **arguments,
+            )
+            return replace(
+                result,
+                quarantine=kept.sent(result.quarantine, quarantine_path),
+                good_rows=kept.sent(result.good_rows, good_rows_path),
             )
 
     def compare(self, data: str, reference: str, **arguments: Any) -> DriftResult:
@@ -122,6 +136,33 @@ class DataQualityHook(BaseHook):
             return earlier_rows(ledger, str(dataset), partition, last)
 
         return Surroundings(local=self.local, history=history if dataset else None)
+
+    def standing(self, **arguments: Any) -> Standing:
+        """Say whether the newest gate record of a data set is good enough, and why not.
+
+        Arguments as in ``core.quality.requirement.Requirement.of``: ``dataset``, ``partition``,
+        ``verdict``, ``max_age`` (seconds), ``min_score``.
+
+        :raises QualityError: an argument means nothing.
+        """
+        from airflow_ai_provider.core.quality.requirement import Requirement
+        from airflow_ai_provider.hooks.store import AiStoreHook
+        from airflow_ai_provider.services.quality_required import standing
+
+        return standing(AiStoreHook(self.store_conn_id).ledger, Requirement.of(**arguments))
+
+    def require(self, **arguments: Any) -> Standing:
+        """Return the standing of a data set that is good enough; a guard for code of your own.
+
+        :raises DataQualityRequiredError: it is not; ``facts["reason"]`` is ``no_record``,
+            ``refused``, ``too_old`` or ``low_score``.
+        """
+        from airflow_ai_provider.services.quality_required import refusal
+
+        found = self.standing(**arguments)
+        if not found:
+            raise refusal(found)
+        return found
 
     def record(
         self, draft: GateDraft, *, context: Any, page: ReportPage | None = None
@@ -169,17 +210,34 @@ class DataQualityHook(BaseHook):
             else:
                 yield stack.enter_context(self.fetched(suite))[0]
 
-    def _writable(self, address: str | None) -> str | None:
-        if not address:
-            return None
-        here = local_path(address)
-        if here is None:
-            raise DataReadError(
-                f"Cannot write rows to {address}: only local paths can be written so far.",
-                remedy="Give a local path, on storage that your workers share.",
-                path=address,
-            )
-        return here
+
+class Kept:
+    """Rows kept apart: written near, and sent to their addresses when all are written."""
+
+    def __init__(self, *addresses: str | None) -> None:
+        self._elsewhere = [a for a in addresses if a and local_path(a) is None]
+        self._folder = tempfile.TemporaryDirectory(prefix="airflow-ai-")
+
+    def __enter__(self) -> Kept:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what was written near."""
+        self._folder.cleanup()
+
+    def near(self, address: str | None) -> str | None:
+        """Return where to write what belongs at ``address``."""
+        if not address or address not in self._elsewhere:
+            return local_path(address) if address else None
+        return f"{self._folder.name}/{self._elsewhere.index(address)}.parquet"
+
+    def sent(self, written: Quarantine | None, address: str | None) -> Quarantine | None:
+        """Send what was written to its address; return where it is now."""
+        if written is None or address not in self._elsewhere:
+            return written
+        send(Path(written.path), str(address))
+        return replace(written, path=str(address))
 
 
 def database_url(connection: Connection) -> str:

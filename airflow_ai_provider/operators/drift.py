@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import data_alias, data_asset
-from airflow_ai_provider.core.errors import QualityError
+from airflow_ai_provider.core.errors import DatabaseLostError, QualityError, StorageLostError
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.operators._gate import GateOutcome
 from airflow_ai_provider.operators._seen import LINKS, GateSeen, Seen
@@ -131,6 +131,8 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
                 partition=self.partition,
                 project=self.project,
             )
+        except (DatabaseLostError, StorageLostError):  # trying again may help
+            raise
         except QualityError as error:  # neither data nor reference gets better by trying again
             raise AirflowFailException(str(error)) from error
         verdict = self._verdict(result)

@@ -85,6 +85,21 @@ def need_table(suite: Suite, own: Sequence[Expectation]) -> None:
             )
 
 
+def need_own_columns(suite: Suite, own: Sequence[Expectation], names: Sequence[str]) -> None:
+    """Make sure, before the data is read, that our expectations ``own`` find their columns.
+
+    :raises SuiteError: one looks at a column that is not there.
+    """
+    for e in own:
+        for name in e.columns:
+            if name not in names:
+                raise suite.error(
+                    e,
+                    f"looks at the column {name!r}, which the data does not have",
+                    f"The data has {', '.join(names[:40])}.",
+                )
+
+
 def judge(
     suite: Suite, own: Sequence[Expectation], data: Looked, around: Surroundings
 ) -> list[ExpectationResult]:
@@ -123,14 +138,7 @@ class Criteria:
         return [drifted[e.index] if e.type == DRIFT else others[e.type](e) for e in own]
 
     def _need_column(self, e: Expectation) -> None:
-        known = self._data.columns.types
-        for name in e.columns:
-            if name not in known:
-                raise self._suite.error(
-                    e,
-                    f"looks at the column {name!r}, which the data does not have",
-                    f"The data has {', '.join(list(known)[:40])}.",
-                )
+        need_own_columns(self._suite, [e], list(self._data.columns.types))
 
     def _reference(self, e: Expectation) -> Reference:
         from airflow_ai_provider.services.drift import open_reference

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health, Topology
+from airflow_ai_provider.core.gpu.fair_share import KINDS, Quota
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
 from airflow_ai_provider.core.gpu.states import LeaseState
-from airflow_ai_provider.store.schema import device, gpu_request, lease, lease_device
+from airflow_ai_provider.store.schema import device, gpu_quota, gpu_request, lease, lease_device
 
 LeaseClock = Callable[[sa.Connection], float]
 TASK_FIELDS = ("ti_id", "dag_id", "run_id", "task_id", "map_index", "try_number")
@@ -31,15 +32,6 @@ def lease_clock(connection: sa.Connection) -> float:
     if connection.dialect.name == "sqlite":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return float(connection.execute(sa.select(SERVER_CLOCK)).scalar_one())
-
-
-def one_planner(connection: sa.Connection) -> None:
-    """Let no other transaction change the queue until this one ends.
-
-    On SQLite the store's write lock does that already.
-    """
-    if connection.dialect.name != "sqlite":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(PLANNER_LOCK)))
 
 
 DEVICE_COLUMNS = (
@@ -64,6 +56,13 @@ def read_devices(connection: sa.Connection) -> list[Device]:
     """Return every device that was ever registered."""
     rows = connection.execute(sa.select(*DEVICE_COLUMNS).order_by(device.c.host, device.c.uuid))
     return [device_of(row) for row in rows]
+
+
+def read_quotas(connection: sa.Connection) -> list[Quota]:
+    """Return every quota, by pool, then teams before projects before phases, then name."""
+    rows = connection.execute(sa.select(gpu_quota)).mappings()
+    found = [Quota(**row) for row in rows]
+    return sorted(found, key=lambda q: (q.pool, KINDS.index(q.kind), q.name))
 
 
 def device_of(row: Any) -> Device:

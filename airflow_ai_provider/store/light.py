@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +20,14 @@ from urllib.parse import unquote
 
 from airflow_ai_provider.core.errors import StoreError, StoreNotFoundError, StoreUnavailableError
 from airflow_ai_provider.core.gpu.tenure import Visit
-from airflow_ai_provider.store.gpu_keeping import PASSED_TIMES, SERVER_TIMES, Execute, say, visit
+from airflow_ai_provider.store.gpu_keeping import (
+    PASSED_TIMES,
+    SERVER_TIMES,
+    Execute,
+    outlived,
+    say,
+    visit,
+)
 
 _ANSWER_WITHIN = 5  # seconds to connect, to wait for a lock
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
@@ -59,6 +66,16 @@ class LightLeases:
         """
         with self._database.write() as execute:
             say(execute, lease_id, fence, reason)
+
+    def outlived(
+        self, lease_id: str, fence: int, marks: Iterable[tuple[str, int]]
+    ) -> frozenset[tuple[str, int, str]]:
+        """Return which of ``marks`` are of leases that this one came after, with the device.
+
+        :raises StoreUnavailableError: the store does not answer.
+        """
+        with self._database.write() as execute:
+            return outlived(execute, lease_id, fence, marks, host=self._host, boot_id=self._boot_id)
 
 
 class _SqliteFile:

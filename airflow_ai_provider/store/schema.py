@@ -353,3 +353,14 @@ promotion_state = sa.Table(
     sa.Column("claimed_at", UtcDateTime),
     sa.Column("move", sa.JSON),  # what that decision will do and write
 )
+
+
+# --- evidence: what a model gate judged, once under its hash -------------------------------------
+
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("content", sa.Text, nullable=False),  # canonical JSON: its SHA-256 is the hash
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)

@@ -56,6 +56,11 @@ class LookedAt:
     columns: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
+_NO_ROWS = Asserted(
+    assertion="rows", success=False, severity="error", expected="min_value=1", actual="0"
+)
+
+
 def of_quality(result: QualityResult) -> LookedAt | None:
     """Return what a data gate saw; None of a frame that belongs to no data set."""
     place = named(result.data, result.dataset, result.partition)
@@ -64,7 +69,10 @@ def of_quality(result: QualityResult) -> LookedAt | None:
     return LookedAt(
         namespace=place[0],
         name=place[1],
-        asserted=tuple(_asserted(r) for r in result.report.results),
+        asserted=(
+            *([_NO_ROWS] if result.saw_nothing else []),
+            *(_asserted(r) for r in result.report.results),
+        ),
         columns=_columns(result.report.results),
         **_measures(result.data),
     )

@@ -104,6 +104,12 @@ class QualityReport:
         return tuple(sorted(found, key=lambda r: -r.expectation.severity.rank))
 
     @property
+    def score(self) -> float | None:
+        """The share of expectations that were met, from 0 to 1; None of a suite without any."""
+        met = sum(r.success for r in self.results)
+        return round(met / len(self.results), 4) if self.results else None
+
+    @property
     def engine(self) -> str:
         """Who measured: ``compiled``, ``great_expectations`` or ``mixed``."""
         engines = {r.engine for r in self.results} or {COMPILED}
