@@ -164,14 +164,17 @@ def _measures(data: DataSeen) -> dict[str, Any]:
 def _asserted(r: ExpectationResult) -> Asserted:
     e = r.expectation
     limits = {k: v for k, v in e.kwargs.items() if k in {"min_value", "max_value", "mostly"}}
-    count = r.result.get("unexpected_count")
+    count, observed = r.result.get("unexpected_count"), r.result.get("observed_value")
+    actual = None if count is None else f"{count} unexpected"
+    if actual is None and isinstance(observed, (int, float)):
+        actual = f"{observed:g}"
     return Asserted(
         assertion=e.type,
         success=r.success,
         column=e.columns[0] if len(e.columns) == 1 else None,
         severity=_level(e.severity.value),
         expected=", ".join(f"{k}={v}" for k, v in limits.items()) or None,
-        actual=None if count is None else f"{count} unexpected",
+        actual=actual,
     )
 
 
