@@ -46,8 +46,8 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": _connection_types(),
         "extra-links": [
             f"{_PACKAGE}.links.gpu.GpuLeaseLink",
-            f"{_PACKAGE}.links.quality.QualityReportLink",
             f"{_PACKAGE}.links.promotion.ModelVersionLink",
+            f"{_PACKAGE}.links.quality.QualityReportLink",
         ],
         "task-decorators": [
             {"name": "gpu", "class-name": f"{_PACKAGE}.decorators.gpu.gpu_task"},

@@ -103,10 +103,10 @@ class DataQualityHook(BaseHook):
                 good_rows=kept.sent(result.good_rows, good_rows_path),
             )
 
-    def compare(self, data: str, reference: str, **arguments: Any) -> DriftResult:
+    def compare(self, data: Any, reference: Any, **arguments: Any) -> DriftResult:
         """Compare ``data`` with ``reference``; arguments as in ``services.drift.compare``.
 
-        Both are addresses as in ``check``; the reference may be a profile.
+        Both are addresses, or tables, as in ``check``; the reference may be a profile.
 
         :raises DataReadError: one is absent, cut short or malformed.
         :raises DriftSettingsError: an argument means nothing, or names an unknown column.
@@ -117,8 +117,8 @@ class DataQualityHook(BaseHook):
             return compare(
                 data_path,
                 reference_path,
-                shown_as=data,
-                reference_shown_as=reference,
+                shown_as=data if isinstance(data, str) else None,
+                reference_shown_as=reference if isinstance(reference, str) else None,
                 **arguments,
             )
 
@@ -141,7 +141,7 @@ class DataQualityHook(BaseHook):
         """Say whether the newest gate record of a data set is good enough, and why not.
 
         Arguments as in ``core.quality.requirement.Requirement.of``: ``dataset``, ``partition``,
-        ``verdict``, ``max_age`` (seconds), ``min_score``.
+        ``verdict``, ``max_age`` (seconds), ``min_score``, ``gates``.
 
         :raises QualityError: an argument means nothing.
         """
@@ -182,8 +182,11 @@ class DataQualityHook(BaseHook):
         return GateReports(hook.get_conn()).append(draft, as_kept(page), key=key)
 
     @contextmanager
-    def local(self, address: str) -> Iterator[str]:
-        """Give the local path of what is at ``address``, fetching it when it is elsewhere."""
+    def local(self, address: Any) -> Iterator[Any]:
+        """Give the local path of what is at ``address``, fetching it when it is elsewhere.
+
+        A table is given as it is.
+        """
         with self.fetched(address) as (path, _):
             yield path
 

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_ai_provider.core.quality.drift.report import DriftResult
+    from airflow_ai_provider.hooks.quality import DataQualityHook
 
 
 class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
     """Let data pass only when it is like its reference, column by column, and record the decision.
 
     The reference is a profile (``airflow-ai quality profile``), so that its data need not be kept,
-    or data; against data the figures are exact, against a profile each carries its error. The
-    report is pushed and the gate record written before anything is raised.
+    or data; between files the figures are exact, against a profile or of a table Kolmogorov-Smirnov
+    and Wasserstein carry an error. The report is pushed and the gate record written before anything
+    is raised.
 
     Returns ``{"success", "verdict", "dataset", "partition", "data": {"path", "size", "digest",
     "rows"}, "reference": {"path", "digest", "rows", "profile", "made_from"}, "compared", "drifted",
@@ -38,6 +40,10 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
 
     :param data: path or address of Parquet, CSV or JSON (Lines): a file, a glob or a folder.
     :param reference: the same of the reference's data, or of its profile.
+    :param conn_id: instead of ``data``, a connection to any SQL database, with ``table`` (and its
+        ``schema``) or a query as ``sql``; it is counted there, and nothing but counts is pulled.
+    :param reference_table: instead of ``reference``, a table behind the same connection.
+    :param reference_sql: instead of ``reference``, a query there: last month's rows, say.
     :param columns: which columns (all of the reference unless said): names, or a mapping from a
         name to ``{"methods", "thresholds", "kind"}`` of its own; ``kind`` is ``number``, ``time``
         or ``category``.
@@ -59,6 +65,12 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
     template_fields: Sequence[str] = (
         "data",
         "reference",
+        "conn_id",
+        "table",
+        "schema",
+        "sql",
+        "reference_table",
+        "reference_sql",
         "columns",
         "methods",
         "thresholds",
@@ -68,7 +80,12 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
         "project",
         "branch_task_ids",
     )
-    template_fields_renderers = {"columns": "json", "thresholds": "json"}
+    template_fields_renderers = {
+        "columns": "json",
+        "thresholds": "json",
+        "sql": "sql",
+        "reference_sql": "sql",
+    }
     ui_color = "#d5e8d4"
     inherits_from_skipmixin = True
     operator_extra_links = LINKS
@@ -76,8 +93,14 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
     def __init__(
         self,
         *,
-        data: str,
-        reference: str,
+        data: str | None = None,
+        reference: str | None = None,
+        conn_id: str | None = None,
+        table: str | None = None,
+        schema: str | None = None,
+        sql: str | None = None,
+        reference_table: str | None = None,
+        reference_sql: str | None = None,
         columns: Sequence[str] | Mapping[str, Any] | None = None,
         methods: Sequence[str] | None = None,
         thresholds: Mapping[str, Any] | None = None,
@@ -95,6 +118,12 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
         super().__init__(**kwargs)
         self.data = data
         self.reference = reference
+        self.conn_id = conn_id
+        self.table = table
+        self.schema = schema
+        self.sql = sql
+        self.reference_table = reference_table
+        self.reference_sql = reference_sql
         self.columns = columns
         self.methods = methods
         self.thresholds = thresholds
@@ -121,8 +150,10 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
         hook = DataQualityHook(self.store_conn_id)
         try:
             result = hook.compare(
-                self.data,
-                self.reference,
+                self._one_of(hook, "data", self.data, self.table, self.sql),
+                self._one_of(
+                    hook, "reference", self.reference, self.reference_table, self.reference_sql
+                ),
                 columns=self.columns,
                 methods=self.methods,
                 thresholds=self.thresholds,
@@ -142,6 +173,19 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
             self._announce(report, context)
         refusal = None if verdict.lets_pass else result.error(record=report["record"])
         return self.conclude(context, report, refusal)
+
+    def _one_of(
+        self, hook: DataQualityHook, what: str, path: str | None, table: str | None, sql: str | None
+    ) -> Any:
+        """Return what to compare: exactly one of files, a table and a query."""
+        if sum(one is not None for one in (path, table, sql)) != 1:
+            before = "" if what == "data" else "reference_"
+            raise AirflowFailException(f"Give one of {what}, {before}table and {before}sql.")
+        if path is not None:
+            return path
+        if self.conn_id is None:
+            raise AirflowFailException("conn_id names no connection for the table or the query.")
+        return hook.source(self.conn_id, table=table, schema=self.schema, query=sql)
 
     def _verdict(self, result: DriftResult) -> Verdict:
         if self.on_fail == "warn" and result.verdict is Verdict.FAIL:

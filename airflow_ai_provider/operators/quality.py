@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_ai_provider.assets import data_alias, data_asset
 from airflow_ai_provider.core.errors import DatabaseLostError, QualityError, StorageLostError
 from airflow_ai_provider.core.gate import Verdict
+from airflow_ai_provider.operators._calling import named, rendered_by
 from airflow_ai_provider.operators._gate import GateOutcome
 from airflow_ai_provider.operators._seen import LINKS, GateSeen, Seen
 
@@ -41,8 +41,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
 
     :param data: path or address of Parquet, CSV or JSON (Lines): a file, a glob or a folder.
     :param suite: path or address of the suite's JSON, or the same as a dict; a list of several; or
-        a callable that returns one, called as Airflow calls templated callables (with ``context``
-        and ``jinja_env``).
+        a callable that returns one, which is given what it names of the task's context.
     :param conn_id: instead of ``data``, a connection to any SQL database, with ``table`` (and its
         ``schema``) or a query as ``sql``; the data stays there.
     :param frame_callable: instead of ``data``, a function that returns a pandas, polars or Arrow
@@ -60,10 +59,10 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
     :param quarantine_path: where the failing rows go, as Parquet with ``failed_expectations``: a
         path, or an address of an object store (``s3://conn_id@bucket/key.parquet``).
     :param good_rows_path: where the other rows go.
-    :param report_values: whether the page behind the link *Quality report* may show values of rows:
-        samples and pictures of what failed. Without, it shows counts.
     :param time_limit: seconds that a statement to a database, or all that is left to Great
         Expectations, may take (an hour unless said): a regular expression may run forever.
+    :param report_values: whether the page behind the link *Quality report* may show values of rows:
+        samples and pictures of what failed. Without, it shows counts.
     """
 
     template_fields: Sequence[str] = (
@@ -112,8 +111,8 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
         quarantine_path: str | None = None,
         good_rows_path: str | None = None,
         project: str | None = None,
-        report_values: bool = True,
         time_limit: float | str | None = None,
+        report_values: bool = True,
         store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
@@ -136,8 +135,8 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
         self.quarantine_path = quarantine_path
         self.good_rows_path = good_rows_path
         self.project = project
-        self.report_values = report_values
         self.time_limit = time_limit
+        self.report_values = report_values
         self.store_conn_id = store_conn_id
         if isinstance(dataset, str) and "{{" not in dataset:
             alias = data_alias(dataset)
@@ -164,13 +163,10 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
                 dataset=self.dataset,
                 partition=self.partition,
                 project=self.project,
-                pictures=True,
                 **self._limits(),
+                pictures=True,
             )
-        except (
-            DatabaseLostError,
-            StorageLostError,
-        ):  # trying again may help: Airflow's retries count
+        except (DatabaseLostError, StorageLostError):  # Airflow's retries may help
             raise
         except QualityError as error:  # neither suite nor file gets better by trying again
             raise AirflowFailException(str(error)) from error
@@ -181,6 +177,12 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
             self._announce(report, context)
         refusal = None if verdict.lets_pass else result.error(record=report["record"])
         return self.conclude(context, report, refusal)
+
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Let the suite be a function that names what it wants; Airflow calls it with all."""
+        if callable(self.suite):
+            self.suite = rendered_by(self.suite)
+        super()._do_render_template_fields(*args, **kwargs)
 
     def _limits(self) -> dict[str, float]:
         if self.time_limit is None:
@@ -200,7 +202,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
         if self.data is not None:
             return self.data
         if self.frame_callable is not None:
-            given = self.frame_callable(**_named(self.frame_callable, context))
+            given = self.frame_callable(**named(self.frame_callable, context))
             return described(given, hook, said_by="frame_callable", conn_id=self.conn_id)
         if self.conn_id is None:
             raise AirflowFailException("conn_id names no connection for the table or the query.")
@@ -272,11 +274,3 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
         if alias in self.outlets:
             asset = data_asset(self.dataset, self.partition or "all")
             context["outlet_events"][alias].add(asset, extra=dict(report))
-
-
-def _named(function: Callable[..., Any], context: Context) -> dict[str, Any]:
-    """Return what ``function`` names of the context, all of it where it takes any."""
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return dict(context)
-    return {name: value for name, value in context.items() if name in parameters}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-REQUIRED = ("dataset", "partition", "verdict", "max_age", "min_score")
+REQUIRED = ("dataset", "partition", "verdict", "max_age", "min_score", "gates")
 
 
 class DataQualityRequiredOperator(BaseOperator, GateOutcome):
@@ -32,6 +32,7 @@ class DataQualityRequiredOperator(BaseOperator, GateOutcome):
     :param max_age: how old the record may be: seconds, or a ``timedelta``. Data that a gate could
         not look at leave no record; this is what notices that.
     :param min_score: the least share of expectations met, from 0 to 1.
+    :param gates: ``data``, ``drift`` or both, each of which must have judged so.
     :param on_fail: ``fail`` the task without retry, ``skip`` what is downstream, ``branch`` to
         ``branch_task_ids`` (which are skipped when all is well), or ``warn`` and go on.
     :param store_conn_id: the connection of the store, of type ``ai_store``.
@@ -49,6 +50,7 @@ class DataQualityRequiredOperator(BaseOperator, GateOutcome):
         verdict: str = "warn",
         max_age: float | str | timedelta | None = None,
         min_score: float | str | None = None,
+        gates: str | Sequence[str] = "data",
         on_fail: str = "fail",
         branch_task_ids: str | Sequence[str] | None = None,
         store_conn_id: str = "ai_store_default",
@@ -60,6 +62,7 @@ class DataQualityRequiredOperator(BaseOperator, GateOutcome):
         self.verdict = verdict
         self.max_age = max_age
         self.min_score = min_score
+        self.gates = gates
         self.on_fail = on_fail
         self.branch_task_ids = branch_task_ids
         self.store_conn_id = store_conn_id

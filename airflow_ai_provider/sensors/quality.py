@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_ai_provider.core.quality.requirement import Standing
 
-_REQUIRED = ("dataset", "partition", "verdict", "max_age", "min_score")
+_REQUIRED = ("dataset", "partition", "verdict", "max_age", "min_score", "gates")
 
 
 class DataQualitySensor(BaseSensorOperator):
@@ -34,6 +34,7 @@ class DataQualitySensor(BaseSensorOperator):
     :param verdict: ``pass``, or ``warn`` for data that failed lesser expectations too.
     :param max_age: how old the record may be: seconds, or a ``timedelta``.
     :param min_score: the least share of expectations met, from 0 to 1.
+    :param gates: ``data``, ``drift`` or both, each of which must have judged so.
     :param fail_when_refused: fail at once, without retry, when the newest record's verdict or score
         is below what is required.
     :param deferrable: wait in the triggerer, which costs no worker slot.
@@ -50,6 +51,7 @@ class DataQualitySensor(BaseSensorOperator):
         verdict: str = "warn",
         max_age: float | str | timedelta | None = None,
         min_score: float | str | None = None,
+        gates: str | Sequence[str] = "data",
         fail_when_refused: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         store_conn_id: str = "ai_store_default",
@@ -61,6 +63,7 @@ class DataQualitySensor(BaseSensorOperator):
         self.verdict = verdict
         self.max_age = max_age
         self.min_score = min_score
+        self.gates = gates
         self.fail_when_refused = fail_when_refused
         self.deferrable = deferrable
         self.store_conn_id = store_conn_id

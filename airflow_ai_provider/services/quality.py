@@ -138,19 +138,20 @@ def _check_files(
     pictures: bool,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
     from airflow_ai_provider.adapters.frames import is_frame, open_frame
 
     others, own = apart(suite)
     _need_known(others, engine)
     opening = open_frame if is_frame(data) else open_data
-    with opening(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    with opening(data, memory_limit=memory_limit) as opened:
         need_own_columns(suite, own, [column.name for column in opened.columns])
         plan = _plan(others, opened, engine)
         looked = Look(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
+
             results += judge(suite, own, DuckDBLooked(opened), around)
             results.sort(key=lambda result: result.expectation.index)
         if pictures:
@@ -212,7 +213,6 @@ def _check_table(
     around: Surroundings,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_table import TableLooked
     from airflow_ai_provider.adapters.sql_tables import open_table
     from airflow_ai_provider.core.quality.database.check import TableSchema
     from airflow_ai_provider.core.quality.database.compiler import (
@@ -243,6 +243,8 @@ def _check_table(
         looked = TableLook(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_table import TableLooked
+
             results += judge(suite, own, TableLooked(opened, looked.rows), around)
             results.sort(key=lambda result: result.expectation.index)
         seen = DataSeen(
@@ -288,7 +290,7 @@ def _need_known(suite: Suite, engine: str) -> None:
 def _plan(suite: Suite, data: DuckDBData, engine: str) -> Plan:
     if engine == "great_expectations":
         return all_left_over(suite, data.columns)
-    plan = compile_suite(suite, data.columns, count=data.count)
+    plan = compile_suite(suite, data.columns, count=data.count, extent=data.extent)
     if engine == "compiled" and plan.leftovers:
         raise not_compiled(suite, plan.leftovers[0])
     return plan

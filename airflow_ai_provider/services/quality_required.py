@@ -11,13 +11,15 @@ from airflow_ai_provider.store.ledger import Ledger
 def standing(ledger: Ledger, requirement: Requirement) -> Standing:
     """Look at the newest record of the data set, or of its partition, by the store's clock.
 
-    Without a partition it is the newest of all its partitions. Data that could not be looked at
-    leave no record: where that must show, ask for a ``max_age``.
+    Of several gates it is the standing of the first that is not good, if there is one. Without a
+    partition it is the newest record of all its partitions. Data that could not be looked at leave
+    no record: where that must show, ask for a ``max_age``.
     """
-    record = newest(ledger, requirement)
+    records = {kind: newest(ledger, requirement, kind) for kind in requirement.gates}
     with ledger.store.read() as connection:
         now = ledger.store.utcnow(connection)
-    return judge(requirement, record, now)
+    found = [judge(requirement, record, now, kind) for kind, record in records.items()]
+    return next((one for one in found if not one), found[0])
 
 
 def require(ledger: Ledger, requirement: Requirement) -> Standing:
@@ -41,11 +43,11 @@ def refusal(found: Standing) -> DataQualityRequiredError:
     )
 
 
-def newest(ledger: Ledger, requirement: Requirement) -> GateRecord | None:
-    """Return the newest data gate record of what is required."""
+def newest(ledger: Ledger, requirement: Requirement, kind: GateKind) -> GateRecord | None:
+    """Return the newest record that a gate of ``kind`` left of what is required."""
     subject, whole = requirement.subject, not requirement.partition
     found = ledger.search(
-        kind=GateKind.DATA,
+        kind=kind,
         newest_first=True,
         limit=1,
         subject=None if whole else subject,

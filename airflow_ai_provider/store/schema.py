@@ -122,6 +122,7 @@ device = sa.Table(
     sa.Column("parent_uuid", sa.String(100)),  # of a MIG instance: its card
     sa.Column("topology", sa.JSON),  # bus, links: see core.gpu.devices.Topology
     sa.Column("compute_mode", sa.String(30)),
+    sa.Column("reserved_mib", sa.BigInteger, nullable=False, server_default="0"),  # by its driver
     sa.Column("admin_state", sa.String(20), nullable=False, server_default=""),  # what people said
     sa.Column("admin_reason", sa.String(500), nullable=False, server_default=""),
     sa.Column("admin_by", sa.String(250), nullable=False, server_default=""),

@@ -21,7 +21,8 @@ class DataQualityTrigger(BaseTrigger):
 
     The event is what ``DataQualitySensor`` returns.
 
-    :param required: ``dataset``, ``partition``, ``verdict``, ``max_age`` (seconds), ``min_score``.
+    :param required: ``dataset``, ``partition``, ``verdict``, ``max_age`` (seconds), ``min_score``,
+        ``gates``.
     :param fail_when_refused: fire too when the newest record refuses; ``met`` is false then.
     :param not_before: fire no sooner than this (seconds since 1970): Airflow fails a task that
         resumes while the worker that deferred it is still being reaped.

@@ -87,6 +87,7 @@ def test_every_outcome_leaves_its_report_and_one_record(
     store.close()
     assert (record.id, record.verdict, record.dag_id) == (report["record"], verdict, "outcomes")
     assert record.try_number == 1
+    assert report["suite"] == ("orders of manual" if name == "skip" else "orders")
     quarantined = folder / "quarantine" / f"{name}.parquet"
     assert quarantined.exists() is (name != "passed")
 

@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_ai_provider.assets import data_alias, data_asset
+from airflow_ai_provider.core.errors import DataQualityGateError
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.decorators.quality import quality_gate_task
 from airflow_ai_provider.hooks.quality import DataQualityHook
@@ -128,7 +129,9 @@ def test_bad_data_fail_without_retry_after_report_and_record(
     operator = gate(data=bad, quarantine_path=str(tmp_path / "q" / "bad.parquet"))
     context = context_of(operator)
 
-    with pytest.raises(AirflowFailException, match=r"expect_column_values_to_not_be_null\(id\)"):
+    with pytest.raises(
+        AirflowFailException, match=r"expect_column_values_to_not_be_null\(id\)"
+    ) as raised:
         operator.execute(context)
 
     report = context["ti"].pushed["return_value"]
@@ -137,6 +140,9 @@ def test_bad_data_fail_without_retry_after_report_and_record(
     assert report["quarantine"]["rows"] == 1
     assert ledger.get(report["record"]).verdict == "fail"
     assert not context["outlet_events"]
+    error = raised.value.__cause__
+    assert isinstance(error, DataQualityGateError)
+    assert error.facts == {"record": report["record"], "failed": report["failed"]}
 
 
 def test_a_retry_leaves_one_record(ledger: Ledger, bad: str) -> None:
@@ -247,6 +253,40 @@ def test_several_suites_are_one_gate(ledger: Ledger, poor: str) -> None:
     report = operator.execute(context_of(operator))
     assert report["suite"] == "orders + shape"
     assert {f["suite"] for f in report["failed"]} == {"orders", "shape"}
+
+
+def no_arguments() -> dict[str, Any]:
+    return SUITE
+
+
+def as_airflow_calls(context: Any, jinja_env: Any) -> dict[str, Any]:
+    assert jinja_env is not None
+    return {**SUITE, "name": context["run_id"]}
+
+
+def by_name(run_id: str) -> dict[str, Any]:
+    return {**SUITE, "name": run_id}
+
+
+@pytest.mark.parametrize(
+    ("suite", "name"), [(no_arguments, "orders"), (as_airflow_calls, "r"), (by_name, "r")]
+)
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_suite_may_be_a_function(suite: Any, name: str, mapped: bool) -> None:
+    context = {"run_id": "r"}
+    if mapped:
+        with DAG("d"):
+            made = DataQualityGateOperator.partial(task_id="gate", suite=suite).expand(data=["x"])
+        operator = made.unmap({"data": "x"})
+        operator._do_render_template_fields(
+            parent=operator, template_fields=operator.template_fields, context=context,
+            jinja_env=operator.get_template_env(), seen_oids=set(),
+        )  # fmt: skip
+    else:
+        with DAG("d"):
+            operator = gate(data="x", suite=suite)
+        operator.render_template_fields(context)
+    assert operator.suite["name"] == name
 
 
 def decorated(function: Any, **arguments: Any) -> Any:

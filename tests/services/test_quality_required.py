@@ -105,6 +105,8 @@ def test_the_score_is_the_share_of_what_was_met(
         {"min_score": 2},
         {"min_score": "nan"},
         {"min_score": "most"},
+        {"gates": []},
+        {"gates": ["data", "model"]},
     ],
 )
 def test_what_means_nothing_is_refused(wrong: dict[str, Any]) -> None:
@@ -134,3 +136,20 @@ def test_the_newest_record_counts_of_the_partition_or_of_all(store: Store) -> No
     ledger.append(draft("ai-data://orders", "pass"))
     assert require(ledger, Requirement.of(dataset="orders"))
     assert standing(ledger, Requirement.of(dataset="orders", max_age=0)).reason is Unmet.TOO_OLD
+
+
+def test_each_gate_that_is_asked_for_must_be_good(store: Store) -> None:
+    ledger = Ledger(store)
+    both = Requirement.of(dataset="orders", partition="1", gates=["data", "drift"])
+    ledger.append(draft(verdict="pass"))
+    found = standing(ledger, both)
+    assert (found.reason, found.sentence) == (
+        Unmet.NO_RECORD,
+        "No drift gate has judged ai-data://orders/1 yet.",
+    )
+    ledger.append(draft(verdict="fail", kind=GateKind.DRIFT))
+    assert standing(ledger, both).refused
+    assert standing(ledger, Requirement.of(dataset="orders", gates="data"))
+    assert not standing(ledger, Requirement.of(dataset="orders", gates="drift"))
+    ledger.append(draft(verdict="warn", kind=GateKind.DRIFT))
+    assert standing(ledger, both)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from airflow_ai_provider.core.errors import QualityError
-from airflow_ai_provider.core.gate import GateRecord, Verdict
+from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict
 
+_GATES = (GateKind.DATA.value, GateKind.DRIFT.value)
 _GOOD = {
     Verdict.PASS: (Verdict.PASS, Verdict.OVERRIDE),
     Verdict.WARN: (Verdict.PASS, Verdict.OVERRIDE, Verdict.WARN),
@@ -27,13 +29,17 @@ class Unmet(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """Which verdict is good enough, how old it may be, and the least score, from 0 to 1."""
+    """Which verdict is good enough, how old it may be, and the least score, from 0 to 1.
+
+    Each of ``gates`` must have judged the data set so.
+    """
 
     dataset: str
     partition: str | None = None
     verdict: Verdict = Verdict.WARN
     max_age: timedelta | None = None
     min_score: float | None = None
+    gates: tuple[GateKind, ...] = (GateKind.DATA,)
 
     @classmethod
     def of(
@@ -44,8 +50,9 @@ class Requirement:
         verdict: str = "warn",
         max_age: float | str | timedelta | None = None,
         min_score: float | str | None = None,
+        gates: str | Sequence[str] = "data",
     ) -> Requirement:
-        """Return the requirement; ``max_age`` in seconds or a ``timedelta``.
+        """Return the requirement; ``max_age`` in seconds or a ``timedelta``; ``gates`` by name.
 
         :raises QualityError: an argument means nothing.
         """
@@ -62,6 +69,7 @@ class Requirement:
             verdict=Verdict(verdict),
             max_age=_age(max_age),
             min_score=_score(min_score),
+            gates=_gates(gates),
         )
 
     @property
@@ -104,9 +112,14 @@ class Standing:
         }
 
 
-def judge(requirement: Requirement, record: GateRecord | None, now: datetime) -> Standing:
-    """Hold the newest ``record`` of the data set to ``requirement``."""
-    reason, sentence = _verdict(requirement, record, now)
+def judge(
+    requirement: Requirement,
+    record: GateRecord | None,
+    now: datetime,
+    kind: GateKind = GateKind.DATA,
+) -> Standing:
+    """Hold the newest ``record`` that gates of ``kind`` left to ``requirement``."""
+    reason, sentence = _verdict(requirement, record, now, kind)
     return Standing(requirement=requirement, record=record, reason=reason, sentence=sentence)
 
 
@@ -117,11 +130,11 @@ def score_of(record: GateRecord) -> float | None:
 
 
 def _verdict(
-    requirement: Requirement, record: GateRecord | None, now: datetime
+    requirement: Requirement, record: GateRecord | None, now: datetime, kind: GateKind
 ) -> tuple[Unmet | None, str]:
     if record is None:
-        return Unmet.NO_RECORD, f"No data gate has judged {requirement.subject} yet."
-    told = f"The newest gate record of {record.subject} ({record.id})"
+        return Unmet.NO_RECORD, f"No {kind.value} gate has judged {requirement.subject} yet."
+    told = f"The newest {kind.value} gate record of {record.subject} ({record.id})"
     if Verdict(record.verdict) not in _GOOD[requirement.verdict]:
         wanted = requirement.verdict.value
         return Unmet.REFUSED, f"{told} says {record.verdict}; {wanted} is required."
@@ -137,6 +150,14 @@ def _verdict(
         shown = "no score" if score is None else f"a score of {score:g}"
         return Unmet.LOW_SCORE, f"{told} has {shown}; {requirement.min_score:g} is required."
     return None, f"{told} says {record.verdict} and is {age.total_seconds():.0f} seconds old."
+
+
+def _gates(given: str | Sequence[str]) -> tuple[GateKind, ...]:
+    named = [given] if isinstance(given, str) else list(given)
+    unknown = [name for name in named if name not in _GATES]
+    if unknown or not named:
+        raise QualityError(f"gates is {given!r}.", remedy=f"Name some of {', '.join(_GATES)}.")
+    return tuple(GateKind(name) for name in named)
 
 
 def _age(given: float | str | timedelta | None) -> timedelta | None:

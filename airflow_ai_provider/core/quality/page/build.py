@@ -119,7 +119,8 @@ def _drift_facts(result: DriftResult) -> Iterator[Fact]:
     yield from _seen(result.data)
     kind = "profile" if result.reference.profile else "data"
     yield "Reference", f"{kind} {shown(result.reference.path, 300)}, {result.reference.rows} rows"
-    yield "SHA-256 of the reference", result.reference.digest
+    if result.reference.digest:  # a table has none
+        yield "SHA-256 of the reference", result.reference.digest
     yield "Refuses from", result.fail_on.value
     change = result.schema.as_dict()
     for name in ("added", "removed", "retyped"):
