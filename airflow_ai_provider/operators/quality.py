@@ -174,7 +174,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         """Let the suite be a function that names what it wants; Airflow calls it with all."""
         if callable(self.suite):
             self.suite = rendered_by(self.suite)
-        super()._do_render_template_fields(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super()._do_render_template_fields(*args, **kwargs)
 
     def _limits(self) -> dict[str, float]:
         if self.time_limit is None:

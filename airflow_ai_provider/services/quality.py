@@ -59,6 +59,7 @@ def check(
     allow_empty: bool = False,
     shown_as: str | None = None,
     version: str | None = None,
+    versions: Mapping[str, str] | None = None,
     memory_limit: str | None = None,
     around: Surroundings | None = None,
     time_limit: float = DEFAULT_TIME,
@@ -72,7 +73,8 @@ def check(
     ``great_expectations`` leaves everything to it. ``fail_on`` is the severity from which a failure
     refuses, and ``allow_empty`` lets data without rows pass where the suite says nothing of their
     number. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
-    version of what was copied. ``time_limit`` is in seconds, for each statement. ``around``
+    version of what was copied, ``versions`` those of several files by their names. ``time_limit``
+    is in seconds, for each statement. ``around``
     is what our own expectations (``core.quality.own``) need besides the data.
 
     Rows that fail a row-level expectation which itself failed go to ``quarantine_path`` as Parquet,
@@ -111,7 +113,7 @@ def check(
         engine=engine,
         time_limit=time_limit,
         memory_limit=memory_limit,
-        shown=(shown_as, version),
+        shown=(shown_as, version, versions or {}),
         kept=kept,
         around=around or Surroundings(),
         **about,
@@ -128,7 +130,7 @@ def _check_files(
     engine: str,
     time_limit: float,
     memory_limit: str | None,
-    shown: tuple[str | None, str | None],
+    shown: tuple[str | None, str | None, Mapping[str, str]],
     kept: Kept,
     around: Surroundings,
     **about: Any,
@@ -160,7 +162,13 @@ def _check_files(
         )
 
 
-def _seen(source: Any, rows: int, shown_as: str | None, version: str | None) -> DataSeen:
+def _seen(
+    source: Any,
+    rows: int,
+    shown_as: str | None,
+    version: str | None,
+    versions: Mapping[str, str],
+) -> DataSeen:
     """Say exactly which files, or which frame, were seen."""
     if source.format == "frame":
         return DataSeen(
@@ -173,7 +181,7 @@ def _seen(source: Any, rows: int, shown_as: str | None, version: str | None) -> 
         path=path if "://" in path else str(Path(path).absolute()),
         size=source.size,
         digest=source.digest,
-        parts=_parts(source) if len(source.files) > 1 else (),
+        parts=_parts(source, versions) if len(source.files) > 1 else (),
         rows=rows,
         files=len(source.files),
         version=version,
@@ -181,17 +189,16 @@ def _seen(source: Any, rows: int, shown_as: str | None, version: str | None) -> 
     )
 
 
-def _parts(source: Any) -> tuple[Mapping[str, Any], ...]:
-    """Return name (below the folder, if it is one), size and digest of each file."""
+def _parts(source: Any, versions: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
+    """Return name (below the folder, if it is one), size, digest and version of each file."""
     folder = Path(source.path)
     below = folder.is_dir()
+    names = [str(f.relative_to(folder) if below else f.absolute()) for f in source.files]
+    each = zip(names, source.stamps, source.digests, strict=True)
     return tuple(
-        {
-            "name": str(file.relative_to(folder) if below else file.absolute()),
-            "size": size,
-            "digest": digest,
-        }
-        for file, (size, _), digest in zip(source.files, source.stamps, source.digests, strict=True)
+        {"name": name, "size": size, "digest": digest}
+        | ({"version": versions[name]} if name in versions else {})
+        for name, (size, _), digest in each
     )
 
 
