@@ -47,6 +47,7 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             f"{_PACKAGE}.links.gpu.GpuLeaseLink",
             f"{_PACKAGE}.links.promotion.ModelVersionLink",
+            f"{_PACKAGE}.links.quality.QualityReportLink",
         ],
         "task-decorators": [
             {"name": "gpu", "class-name": f"{_PACKAGE}.decorators.gpu.gpu_task"},

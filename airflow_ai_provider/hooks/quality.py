@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import SqlSource
     from airflow_ai_provider.core.gate import GateDraft, GateRecord
     from airflow_ai_provider.core.quality.drift.report import DriftResult
+    from airflow_ai_provider.core.quality.page.values import ReportPage
     from airflow_ai_provider.core.quality.requirement import Standing
     from airflow_ai_provider.core.quality.result import Quarantine
     from airflow_ai_provider.services.quality import QualityResult
@@ -103,10 +104,10 @@ class DataQualityHook(BaseHook):
                 good_rows=kept.sent(result.good_rows, good_rows_path),
             )
 
-    def compare(self, data: str, reference: str, **arguments: Any) -> DriftResult:
+    def compare(self, data: Any, reference: Any, **arguments: Any) -> DriftResult:
         """Compare ``data`` with ``reference``; arguments as in ``services.drift.compare``.
 
-        Both are addresses as in ``check``; the reference may be a profile.
+        Both are addresses, or tables, as in ``check``; the reference may be a profile.
 
         :raises DataReadError: one is absent, cut short or malformed.
         :raises DriftSettingsError: an argument means nothing, or names an unknown column.
@@ -117,8 +118,8 @@ class DataQualityHook(BaseHook):
             return compare(
                 data_path,
                 reference_path,
-                shown_as=data,
-                reference_shown_as=reference,
+                shown_as=data if isinstance(data, str) else None,
+                reference_shown_as=reference if isinstance(reference, str) else None,
                 **arguments,
             )
 
@@ -164,16 +165,29 @@ class DataQualityHook(BaseHook):
             raise refusal(found)
         return found
 
-    def record(self, draft: GateDraft, *, context: Any) -> GateRecord:
-        """Write the gate record of this task instance's decision, once over its retries."""
-        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key
+    def record(
+        self, draft: GateDraft, *, context: Any, page: ReportPage | None = None
+    ) -> GateRecord:
+        """Write the gate record of this task instance's decision, once over its retries.
 
-        ledger = AiStoreHook(self.store_conn_id).ledger
-        return ledger.append(draft, key=decision_key(context, draft))
+        ``page`` is kept beside it, for the page behind the task's link; without one that page shows
+        the record.
+        """
+        from airflow_ai_provider.core.quality.page.values import as_kept
+        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key
+        from airflow_ai_provider.store.gate_reports import GateReports
+
+        hook, key = AiStoreHook(self.store_conn_id), decision_key(context, draft)
+        if page is None:
+            return hook.ledger.append(draft, key=key)
+        return GateReports(hook.get_conn()).append(draft, as_kept(page), key=key)
 
     @contextmanager
-    def local(self, address: str) -> Iterator[str]:
-        """Give the local path of what is at ``address``, fetching it when it is elsewhere."""
+    def local(self, address: Any) -> Iterator[Any]:
+        """Give the local path of what is at ``address``, fetching it when it is elsewhere.
+
+        A table is given as it is.
+        """
         with self.fetched(address) as near:
             yield near.path
 

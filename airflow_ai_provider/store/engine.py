@@ -29,6 +29,7 @@ from airflow_ai_provider.core.errors import (
     StoreNotFoundError,
     StoreNotMigratedError,
     StoreUnavailableError,
+    in_one_line,
 )
 from airflow_ai_provider.store.file_systems import MountTable, read_mounts, refuse_network
 
@@ -335,20 +336,20 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _typed(store: Store, error: sa.exc.DBAPIError) -> StoreError:
-    state = getattr(error.orig, "sqlstate", None)
+    state, said = getattr(error.orig, "sqlstate", None), in_one_line(error.orig)
     if isinstance(error, sa.exc.OperationalError) or error.connection_invalidated:
         return StoreUnavailableError(
-            f"The store {store.safe_url} does not answer: {error.orig}.",
+            f"The store {store.safe_url} does not answer: {said}.",
             remedy="Check that the database is up and that this user may write to it, "
             "then try again: a change is made whole or not at all.",
             deadlock=state in _DEADLOCK,
         )
     if state in {_NO_SUCH_TABLE, _NO_SUCH_COLUMN}:
         return StoreNotMigratedError(
-            f"The store {store.safe_url} lacks a table or a column of this version: {error.orig}.",
+            f"The store {store.safe_url} lacks a table or a column of this version: {said}.",
             remedy="Run `airflow-ai store migrate`.",
         )
     return StoreError(
-        f"The store {store.safe_url} refused: {error.orig}.",
+        f"The store {store.safe_url} refused: {said}.",
         remedy="Run `airflow-ai doctor`; a file that is no database must be moved away.",
     )

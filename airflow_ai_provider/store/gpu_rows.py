@@ -47,6 +47,7 @@ DEVICE_COLUMNS = (
     device.c.parent_uuid,
     sa.cast(device.c.topology, sa.Text).label("topology"),
     device.c.compute_mode,
+    device.c.reserved_mib,
     device.c.admin_state,
     device.c.admin_reason,
 )
@@ -84,6 +85,7 @@ def _device(
     parent_uuid: str | None,
     topology: str | None,
     compute_mode: str | None,
+    reserved_mib: int,
     admin_state: str,
     admin_reason: str,
 ) -> Device:
@@ -100,6 +102,7 @@ def _device(
         parent_uuid=parent_uuid,
         topology=_topology(json.loads(topology) if topology else None),
         compute_mode=compute_mode,
+        reserved_mib=reserved_mib,
         health=Health(health),
         reason=reason,
     )

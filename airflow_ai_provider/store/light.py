@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from airflow_ai_provider.core.errors import StoreError, StoreNotFoundError, StoreUnavailableError
+from airflow_ai_provider.core.errors import (
+    StoreError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+    in_one_line,
+)
 from airflow_ai_provider.core.gpu.tenure import Visit
 from airflow_ai_provider.store.gpu_keeping import (
     PASSED_TIMES,
@@ -99,10 +104,10 @@ class _SqliteFile:
                 connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise StoreUnavailableError(
-                f"The store {self.path} does not answer: {error}."
+                f"The store {self.path} does not answer: {in_one_line(error)}."
             ) from error
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"The store {self.path} refused: {error}.") from error
+            raise StoreError(f"The store {self.path} refused: {in_one_line(error)}.") from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -141,9 +146,11 @@ class _PostgresServer:
                 ).fetchall()
         except psycopg.OperationalError as error:
             self._connection = None
-            raise StoreUnavailableError(f"The store does not answer: {error}.") from error
+            raise StoreUnavailableError(
+                f"The store does not answer: {in_one_line(error)}."
+            ) from error
         except psycopg.DatabaseError as error:
-            raise StoreError(f"The store refused: {error}.") from error
+            raise StoreError(f"The store refused: {in_one_line(error)}.") from error
 
     def _connect(self, psycopg: Any) -> Any:
         if self._connection is None or self._connection.closed:
