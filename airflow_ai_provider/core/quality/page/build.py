@@ -45,13 +45,16 @@ def quality_page(
     result: QualityResult, *, verdict: Verdict | None = None, values: bool = True
 ) -> ReportPage:
     """Return the page about a data gate; without ``values`` no value of a row is on it."""
+    notes = [] if values else ["Values of rows are not kept, as this gate was told."]
+    if result.saw_nothing:
+        notes.insert(0, result.error().message)
     return ReportPage(
         title="Data gate",
         subject=result.subject,
         verdict=(verdict or result.verdict).value,
         facts=tuple(_quality_facts(result)),
         findings=tuple(_expectation(r, result, values=values) for r in result.report.results),
-        notes=() if values else ("Values of rows are not kept, as this gate was told.",),
+        notes=tuple(notes),
     )
 
 
