@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -85,9 +86,27 @@ def test_any_data_pass_what_is_suggested_for_them(tmp_path: Path, table: Any, sa
     assert ("expect_table_row_count_to_be_between" in kinds) is (table.num_rows > 0)
 
 
+@settings(
+    max_examples=EXAMPLES // 2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
+@given(table=columns(), suffix=st.sampled_from(["csv", "json"]))
+def test_so_do_data_as_text(tmp_path: Path, table: Any, suffix: str) -> None:
+    path = tmp_path / f"data.{suffix}"
+    duckdb.from_arrow(table).query("t", f"COPY t TO '{path}' (FORMAT {suffix})")
+    try:
+        found = suggest(path)
+    except DataReadError:  # no rows leave an empty file, and some texts a header that means nothing
+        with pytest.raises(DataReadError):
+            check(path, {"expectations": []})
+        return
+    assert passes(path, found, "compiled")
+
+
 @pytest.mark.slow
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(table=columns())
 def test_great_expectations_loads_it_and_agrees(tmp_path: Path, table: Any) -> None:

@@ -33,7 +33,7 @@ def number_bounds(least: Number, most: Number) -> tuple[float | None, float | No
         above = ((high + room) / step).to_integral_value(ROUND_CEILING) * step
         if low >= 0:
             below = max(below, Decimal(0))
-        if high <= 0:
+        if low < 0 and high <= 0:
             above = min(above, Decimal(0))
         return _written(below), _written(above)
 

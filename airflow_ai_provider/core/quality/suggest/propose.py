@@ -155,6 +155,8 @@ def _domain(column: ColumnSeen) -> list[Entry]:
     if column.kind is Kind.TEXT and any(len(v) > _LONG_VALUE for v in values):
         return []
     why = f"{len(values)} different values were seen, each at least {min(values.values())} times."
+    if len(values) == 1:
+        why = "It was always the same value."
     return [_set(column, sorted(values), why)]
 
 
