@@ -7,7 +7,7 @@ import re
 from datetime import date, datetime, timezone
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from airflow_ai_provider.core.quality.check import Outcome
@@ -76,6 +76,7 @@ def test_the_share_that_must_be_there_leaves_room(share: float) -> None:
     assert 0 <= share_below(share) <= share
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.from_regex(r"\A[A-Z]{1,3}[-_/]?[0-9]{1,5}\Z"), min_size=1, max_size=20))
 def test_a_shape_is_that_of_all_samples(values: list[str]) -> None:
     found = shape_of(values)

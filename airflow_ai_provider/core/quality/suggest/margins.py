@@ -69,8 +69,8 @@ def count_bounds(count: int) -> tuple[int, int]:
 
 
 def share_below(share: float) -> float:
-    """Return a share that leaves room below ``share``: half as many again may be missing."""
-    room = max(0.01, (1 - share) / 2)
+    """Return a share that leaves room below ``share``: twice as many may be missing."""
+    room = max(0.05, 1 - share)
     return max(0.0, math.floor((share - room) * 100) / 100)
 
 
