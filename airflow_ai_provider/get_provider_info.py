@@ -29,14 +29,32 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": _modules("hooks", "store", "gpu", "quality", "promotion", "feedback", "lifecycle"),
         "operators": _modules(
-            "operators", "gpu", "quality", "drift", "promotion", "feedback", "lifecycle"
+            "operators",
+            "gpu",
+            "quality",
+            "quality_required",
+            "drift",
+            "promotion",
+            "promotion_moves",
+            "model_evidence",
+            "approval_quorum",
+            "feedback",
+            "lifecycle",
         ),
-        "sensors": _modules("sensors", "gpu", "feedback"),
-        "triggers": _modules("triggers", "gpu", "feedback"),
+        "sensors": _modules("sensors", "gpu", "quality", "feedback"),
+        "triggers": _modules("triggers", "gpu", "quality", "feedback"),
         "connection-types": _connection_types(),
-        "extra-links": [f"{_PACKAGE}.links.gpu.GpuLeaseLink"],
+        "extra-links": [
+            f"{_PACKAGE}.links.gpu.GpuLeaseLink",
+            f"{_PACKAGE}.links.promotion.ModelVersionLink",
+            f"{_PACKAGE}.links.quality.QualityReportLink",
+        ],
         "task-decorators": [
             {"name": "gpu", "class-name": f"{_PACKAGE}.decorators.gpu.gpu_task"},
+            {
+                "name": "quality_gate",
+                "class-name": f"{_PACKAGE}.decorators.quality.quality_gate_task",
+            },
         ],
         "asset-uris": [
             {

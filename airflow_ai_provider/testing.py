@@ -70,7 +70,7 @@ class FakeRegistry:
         versions = self._known(self._versions, name, name)
         made = ModelVersion(
             name=name,
-            version=str(len(versions) + 1),
+            version=str(max(map(int, versions), default=0) + 1),
             run_id=run_id,
             source=model_uri,
             tags=dict(tags),
@@ -83,6 +83,19 @@ class FakeRegistry:
         self._asked("set_alias")
         self._known(self._versions.get(name, {}), version, f"{name} {version}")
         self._aliases[name][alias] = version
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take the alias away."""
+        self._asked("delete_alias")
+        self._known(self._aliases, name, name).pop(alias, None)
+
+    def delete_version(self, name: str, version: str) -> None:
+        """Delete a version and, as MLflow does, every alias that names it."""
+        self._known(self._versions.get(name, {}), version, f"{name} {version}")
+        del self._versions[name][version]
+        named = [alias for alias, held in self._aliases[name].items() if held == version]
+        for alias in named:
+            del self._aliases[name][alias]
 
     def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""

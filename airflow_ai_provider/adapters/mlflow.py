@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from airflow_ai_provider.core.errors import (
     RegistryError,
@@ -114,6 +114,14 @@ def without_secrets(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def page_of(settings: RegistrySettings, name: str, version: str | None) -> str:
+    """Return the address of a version's page, or the model's; empty where there are no pages."""
+    if not settings.is_server:
+        return ""
+    base = f"{settings.address.rstrip('/')}/#/models/{quote(name, safe='')}"
+    return base if version is None else f"{base}/versions/{version}"
+
+
 def typed(address: str, code: str, message: str) -> RegistryError:
     """Return the error that MLflow's error ``code`` means."""
     if code in _ABSENT:
@@ -199,6 +207,11 @@ class ClientRegistry:
         """Move the alias."""
         with self._asking() as client:
             client.set_registered_model_alias(name, alias, version)
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take the alias away."""
+        with self._asking() as client:
+            client.delete_registered_model_alias(name, alias)
 
     def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""

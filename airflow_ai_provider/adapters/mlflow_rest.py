@@ -99,6 +99,10 @@ class RestRegistry:
         body = {"name": name, "alias": alias, "version": version}
         self._ask("POST", "registered-models/alias", body)
 
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take the alias away."""
+        self._ask("DELETE", "registered-models/alias", {"name": name, "alias": alias})
+
     def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
         for pair in _pairs(tags):

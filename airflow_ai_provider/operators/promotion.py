@@ -1,4 +1,4 @@
-"""Operators of promotion: judge a candidate, ask for approval, move a version."""
+"""Operators of promotion: judge a candidate, ask for approval; the moves are beside this."""
 
 from __future__ import annotations
 
@@ -10,30 +10,38 @@ from airflow.sdk import BaseOperator, Param
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_ai_provider.assets import model_asset
 from airflow_ai_provider.core.errors import (
     AirflowAiError,
     ApprovalError,
     PromotionError,
     RegistryUnavailableError,
-    StoreUnavailableError,
 )
 from airflow_ai_provider.operators._gate import GateOutcome
+from airflow_ai_provider.operators.promotion_moves import (
+    ModelPromoteOperator,
+    ModelRollbackOperator,
+)
 
 if TYPE_CHECKING:
-    from airflow.sdk import Asset, Context
+    from airflow.sdk import Context
 
-    from airflow_ai_provider.core.gate import Origin
     from airflow_ai_provider.core.promotion.approval import ApprovalRequest
-    from airflow_ai_provider.services.promotion import PromotionOrder
+
+__all__ = [
+    "ModelGateOperator",
+    "ModelPromoteOperator",
+    "ModelRollbackOperator",
+    "PromotionApprovalOperator",
+]
 
 _STORE = "ai_store_default"
 _REGISTRY = "mlflow_default"
-_LEDGER = "ledger"
 
 
 class ModelGateOperator(BaseOperator, GateOutcome):
     """Judge a candidate by criteria on its evidence, and put the verdict on record.
+
+    The evidence is kept in the store, once under its hash (``store.evidence``).
 
     Returns ``{"verdict", "passed", "model_name", "version", "candidate", "evidence_hash", "record",
     "criteria": [{"name", "limit", "observed", "verdict", "sentence"}], "metrics", "evidence"}``,
@@ -44,7 +52,8 @@ class ModelGateOperator(BaseOperator, GateOutcome):
     :param on_fail: ``fail`` the task; ``skip`` it and so what follows; ``branch`` into
         ``branch_task_ids``, which are skipped on a pass; or ``warn`` and go on.
     :param branch_task_ids: the tasks directly downstream that follow a refusal.
-    :param project: the project that the record names.
+    :param project: the project that the record names, and whose live models count.
+    :param predictions: the prediction log (path, glob or folder) for a criterion ``shadow``.
     :param store_conn_id: the connection of the store.
     :param mlflow_conn_id: the connection of the registry, which is asked whether the champion that
         the candidate was compared with is still the live one.
@@ -56,6 +65,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         "on_fail",
         "branch_task_ids",
         "project",
+        "predictions",
         "store_conn_id",
         "mlflow_conn_id",
     )
@@ -71,6 +81,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         on_fail: str = "fail",
         branch_task_ids: str | Sequence[str] | None = None,
         project: str | None = None,
+        predictions: str | None = None,
         store_conn_id: str = _STORE,
         mlflow_conn_id: str = _REGISTRY,
         **kwargs: Any,
@@ -81,6 +92,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         self.on_fail = on_fail
         self.branch_task_ids = branch_task_ids
         self.project = project
+        self.predictions = predictions
         self.store_conn_id = store_conn_id
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -88,10 +100,18 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         """Judge, record, and let pass or refuse."""
         from airflow_ai_provider.hooks.promotion import ModelRegistryHook
         from airflow_ai_provider.hooks.store import AiStoreHook, decision_key, origin_of
-        from airflow_ai_provider.services.promotion import judge
+        from airflow_ai_provider.services.promotion import StoreLife, judge
+        from airflow_ai_provider.store.evidence import Evidences
 
         self.check_on_fail()
-        ledger = AiStoreHook(self.store_conn_id).ledger
+        store_hook, registry = (
+            AiStoreHook(self.store_conn_id),
+            ModelRegistryHook(self.mlflow_conn_id),
+        )
+        ledger = store_hook.ledger
+        life = StoreLife(
+            store_hook.get_conn(), registry=registry.get_conn, predictions=self.predictions
+        )
         try:
             judgement = judge(
                 self.evidence,
@@ -100,12 +120,14 @@ class ModelGateOperator(BaseOperator, GateOutcome):
                 decided_by=type(self).__name__,
                 origin=origin_of(context),
                 project=self.project,
-                registry=ModelRegistryHook(self.mlflow_conn_id).get_conn,
+                registry=registry.get_conn,
+                life=life,
             )
         except RegistryUnavailableError:
             raise  # Airflow tries again
         except PromotionError as error:
             raise AirflowFailException(str(error)) from error
+        Evidences(store_hook.get_conn()).keep(judgement.evidence.content)
         record = ledger.append(judgement.draft, key=decision_key(context, judgement.draft))
         result = judgement.result(record)
         for criterion in judgement.criteria:
@@ -127,8 +149,11 @@ class PromotionApprovalOperator(ApprovalOperator):
 
     :param evidence: the result of a model gate, or any dict.
     :param assigned_users: names of the users who may answer.
-    :param submitter: who may not; the user who triggered the run unless said.
+    :param submitter: who may not. Unless said it is the user who triggered the run; of a run that
+        nobody triggered, but an asset or the clock, the owner in ``project_file``. Where nobody is
+        known to have submitted it, nobody is asked: who answered might have.
     :param project: the project that the record names.
+    :param project_file: the project file whose owner submits what no user triggered.
     :param store_conn_id: the connection of the store.
     """
 
@@ -138,6 +163,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         "assigned_users",
         "submitter",
         "project",
+        "project_file",
         "store_conn_id",
     )
     template_fields_renderers = {"evidence": "json", "body": "md"}
@@ -149,6 +175,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         assigned_users: Any,
         submitter: str | None = None,
         project: str | None = None,
+        project_file: str | None = None,
         params: Mapping[str, Any] | None = None,
         store_conn_id: str = _STORE,
         **kwargs: Any,
@@ -157,6 +184,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         self.evidence = evidence
         self.submitter = submitter
         self.project = project
+        self.project_file = project_file
         self.store_conn_id = store_conn_id
 
     def execute(self, context: Context) -> Any:
@@ -202,136 +230,34 @@ class PromotionApprovalOperator(ApprovalOperator):
 
         if self.defaults:
             raise AirflowFailException("An approval has no default answer: leave out `defaults`.")
-        submitter = self.submitter or getattr(context["dag_run"], "triggering_user_name", None)
         ti = context["ti"]
         try:
             return approval_request(
                 self.evidence,
                 assigned_users=self.assigned_users,
-                submitter=submitter,
+                submitter=self._submitter(context),
                 project=self.project,
                 otherwise=f"airflow://{ti.dag_id}/{ti.task_id}",
             )
         except AirflowAiError as error:
             raise AirflowFailException(str(error)) from error
 
+    def _submitter(self, context: Context) -> str:
+        """Return who submitted what is to be approved.
 
-class ModelPromoteOperator(BaseOperator):
-    """Move a model version into an environment along ``dev -> test -> staging -> production``.
+        :raises ApprovalError: nobody knows.
+        """
+        from airflow_ai_provider.services.project_file import load_project
 
-    No step is skipped; from staging on, the passing decision of a model gate is needed. The alias
-    must still name what is expected, is moved, read back and put on record; a retry finds the move
-    done. Emits ``model_asset(model_name, environment)``.
-
-    Returns ``{"model_name", "version", "environment", "previous", "record"}``.
-
-    :param model_name: the registered model.
-    :param version: its version.
-    :param environment: where it goes.
-    :param decision: id of the model gate's record.
-    :param approval: id of the approval's record; it must rest on the same evidence.
-    :param evidence_hash: the evidence that decision and approval must rest on.
-    :param expected: the version that the environment must hold now: ``ledger`` for what the ledger
-        says (on the last environment what the decision compared with), a version, or None.
-    :param override: ``{"by", "reason"}``: lets a step or a decision be missing, on record.
-    :param project: the project that the record names.
-    :param store_conn_id: the connection of the store.
-    :param mlflow_conn_id: the connection of the registry.
-    """
-
-    template_fields: Sequence[str] = (
-        "model_name",
-        "version",
-        "environment",
-        "decision",
-        "approval",
-        "evidence_hash",
-        "expected",
-        "override",
-        "project",
-        "store_conn_id",
-        "mlflow_conn_id",
-    )
-    ui_color = "#e6f4ea"
-
-    def __init__(
-        self,
-        *,
-        model_name: str,
-        version: str | int,
-        environment: str,
-        decision: str | None = None,
-        approval: str | None = None,
-        evidence_hash: str | None = None,
-        expected: str | int | None = _LEDGER,
-        override: Mapping[str, str] | None = None,
-        project: str | None = None,
-        store_conn_id: str = _STORE,
-        mlflow_conn_id: str = _REGISTRY,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.model_name = model_name
-        self.version = version
-        self.environment = environment
-        self.decision = decision
-        self.approval = approval
-        self.evidence_hash = evidence_hash
-        self.expected = expected
-        self.override = override
-        self.project = project
-        self.store_conn_id = store_conn_id
-        self.mlflow_conn_id = mlflow_conn_id
-        if all(isinstance(part, str) and "{{" not in part for part in (model_name, environment)):
-            self._add_outlet(model_asset(model_name, environment))
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Check, move, read back, record."""
-        from airflow_ai_provider.hooks.promotion import ModelRegistryHook
-        from airflow_ai_provider.hooks.store import AiStoreHook, origin_of
-        from airflow_ai_provider.services.promotion import promote
-        from airflow_ai_provider.store.promotion import Promotions
-
-        order, origin = self._order(), origin_of(context)
-        place = _place(origin)
-        try:
-            done = promote(
-                order,
-                promotions=Promotions(AiStoreHook(self.store_conn_id).get_conn()),
-                registry=ModelRegistryHook(self.mlflow_conn_id).get_conn(),
-                key=order.key(place),
-                moved_by=place,
-                decided_by=type(self).__name__,
-                origin=origin,
+        who = self.submitter or getattr(context["dag_run"], "triggering_user_name", None)
+        if not who and self.project_file:
+            who = load_project(self.project_file).owner
+        if not who:
+            raise ApprovalError(
+                "No user triggered this run, so nobody knows who submitted what is to be approved.",
+                remedy="Name the submitter, or a project_file whose owner it is.",
             )
-        except (RegistryUnavailableError, StoreUnavailableError):
-            raise  # Airflow tries again
-        except AirflowAiError as error:
-            if error.facts.get("in_progress"):
-                raise
-            raise AirflowFailException(str(error)) from error
-        result: dict[str, Any] = {
-            "model_name": order.model_name,
-            "version": order.version,
-            "environment": order.environment,
-            "previous": done.previous,
-            "record": done.record.id,
-        }
-        asset = model_asset(order.model_name, order.environment)
-        self._add_outlet(asset)
-        context["outlet_events"][asset].extra = result
-        return result
-
-    def _order(self) -> PromotionOrder:
-        from airflow_ai_provider.services.promotion import read_order
-
-        names = ("model_name", "version", "environment", "decision", "approval", "evidence_hash")
-        said = {name: getattr(self, name) for name in (*names, "expected", "override", "project")}
-        return read_order(**said)
-
-    def _add_outlet(self, asset: Asset) -> None:
-        if asset not in self.outlets:
-            self.outlets = [*self.outlets, asset]
+        return str(who)
 
 
 def _form(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,8 +266,3 @@ def _form(params: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(params, ParamsDict):
         return {"comment": comment, **{name: params.get_param(name) for name in params}}
     return {"comment": comment, **params}
-
-
-def _place(origin: Origin) -> str:
-    mapped = f"[{origin.map_index}]" if (origin.map_index or -1) >= 0 else ""
-    return f"{origin.dag_id}/{origin.run_id}/{origin.task_id}{mapped}"

@@ -22,6 +22,7 @@ from airflow_ai_provider.core.quality.own import (
     VOLUME,
     seconds_of,
 )
+from airflow_ai_provider.core.quality.page.pictures import shares_of
 from airflow_ai_provider.core.quality.report import ExpectationResult
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
 
@@ -79,15 +80,30 @@ def apart(suite: Suite) -> tuple[Suite, tuple[Expectation, ...]]:
 def need_table(suite: Suite, own: Sequence[Expectation]) -> None:
     """Make sure that our expectations ``own`` can look at a table.
 
-    :raises SuiteError: one compares values or types, which are those of files.
+    :raises SuiteError: one asks when files were written, which no table tells.
     """
     for e in own:
-        if e.type not in {NEWEST, VOLUME}:
+        if e.type == FILES:
             raise suite.error(
                 e,
                 "looks at files, and this is a table",
-                "Export the table to Parquet first, or take the expectation out of this suite.",
+                "Use expect_column_newest_value_to_be_recent on a column of times.",
             )
+
+
+def need_own_columns(suite: Suite, own: Sequence[Expectation], names: Sequence[str]) -> None:
+    """Make sure, before the data is read, that our expectations ``own`` find their columns.
+
+    :raises SuiteError: one looks at a column that is not there.
+    """
+    for e in own:
+        for name in (*e.columns, *e.kwargs.get("except_columns", ())):
+            if name not in names:
+                raise suite.error(
+                    e,
+                    f"looks at the column {name!r}, which the data does not have",
+                    f"The data has {', '.join(names[:40])}.",
+                )
 
 
 def judge(
@@ -130,14 +146,7 @@ class Criteria:
         return [drifted[e.index] if e.type == DRIFT else others[e.type](e) for e in own]
 
     def _need_column(self, e: Expectation) -> None:
-        known = self._data.columns.types
-        for name in (*e.columns, *e.kwargs.get("except_columns", ())):
-            if name not in known:
-                raise self._suite.error(
-                    e,
-                    f"looks at the column {name!r}, which the data does not have",
-                    f"The data has {', '.join(list(known)[:40])}.",
-                )
+        need_own_columns(self._suite, [e], list(self._data.columns.types))
 
     def _reference(self, e: Expectation) -> Reference:
         from airflow_ai_provider.services.drift import open_reference
@@ -186,7 +195,11 @@ class Criteria:
         except DriftSettingsError as error:
             raise self._suite.error(first, f"cannot be measured: {error}") from error
         measured = {m.measure.name: m for m in drift.measured}
-        return {e.index: _drifted(e, reference, measured, drift.problem) for e in asked}
+        picture = shares_of(drift)
+        return {
+            e.index: replace(_drifted(e, reference, measured, drift.problem), picture=picture)
+            for e in asked
+        }
 
     def _newest(self, e: Expectation) -> ExpectationResult:
         from airflow_ai_provider.core.quality.drift.columns import NotOfKindError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -88,34 +88,49 @@ class Ledger:
     def find(self, key: str) -> GateRecord | None:
         """Return the record that was written under a decision's ``key``; None when none was."""
         with self.store.read() as connection:
-            row = connection.execute(
-                sa.select(*_FIELDS).where(gate_record.c.decision_key == key)
-            ).first()
+            return self.find_in(connection, key)
+
+    def find_in(self, connection: sa.Connection, key: str) -> GateRecord | None:
+        """Do as ``find`` inside the caller's own transaction."""
+        row = connection.execute(
+            sa.select(*_FIELDS).where(gate_record.c.decision_key == key)
+        ).first()
         return _record(row) if row else None
 
     def search(
         self,
         *,
         kind: GateKind | None = None,
+        kinds: Collection[GateKind] | None = None,
         subject: str | None = None,
         subject_prefix: str | None = None,
+        subject_or_below: str | None = None,
         newest_first: bool = False,
         limit: int | None = None,
+        offset: int = 0,
     ) -> list[GateRecord]:
         """Return records by kind and subject, oldest first unless said."""
         statement = sa.select(*_FIELDS)
         if kind is not None:
             statement = statement.where(gate_record.c.kind == kind.value)
+        if kinds is not None:
+            statement = statement.where(gate_record.c.kind.in_([k.value for k in kinds]))
         if subject is not None:
             statement = statement.where(gate_record.c.subject == subject)
         if subject_prefix is not None:
             statement = statement.where(
                 gate_record.c.subject.startswith(subject_prefix, autoescape=True)
             )
+        if subject_or_below is not None:
+            below = gate_record.c.subject.startswith(f"{subject_or_below}/", autoescape=True)
+            statement = statement.where((gate_record.c.subject == subject_or_below) | below)
         order = gate_record.c.sequence
         statement = statement.order_by(order.desc() if newest_first else order)
         with self.store.read() as connection:
-            return [_record(row) for row in connection.execute(statement.limit(limit))]
+            return [
+                _record(row)
+                for row in connection.execute(statement.limit(limit).offset(offset or None))
+            ]
 
     def verify(self) -> tuple[int, Break | None]:
         """Return how many records there are, and the first break of the chain if there is one."""

@@ -94,20 +94,37 @@ class Promotions:
                 return None
             return _standing(connection, model_name)
 
+    def renew(self, claim: Claim) -> None:
+        """Make the claim young again.
+
+        :raises PromotionConflictError: it fell: another promoter took this one for dead.
+        """
+        row = promotion_state.c
+        with self.store.write() as connection:
+            renewed = connection.execute(
+                promotion_state.update()
+                .where(row.model_name == claim.model_name, row.claim_key == claim.key)
+                .values(claimed_at=self.store.utcnow(connection))
+                .returning(row.revision)
+            ).first()
+            if renewed is None:
+                raise _taken_over(connection, claim)
+
     def complete(self, claim: Claim, draft: GateDraft) -> GateRecord:
         """Let the claim fall and write ``draft`` to the ledger, both or neither.
 
-        :raises PromotionConflictError: the claim is no longer there.
+        A move that somebody finished already, another try of the same task or who found the claim
+        abandoned, is returned as it was recorded.
+
+        :raises PromotionConflictError: the claim is no longer there, and nothing is on record.
         """
         ledger = Ledger(self.store)
         with self.store.write() as connection:
-            if not _fall(connection, claim, finished=True):
-                raise PromotionConflictError(
-                    f"The move of {claim.model_name} by {claim.by} was taken over meanwhile.",
-                    remedy="Look at the history, then judge again.",
-                    winner=None,
-                )
-            return ledger.append_in(connection, draft, key=claim.key)
+            if _fall(connection, claim, finished=True):
+                return ledger.append_in(connection, draft, key=claim.key)
+            if (standing := ledger.find_in(connection, claim.key)) is not None:
+                return standing
+            raise _taken_over(connection, claim)
 
     def release(self, claim: Claim) -> None:
         """Let the claim fall; nothing was moved. Nothing happens when it fell already."""
@@ -124,6 +141,16 @@ def _standing(connection: sa.Connection, model_name: str) -> Claim:
         key=found.claim_key or "",
         by=found.claimed_by or "",
         move=found.move or {},
+    )
+
+
+def _taken_over(connection: sa.Connection, claim: Claim) -> PromotionConflictError:
+    standing = _standing(connection, claim.model_name)
+    return PromotionConflictError(
+        f"The move of {claim.model_name} by {claim.by} was taken over meanwhile"
+        + (f" by {standing.by}." if standing.by else "."),
+        remedy="Look at the history, then judge again.",
+        winner=standing.by or None,
     )
 
 

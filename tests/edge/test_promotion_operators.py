@@ -25,6 +25,7 @@ from airflow_ai_provider.assets import model_asset
 from airflow_ai_provider.core.errors import (
     ModelGateError,
     RegistryError,
+    RegistryNotFoundError,
     RegistryUnavailableError,
 )
 from airflow_ai_provider.core.gate import GateKind
@@ -32,6 +33,7 @@ from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 from airflow_ai_provider.operators.promotion import (
     ModelGateOperator,
     ModelPromoteOperator,
+    ModelRollbackOperator,
     PromotionApprovalOperator,
 )
 from airflow_ai_provider.store.engine import Store
@@ -86,9 +88,13 @@ def handler_of(registry):
         found = registry.get_version(said["name"], said["version"])
         return {"name": found.name, "version": found.version, "run_id": found.run_id}
 
+    def tag(name, version, key, value):
+        registry.set_tags(name, version, {key: value})
+
     calls = {
         "registered-models/get": lambda said: {"registered_model": aliases(said)},
         "model-versions/get": lambda said: {"model_version": version(said)},
+        "model-versions/set-tag": lambda said: tag(**said) or {},
         "registered-models/alias": lambda said: registry.set_alias(**said) or {},
     }
 
@@ -97,8 +103,12 @@ def handler_of(registry):
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             said = json.loads(body) if body else {k: v[0] for k, v in parse_qs(parts.query).items()}
-            answer = calls[parts.path.removeprefix("/api/2.0/mlflow/")](said)
-            self.send_response(200)
+            try:
+                answer = calls[parts.path.removeprefix("/api/2.0/mlflow/")](said)
+                self.send_response(200)
+            except RegistryNotFoundError as error:
+                answer = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": str(error)}
+                self.send_response(404)
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 
@@ -496,6 +506,61 @@ def test_a_registry_that_is_away_is_tried_again_by_airflow(ledger, monkeypatch):
     operator = move()
     with pytest.raises(RegistryUnavailableError):
         operator.execute(context_of(operator))
+
+
+# --- the way back ------------------------------------------------------------------------------
+
+
+def back(**arguments):
+    return ModelRollbackOperator(
+        **{"task_id": "back", "model_name": "flights", "environment": "dev", **arguments}
+    )
+
+
+@pytest.fixture
+def two_in_dev(ledger, registry):
+    for version in ("1", "2"):
+        operator = move(version=version)
+        operator.execute(context_of(operator))
+
+
+def test_one_task_goes_back_records_and_emits(two_in_dev, ledger, registry):
+    operator = back(reason="live quality fell")
+    asset = model_asset("flights", "dev")
+    assert operator.outlets == [asset]
+    context = context_of(operator, user="ada")
+    result = operator.execute(context)
+    record = ledger.get(result["record"])
+    assert (result["version"], result["previous"]) == ("1", "2")
+    assert (record.kind, record.decided_by, record.task_id) == ("rollback", "ada", "back")
+    assert context["outlet_events"][asset].extra == result
+    assert registry.aliases("flights") == {"dev": "1"}
+    assert operator.execute(context_of(operator, try_number=2)) == result
+    assert context["ti"].pushed["mlflow_version"].endswith("/#/models/flights/versions/1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"environment": "test"}, "no previous version to go back to"),
+        ({"environment": "prod"}, "no environment 'prod'"),
+        ({"target": 2}, "holds version 2 already"),
+        ({"target": 9}, "it is deleted"),
+        ({"expected": "7"}, "names 2, not 7 as expected"),
+        ({"override": {"by": "ada"}}, "needs who and why"),
+    ],
+)
+def test_a_way_back_that_is_none_is_not_retried(two_in_dev, registry, arguments, message):
+    operator = back(**arguments)
+    with pytest.raises(AirflowFailException, match=message):
+        operator.execute(context_of(operator))
+    assert registry.aliases("flights") == {"dev": "2"}
+
+
+def test_templates_of_a_way_back_that_gave_nothing(two_in_dev, ledger):
+    operator = back(target="None", reason="", for_cause="False", override="", approval="None")
+    record = ledger.get(operator.execute(context_of(operator))["record"])
+    assert record.evidence["for_cause"] is False
 
 
 # --- the hook ----------------------------------------------------------------------------------

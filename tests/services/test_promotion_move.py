@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -19,18 +17,14 @@ from airflow_ai_provider.core.errors import (
     RegistryNotFoundError,
     RegistryUnavailableError,
 )
-from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
+from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.services.promotion import (
-    PromotionOrder,
     check_aliases,
     history,
-    promote,
 )
-from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.promotion import Promotions
 from airflow_ai_provider.testing import FakeRegistry
-
-ENVIRONMENTS = ("dev", "test", "staging", "production")
+from tests.services.promotion_world import ENVIRONMENTS, World
 
 
 class Killed(BaseException):
@@ -48,59 +42,6 @@ class DyingRegistry(FakeRegistry):
         super()._asked(what)
         if self.at is not None and len(self.calls) == self.at:
             raise Killed
-
-
-class World:
-    """A model with versions 1 to 3, each of its own run, and a passing decision on each."""
-
-    def __init__(self, store, registry=None):
-        self.store, self.ledger = store, Ledger(store)
-        self.registry = registry or FakeRegistry()
-        self.promotions = Promotions(store)
-        self.registry.create_model("m")
-        for number in (1, 2, 3):
-            self.registry.create_version(
-                "m", model_uri=f"models:/m-{number}", run_id=f"run{number}", tags={}
-            )
-
-    def decide(self, version="1", *, verdict=Verdict.PASS, subject=None, evidence_hash="e", **more):
-        draft = GateDraft(
-            kind=GateKind.MODEL,
-            subject=subject or f"mlflow://m/{version}",
-            verdict=verdict,
-            evidence={"evidence_hash": evidence_hash, **more},
-        )
-        return self.ledger.append(draft).id
-
-    def approve(self, *, verdict=Verdict.PASS, evidence_hash="e", by="sponsor", **more):
-        draft = GateDraft(
-            kind=GateKind.APPROVAL,
-            subject="mlflow://m/1",
-            verdict=verdict,
-            evidence={"evidence_hash": evidence_hash, "submitter": "ml", **more},
-            decided_by=by,
-        )
-        return self.ledger.append(draft).id
-
-    def promote(self, environment, version="1", *, key=None, by="dag/run/task", **order):
-        return promote(
-            PromotionOrder(model_name="m", version=version, environment=environment, **order),
-            promotions=self.promotions,
-            registry=self.registry,
-            key=key or f"{environment}:{version}:{len(self.ledger.search())}",
-            moved_by=by,
-            patience=order.pop("patience", 0.0),
-        )
-
-    def walk(self, version="1", until="production"):
-        for environment in ENVIRONMENTS[: ENVIRONMENTS.index(until) + 1]:
-            self.promote(environment, version, decision=self.decide(version))
-
-    def intervals(self):
-        return [
-            (i["environment"], i["version"], i["to"] is None)
-            for i in history("m", ledger=self.ledger)
-        ]
 
 
 @pytest.fixture
@@ -334,74 +275,7 @@ def test_a_late_retry_is_told_that_another_holds_it_now(world):
     assert caught.value.facts["winner"] == "dag/run/two"
 
 
-def test_of_four_promoters_one_wins_and_the_others_know_who(world):
-    world.promote("dev", "1")
-    start, won, lost = threading.Barrier(4), [], []
-
-    def race(place):
-        start.wait()
-        try:
-            promote(
-                PromotionOrder(
-                    model_name="m", version=str(2 + place % 2), environment="dev", expected="1"
-                ),
-                promotions=world.promotions,
-                registry=world.registry,
-                key=f"k{place}",
-                moved_by=f"p{place}",
-            )
-            won.append(f"p{place}")
-        except PromotionConflictError as error:
-            lost.append(error.facts["winner"])
-
-    threads = [threading.Thread(target=race, args=(place,)) for place in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(won) == 1
-    assert lost == won * 3
-    assert len(world.intervals()) == 2
-    assert check_aliases("m", ledger=world.ledger, registry=world.registry) == []
-
-
 # --- crashes -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("step", range(1, 6))
-def test_a_promoter_killed_at_any_step_is_finished_by_its_retry(store, step):
-    world = World(store, DyingRegistry())
-    world.promote("dev", "1")
-    world.registry.calls.clear()
-    world.registry.at = step
-    with pytest.raises(Killed):
-        world.promote("dev", "2", key="mine")
-        raise Killed  # the move makes fewer calls
-    world.registry.at = None
-    done = world.promote("dev", "2", key="mine")
-    assert (done.previous, done.record.evidence["to"]) == ("1", "2")
-    assert world.registry.aliases("m") == {"dev": "2"}
-    assert world.intervals() == [("dev", "1", False), ("dev", "2", True)]
-    assert world.promotions.abandoned("m") is None
-
-
-@pytest.mark.parametrize("step", range(1, 6))
-def test_what_a_dead_promoter_left_is_settled_by_the_next(store, step):
-    world = World(store, DyingRegistry())
-    world.promote("dev", "1")
-    world.registry.calls.clear()
-    world.registry.at = step
-    with pytest.raises(Killed):
-        world.promote("dev", "2", key="dead", by="dag/run/dead")
-        raise Killed
-    world.registry.at = None
-    moved = world.registry.aliases("m")["dev"] == "2"
-    world.promotions = Promotions(store, claim_limit=timedelta(seconds=-1))
-    world.promote("dev", "3", key="next")
-    assert world.registry.aliases("m") == {"dev": "3"}
-    between = [("dev", "2", False)] if moved else []
-    assert world.intervals() == [("dev", "1", False), *between, ("dev", "3", True)]
-    assert check_aliases("m", ledger=world.ledger, registry=world.registry) == []
 
 
 def test_while_the_dead_ones_claim_is_young_nobody_moves(store):

@@ -59,10 +59,21 @@ def test_a_finished_move_frees_the_row_and_is_on_record(store):
 def test_a_move_is_completed_once(store):
     promotions = Promotions(store)
     promotions.claim(claim())
-    promotions.complete(claim(), draft())
+    record = promotions.complete(claim(), draft())
+    assert promotions.complete(claim(), draft()) == record, "another try of the same task"
     with pytest.raises(PromotionConflictError, match="was taken over meanwhile"):
-        promotions.complete(claim(), draft())
+        promotions.complete(claim("k2"), draft())
     assert len(Ledger(store).search()) == 1
+
+
+def test_a_claim_that_fell_is_not_renewed(store):
+    promotions = Promotions(store)
+    promotions.claim(claim())
+    promotions.renew(claim())
+    promotions.release(claim())
+    promotions.claim(claim("k2", by="dag/run/two"))
+    with pytest.raises(PromotionConflictError, match="taken over meanwhile by dag/run/two"):
+        promotions.renew(claim())
 
 
 def test_a_released_row_is_free_and_nothing_is_on_record(store):

@@ -58,5 +58,8 @@ class ModelRegistry(Protocol):
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Let ``alias`` name ``version``, whatever it named before."""
 
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Let ``alias`` name nothing; nothing happens when it does not."""
+
     def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
-from airflow_ai_provider.services.promotion.moving import Promoted, promote
-from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder, read_order
+from airflow_ai_provider.services.promotion.life import StoreLife
+from airflow_ai_provider.services.promotion.measuring import measure_evidence
+from airflow_ai_provider.services.promotion.moving import Moved
+from airflow_ai_provider.services.promotion.orders import (
+    LEDGER,
+    PromotionOrder,
+    RollbackOrder,
+    read_order,
+    read_rollback,
+)
+from airflow_ai_provider.services.promotion.promoting import promote
 from airflow_ai_provider.services.promotion.registration import champion, in_environment, register
+from airflow_ai_provider.services.promotion.rolling_back import roll_back
 from airflow_ai_provider.services.promotion.timeline import check_aliases, history, holders
 
 __all__ = [
     "LEDGER",
     "Judgement",
-    "Promoted",
+    "Moved",
     "PromotionOrder",
+    "RollbackOrder",
+    "StoreLife",
     "champion",
     "check_aliases",
     "history",
@@ -20,7 +32,10 @@ __all__ = [
     "in_environment",
     "judge",
     "load_criteria",
+    "measure_evidence",
     "promote",
     "read_order",
+    "read_rollback",
     "register",
+    "roll_back",
 ]

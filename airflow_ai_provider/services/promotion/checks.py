@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from airflow_ai_provider.core.errors import (
     ApprovalError,
@@ -16,7 +18,7 @@ from airflow_ai_provider.core.promotion.environments import EnvironmentPath
 from airflow_ai_provider.core.promotion.evidence import SUBJECT_SCHEME, version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
 from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder
-from airflow_ai_provider.services.promotion.timeline import holders, moves
+from airflow_ai_provider.services.promotion.timeline import MOVES, holder, was_made
 from airflow_ai_provider.store.ledger import Ledger
 
 
@@ -41,7 +43,7 @@ def check_order(
     :raises PromotionError: see ``promote``.
     """
     path.index(order.environment)
-    by = _override_by(order)
+    by = override_by(order.override)
     version = registry.get_version(order.model_name, order.version)
     if not version.is_ready:
         raise RegistryError(
@@ -50,11 +52,12 @@ def check_order(
         )
     decision = _decision(order, version, ledger)
     bound = _bound_hash(order, decision)
-    approval = _approval(order, decision, bound, ledger)
+    approval = standing_approval(order.approval, decision, bound, ledger)
     criteria = (
         _step(order, ledger, path),
         _decided(order, decision, path),
         *([_approved(approval)] if approval else []),
+        *_not_taken_back(order, decision, ledger, path),
     )
     refused = [c for c in criteria if c.verdict is Verdict.FAIL]
     if refused and by is None:
@@ -101,10 +104,14 @@ def read_record(ledger: Ledger, record_id: str, kind: GateKind) -> GateRecord:
     return record
 
 
-def _override_by(order: PromotionOrder) -> str | None:
-    if not order.override:
+def override_by(override: Mapping[str, str] | None) -> str | None:
+    """Return who overrides; None when nobody does.
+
+    :raises PromotionError: it does not say who, or why.
+    """
+    if not override:
         return None
-    by, reason = order.override.get("by"), order.override.get("reason")
+    by, reason = override.get("by"), override.get("reason")
     if not by or not reason:
         raise PromotionError(
             "An override needs who and why.", remedy='Write {"by": "...", "reason": "..."}.'
@@ -140,15 +147,21 @@ def _bound_hash(order: PromotionOrder, decision: GateRecord | None) -> str | Non
     return judged or order.evidence_hash
 
 
-def _approval(
-    order: PromotionOrder, decision: GateRecord | None, bound: str | None, ledger: Ledger
+def standing_approval(
+    approval: str | None, decision: GateRecord | None, bound: str | None, ledger: Ledger
 ) -> GateRecord | None:
-    if not order.approval:
+    """Return the record ``approval``, found to hold for what is bound; None when none is named.
+
+    :raises ApprovalError: it is not there, or does not hold.
+    """
+    if not approval:
         return None
     try:
-        record = read_record(ledger, order.approval, GateKind.APPROVAL)
+        record = read_record(ledger, approval, GateKind.APPROVAL)
     except EvidenceError as error:
         raise ApprovalError(error.message, remedy=error.remedy, **error.facts) from error
+    for part in record.evidence.get("approvals") or ():  # an approval by several
+        standing_approval(str(part), decision, bound, ledger)
     if (reason := _why_void(record, decision, bound)) is not None:
         raise ApprovalError(
             f"Approval {record.id} does not hold: {reason}.",
@@ -177,9 +190,12 @@ def _why_void(record: GateRecord, decision: GateRecord | None, bound: str | None
 
 def _step(order: PromotionOrder, ledger: Ledger, path: EnvironmentPath) -> Criterion:
     before = path.before(order.environment)
+    own = version_subject(order.model_name, order.version)
     taken = before is None or any(
-        record.evidence["environment"] == before and record.evidence["to"] == order.version
-        for record in moves(order.model_name, ledger)
+        was_made(record)
+        and record.evidence["environment"] == before
+        and record.evidence["to"] == order.version
+        for record in ledger.search(kinds=MOVES, subject=own)
     )
     if before is None:
         sentence = f"{order.environment} is the first environment."
@@ -222,18 +238,52 @@ def _criterion(name: str, limit: object, met: bool, sentence: str) -> Criterion:
     return Criterion(name=name, limit=limit, observed=met, verdict=verdict, sentence=sentence)
 
 
+def _not_taken_back(
+    order: PromotionOrder, decision: GateRecord | None, ledger: Ledger, path: EnvironmentPath
+) -> list[Criterion]:
+    """Return what stands against a version that was rolled back for cause since its decision."""
+    places = {order.environment, path.before(order.environment)}
+    since = moment(decision) if decision else None
+    for record in taken_back(order.model_name, ledger):
+        found = record.evidence
+        if found["from"] != order.version or found["environment"] not in places:
+            continue
+        if since is None or moment(record) > since:
+            sentence = (
+                f"Version {order.version} was rolled back from {found['environment']} for cause "
+                f"({record.id}): {found.get('reason') or 'no reason given'}."
+            )
+            return [_criterion("not_rolled_back", None, False, sentence)]
+    return []
+
+
+def taken_back(model_name: str, ledger: Ledger) -> list[GateRecord]:
+    """Return the rollbacks of the model for cause, newest first; ``from`` is the bad version."""
+    found = ledger.search(
+        kinds=(GateKind.ROLLBACK,),
+        subject_prefix=version_subject(model_name, ""),
+        newest_first=True,
+    )
+    return [record for record in found if was_made(record) and record.evidence.get("for_cause")]
+
+
+def moment(record: GateRecord) -> datetime:
+    """Return when the record was written."""
+    return datetime.fromisoformat(record.created_at)
+
+
 def _expected(
     order: PromotionOrder, decision: GateRecord | None, ledger: Ledger, path: EnvironmentPath
 ) -> str | None:
-    """Return what the environment must still hold: said, or by the decision, or by the ledger."""
+    """Return what the environment must still hold: said, or as the decision saw it, or as it is."""
     if order.expected != LEDGER:
         return order.expected
     if decision is not None and order.environment == path.last:
         judged = decision.evidence
         if judged.get("reference_kind") == "champion" and judged.get("reference_version"):
             return str(judged["reference_version"])
-    holder = holders(order.model_name, ledger=ledger).get(order.environment)
-    return str(holder["version"]) if holder else None
+    last = holder(order.model_name, order.environment, ledger=ledger, before=decision)
+    return last.evidence["to"] if last else None
 
 
 def _why(order: PromotionOrder, criteria: tuple[Criterion, ...], *, overridden: bool) -> str:

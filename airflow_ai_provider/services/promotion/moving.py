@@ -1,22 +1,23 @@
-"""Move a model version into an environment.
+"""Move an alias, guarded: the part that every promotion and every way back goes through.
 
-1. Everything that must be true is looked at (``checks.py``).
-2. The model's guarded row is claimed, with what the move will write.
-3. The alias must still name what is expected; it is moved and read back.
+1. The model's guarded row is claimed, with everything that the move will write.
+2. The alias must still name what is expected; it is moved and read back.
+3. Both versions get their tags.
 4. The claim falls and the ledger record is written, in one transaction.
 
-A promoter that dies after 2 leaves its claim: its own retry goes on where it was; anybody else is
+A mover that dies after 1 leaves its claim: its own retry goes on where it was; anybody else is
 refused until the claim is old, then finishes it when the alias was moved, or drops it when not.
 MLflow has no compare-and-set: whoever moves aliases by hand between two of our requests is noticed
-by the reading back, or by ``check_aliases``.
+by the reading back, or by ``watch_aliases``.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from airflow_ai_provider.core.errors import (
@@ -33,66 +34,145 @@ from airflow_ai_provider.core.gate import (
     Verdict,
     plain,
 )
-from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH, EnvironmentPath
-from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
-from airflow_ai_provider.services.promotion.checks import Clearance, check_order
-from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder
-from airflow_ai_provider.services.promotion.timeline import holders
+from airflow_ai_provider.services.promotion.timeline import holder
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.promotion import Claim, Promotions
 
+TAG = "airflow_ai."  # with the environment's name: what a version is, or was, there
+LIVE, PAST, ROLLED_BACK = "live", "past", "rolled back"
+
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Promoted:
-    """A version is in its environment; ``previous`` is what was there before."""
+class Move:
+    """A move that nothing stands against: what is done and what is written.
+
+    ``version`` None takes the alias away. ``left_as`` is the tag of the version that leaves.
+    """
+
+    model_name: str
+    environment: str
+    version: str | None
+    expected: str | None
+    draft: GateDraft
+    left_as: str = PAST
+
+    def claim(self, key: str, by: str) -> Claim:
+        """Return the claim on the model's row, from which anybody can finish this move."""
+        move = {
+            "environment": self.environment,
+            "version": self.version,
+            "expected": self.expected,
+            "left_as": self.left_as,
+            "draft": plain(asdict(self.draft)),
+        }
+        return Claim(model_name=self.model_name, key=key, by=by, move=move)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A version is in its environment; ``previous`` is what was there before.
+
+    ``is_new`` is false for what an earlier call did.
+    """
 
     record: GateRecord
     previous: str | None
+    is_new: bool = field(default=True, compare=False)
+
+    @property
+    def version(self) -> str | None:
+        """The version that the environment holds now."""
+        found: str | None = self.record.evidence["to"]
+        return found
 
 
-def promote(
-    order: PromotionOrder,
+def make_move(
+    move: Move,
     *,
     promotions: Promotions,
     registry: ModelRegistry,
     key: str,
     moved_by: str,
-    decided_by: str = "promote",
-    origin: Origin | None = None,
-    path: EnvironmentPath = DEFAULT_PATH,
-    patience: float = 30.0,
-) -> Promoted:
-    """Move ``order.version`` into ``order.environment`` and put it on record, once per ``key``.
+    patience: float,
+) -> Moved:
+    """Do ``move``, once per ``key``; see the module for its steps.
 
-    ``moved_by`` names the promoter: the losers of a race are told so. ``decided_by`` stands in the
-    record when neither an approval nor an override names a person. ``patience`` is the seconds to
-    wait for another move of the same model to end.
-
-    :raises PromotionError: a step would be skipped, or a decision is missing.
-    :raises EvidenceError: the decision is about something else, or its evidence changed.
-    :raises ApprovalError: the approval is missing, a no, or of something else.
     :raises PromotionConflictError: somebody else moved the model; names who.
     :raises RegistryError: the registry refuses, or does not answer.
     """
     ledger = Ledger(promotions.store)
-    if (standing := ledger.find(key)) is not None:
-        return _still_there(standing, order, registry, ledger)
-    _settle_abandoned(order.model_name, key, promotions, registry)
-    clearance = check_order(order, ledger=ledger, registry=registry, path=path)
-    if (there := _there_already(order, clearance, registry, ledger)) is not None:
-        return there
-    draft = _draft(order, clearance, moved_by, decided_by, origin or Origin())
-    claim = Claim(model_name=order.model_name, key=key, by=moved_by, move=_as_move(order, draft))
+    claim = move.claim(key, moved_by)
     resumed = _claimed(claim, promotions, patience)
+    if (standing := ledger.find(key)) is not None:  # another try of this task was faster
+        promotions.release(claim)
+        return _as_done(standing)
     try:
-        _move_alias(order, clearance.expected, registry, ledger, resumed=resumed)
+        _move_alias(move, claim, promotions, registry, ledger, resumed=resumed)
     except RegistryUnavailableError:
         raise  # whether the alias moved is unknown: the claim stays for the retry
     except (RegistryError, PromotionConflictError):
         promotions.release(claim)
         raise
-    return Promoted(record=promotions.complete(claim, draft), previous=clearance.expected)
+    _set_tags(move, registry)
+    record = promotions.complete(claim, move.draft)
+    return Moved(record=record, previous=record.evidence["from"])
+
+
+def standing_move(
+    key: str, *, model_name: str, environment: str, ledger: Ledger, registry: ModelRegistry
+) -> Moved | None:
+    """Return the move that this decision already made, if its version still holds.
+
+    :raises PromotionConflictError: it was made, and another version is there now.
+    """
+    standing = ledger.find(key)
+    if standing is None:
+        return None
+    found = registry.aliases(model_name).get(environment)
+    if found != standing.evidence["to"]:
+        raise conflict(model_name, environment, standing.evidence["to"], found, ledger)
+    return _as_done(standing)
+
+
+def settle_abandoned(
+    model_name: str, key: str, *, promotions: Promotions, registry: ModelRegistry
+) -> None:
+    """Finish, or drop, the move of a mover that is gone."""
+    claim = promotions.abandoned(model_name)
+    if claim is None or claim.key == key:
+        return
+    move = _move_of(claim)
+    if registry.aliases(model_name).get(move.environment) != move.version:
+        promotions.release(claim)
+        return
+    _set_tags(move, registry)
+    with suppress(PromotionConflictError):  # another promoter settled it
+        promotions.complete(claim, move.draft)
+
+
+def conflict(
+    model_name: str,
+    environment: str,
+    expected: str | None,
+    found: str | None,
+    ledger: Ledger,
+) -> PromotionConflictError:
+    """Return the error that says who moved the alias away from ``expected``."""
+    last = holder(model_name, environment, ledger=ledger)
+    by_us = last is not None and last.evidence["to"] == found
+    who = (last.evidence["moved_by"] if last and by_us else None) or "somebody outside Airflow"
+    return PromotionConflictError(
+        f"{model_name}@{environment} names {found or 'no version'}, "
+        f"not {expected or 'none'} as expected: moved by {who}.",
+        remedy="Judge against what is there now"
+        + ("." if by_us else ", or pass expected to take over what was moved by hand."),
+        winner=who,
+        expected=expected,
+        found=found,
+    )
 
 
 def _claimed(claim: Claim, promotions: Promotions, patience: float) -> bool:
@@ -109,116 +189,60 @@ def _claimed(claim: Claim, promotions: Promotions, patience: float) -> bool:
 
 
 def _move_alias(
-    order: PromotionOrder,
-    expected: str | None,
+    move: Move,
+    claim: Claim,
+    promotions: Promotions,
     registry: ModelRegistry,
     ledger: Ledger,
     *,
     resumed: bool,
 ) -> None:
-    name, environment, version = order.model_name, order.environment, order.version
+    name, environment, version = move.model_name, move.environment, move.version
     found = registry.aliases(name).get(environment)
-    if not (resumed and found == version):  # else an earlier try of this decision moved it
-        if found != expected:
-            raise _conflict(order, expected, found, ledger)
-        registry.set_alias(name, environment, version)
+    if resumed and found == version:
+        return  # an earlier try of this decision moved it
+    if found != move.expected:
+        raise conflict(name, environment, move.expected, found, ledger)
+    if found != version:
+        promotions.renew(claim)  # a mover that was taken for dead meanwhile stops here
+        if version is None:
+            registry.delete_alias(name, environment)
+        else:
+            registry.set_alias(name, environment, version)
         found = registry.aliases(name).get(environment)
     if found != version:
-        raise _conflict(order, version, found, ledger)
+        raise conflict(name, environment, version, found, ledger)
 
 
-def _still_there(
-    standing: GateRecord, order: PromotionOrder, registry: ModelRegistry, ledger: Ledger
-) -> Promoted:
-    """Return the promotion that this decision already made, if its version still holds."""
-    found = registry.aliases(order.model_name).get(order.environment)
-    if found != standing.evidence["to"]:
-        raise _conflict(order, standing.evidence["to"], found, ledger)
-    return Promoted(record=standing, previous=standing.evidence["from"])
+def _set_tags(move: Move, registry: ModelRegistry) -> None:
+    """Say on both versions what they are in this environment; the ledger stays the authority."""
+    tag = f"{TAG}{move.environment}"
+    wanted = ((move.expected, move.left_as), (move.version, LIVE))
+    for version, value in wanted:
+        if version is None or (version == move.version and value != LIVE):
+            continue
+        try:
+            registry.set_tags(move.model_name, version, {tag: value})
+        except RegistryUnavailableError:
+            raise  # the claim stays for the retry
+        except RegistryError as error:  # deleted, or this user may not tag: the move stands
+            log.warning("Version %s of %s gets no tag: %s", version, move.model_name, error)
 
 
-def _there_already(
-    order: PromotionOrder, clearance: Clearance, registry: ModelRegistry, ledger: Ledger
-) -> Promoted | None:
-    """Return the earlier promotion of this version, when nothing is left to move."""
-    holder = holders(order.model_name, ledger=ledger).get(order.environment)
-    if holder is None or holder["version"] != order.version or order.expected != LEDGER:
-        return None
-    if registry.aliases(order.model_name).get(order.environment) != order.version:
-        return None
-    record = ledger.get(holder["record"])
-    return Promoted(record=record, previous=record.evidence["from"])
+def _as_done(standing: GateRecord) -> Moved:
+    return Moved(record=standing, previous=standing.evidence["from"], is_new=False)
 
 
-def _settle_abandoned(
-    model_name: str, key: str, promotions: Promotions, registry: ModelRegistry
-) -> None:
-    """Finish, or drop, the move of a promoter that is gone."""
-    claim = promotions.abandoned(model_name)
-    if claim is None or claim.key == key:
-        return
-    found = registry.aliases(model_name).get(claim.move["environment"])
-    if found != claim.move["version"]:
-        promotions.release(claim)
-        return
-    try:
-        promotions.complete(claim, _draft_of(claim.move["draft"]))
-    except PromotionConflictError:
-        return  # another promoter settled it
-
-
-def _conflict(
-    order: PromotionOrder, expected: str | None, found: str | None, ledger: Ledger
-) -> PromotionConflictError:
-    holder = holders(order.model_name, ledger=ledger).get(order.environment)
-    by_us = holder is not None and holder["version"] == found
-    winner = ledger.get(holder["record"]).evidence["moved_by"] if holder and by_us else None
-    who = winner or "somebody outside Airflow"
-    return PromotionConflictError(
-        f"{order.model_name}@{order.environment} names {found or 'no version'}, "
-        f"not {expected or 'none'} as expected: moved by {who}.",
-        remedy="Judge against what is there now"
-        + ("." if by_us else ", or pass expected to take over what was moved by hand."),
-        winner=who,
-        expected=expected,
-        found=found,
+def _move_of(claim: Claim) -> Move:
+    said = claim.move
+    return Move(
+        model_name=claim.model_name,
+        environment=said["environment"],
+        version=said["version"],
+        expected=said.get("expected"),
+        left_as=said.get("left_as", PAST),
+        draft=_draft_of(said["draft"]),
     )
-
-
-def _draft(
-    order: PromotionOrder, clearance: Clearance, moved_by: str, decided_by: str, origin: Origin
-) -> GateDraft:
-    return GateDraft(
-        kind=GateKind.PROMOTION,
-        subject=version_subject(order.model_name, order.version),
-        verdict=clearance.verdict,
-        criteria=clearance.criteria,
-        evidence={
-            "model_name": order.model_name,
-            "environment": order.environment,
-            "from": clearance.expected,
-            "to": order.version,
-            "alias_before": clearance.expected,
-            "decision": order.decision,
-            "approval": order.approval,
-            "evidence_hash": clearance.evidence_hash,
-            "override": dict(order.override) if order.override else None,
-            "run_id": clearance.run_id,
-            "moved_by": moved_by,
-            "why": clearance.why,
-            "project": order.project,
-        },
-        decided_by=clearance.decided_by or decided_by,
-        origin=origin,
-    )
-
-
-def _as_move(order: PromotionOrder, draft: GateDraft) -> dict[str, Any]:
-    return {
-        "environment": order.environment,
-        "version": order.version,
-        "draft": plain(asdict(draft)),
-    }
 
 
 def _draft_of(move: Mapping[str, Any]) -> GateDraft:

@@ -13,7 +13,8 @@ from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.store.ledger import Ledger
 
-_MOVES = {GateKind.PROMOTION.value, GateKind.ROLLBACK.value}
+MOVES = (GateKind.PROMOTION, GateKind.ROLLBACK)
+_PAGE = 50
 
 
 def history(model_name: str, *, ledger: Ledger, at: datetime | None = None) -> list[dict[str, Any]]:
@@ -28,6 +29,9 @@ def history(model_name: str, *, ledger: Ledger, at: datetime | None = None) -> l
         environment = record.evidence["environment"]
         if before := open_by_environment.get(environment):
             before["to"] = record.created_at
+            del open_by_environment[environment]
+        if record.evidence["to"] is None:
+            continue  # a way back to nothing
         interval = {
             "environment": environment,
             "version": record.evidence["to"],
@@ -47,13 +51,47 @@ def holders(model_name: str, *, ledger: Ledger) -> dict[str, dict[str, Any]]:
     return {i["environment"]: i for i in history(model_name, ledger=ledger) if i["to"] is None}
 
 
+def holder(
+    model_name: str,
+    environment: str,
+    *,
+    ledger: Ledger,
+    before: GateRecord | None = None,
+) -> GateRecord | None:
+    """Return the newest move into ``environment``, ``before`` a record; None when there was none.
+
+    Its ``to`` is None when the last move took the environment's only version away. The newest
+    records are read first, so that it costs the same however long a model lives.
+    """
+    at = datetime.fromisoformat(before.created_at) if before else None
+    offset = 0
+    while True:
+        page = ledger.search(
+            kinds=MOVES,
+            subject_prefix=version_subject(model_name, ""),
+            newest_first=True,
+            limit=_PAGE,
+            offset=offset,
+        )
+        for record in page:
+            if at is not None and datetime.fromisoformat(record.created_at) > at:
+                continue
+            if was_made(record) and record.evidence["environment"] == environment:
+                return record
+        if len(page) < _PAGE:
+            return None
+        offset += _PAGE
+
+
 def moves(model_name: str, ledger: Ledger) -> list[GateRecord]:
     """Return the records of every move of the model, oldest first."""
-    return [
-        record
-        for record in ledger.search(subject_prefix=version_subject(model_name, ""))
-        if record.kind in _MOVES and Verdict(record.verdict).lets_pass
-    ]
+    found = ledger.search(kinds=MOVES, subject_prefix=version_subject(model_name, ""))
+    return [record for record in found if was_made(record)]
+
+
+def was_made(record: GateRecord) -> bool:
+    """Whether the record is of a move that was made, not of one that was refused."""
+    return Verdict(record.verdict).lets_pass and "environment" in record.evidence
 
 
 def check_aliases(
