@@ -60,9 +60,7 @@ def _year(like: date, year: int) -> str:
 
 
 def count_bounds(count: int) -> tuple[int, int]:
-    """Return bounds around a number of rows: half to double, rounded outwards; 0 is let be."""
-    if count == 0:
-        return 0, 1
+    """Return bounds around a number of rows: half to double, rounded outwards."""
     step = 10 ** max(len(str(count)) - 2, 0)
     low = count // 2 // step * step
     return max(low, 1), -(-2 * count // step) * step

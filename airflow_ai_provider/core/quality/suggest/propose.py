@@ -70,15 +70,18 @@ def _table_level(table: TableSeen) -> Iterator[Entry]:
         "A column more is a change that somebody should know of.",
         value=len(names),
     )
-    if table.rows:
-        low, high = count_bounds(table.rows)
-        yield entry(
-            "table_row_count_to_be_between",
-            "warning",
-            f"{table.rows:,} rows were seen; half to double, rounded.",
-            min_value=low,
-            max_value=high,
-        )
+    if not table.rows:
+        why = "No rows were there, and a gate passes none unless this says so: raise it."
+        yield entry("table_row_count_to_be_between", "warning", why, min_value=0)
+        return
+    low, high = count_bounds(table.rows)
+    yield entry(
+        "table_row_count_to_be_between",
+        "warning",
+        f"{table.rows:,} rows were seen; half to double, rounded.",
+        min_value=low,
+        max_value=high,
+    )
 
 
 def _column_level(column: ColumnSeen) -> list[Entry]:
