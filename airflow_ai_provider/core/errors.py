@@ -36,6 +36,7 @@ AirflowAiError
 │   ├── EvidenceError
 │   ├── ApprovalError
 │   ├── PromotionConflictError
+│   ├── ModelCopyError
 │   └── RegistryError
 │       ├── RegistryNotFoundError
 │       └── RegistryUnavailableError
@@ -229,6 +230,10 @@ class ApprovalError(PromotionError):
 
 class PromotionConflictError(PromotionError):
     """Somebody else moved the model; ``facts["winner"]`` names who."""
+
+
+class ModelCopyError(PromotionError):
+    """A model version cannot be copied to another server, or did not arrive whole."""
 
 
 class RegistryError(PromotionError):

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import defaultdict
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
-from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import pytest
@@ -25,7 +20,6 @@ from airflow_ai_provider.assets import model_asset
 from airflow_ai_provider.core.errors import (
     ModelGateError,
     RegistryError,
-    RegistryNotFoundError,
     RegistryUnavailableError,
 )
 from airflow_ai_provider.core.gate import GateKind
@@ -36,111 +30,7 @@ from airflow_ai_provider.operators.promotion import (
     ModelRollbackOperator,
     PromotionApprovalOperator,
 )
-from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.ledger import Ledger
-from airflow_ai_provider.testing import FakeRegistry
-
-
-class TaskInstance(SimpleNamespace):
-    def xcom_push(self, key, value):
-        self.pushed[key] = json.loads(json.dumps(value))
-
-    def xcom_pull(self, key, **_where):
-        return self.pushed.get(key)
-
-
-def context_of(operator, *, user="ml", map_index=-1, try_number=1, pushed=None):
-    ti = TaskInstance(
-        id="ti",
-        dag_id="d",
-        run_id="r",
-        task_id=operator.task_id,
-        map_index=map_index,
-        try_number=try_number,
-        pushed={} if pushed is None else pushed,
-        task=operator,
-    )
-    return {
-        "ti": ti,
-        "task_instance": ti,
-        "task": operator,
-        "dag_run": SimpleNamespace(triggering_user_name=user),
-        "outlet_events": defaultdict(lambda: SimpleNamespace(extra=None)),
-    }
-
-
-@pytest.fixture
-def ledger(tmp_path, monkeypatch):
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    connection = {"conn_type": "ai_store", "extra": {"url": url}}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
-    return Ledger(Store.open(url))
-
-
-def handler_of(registry):
-    """Return a request handler that serves the calls a promotion makes."""
-
-    def aliases(said):
-        found = registry.aliases(said["name"])
-        return {"aliases": [{"alias": a, "version": v} for a, v in found.items()]}
-
-    def version(said):
-        found = registry.get_version(said["name"], said["version"])
-        return {"name": found.name, "version": found.version, "run_id": found.run_id}
-
-    def tag(name, version, key, value):
-        registry.set_tags(name, version, {key: value})
-
-    calls = {
-        "registered-models/get": lambda said: {"registered_model": aliases(said)},
-        "model-versions/get": lambda said: {"model_version": version(said)},
-        "model-versions/set-tag": lambda said: tag(**said) or {},
-        "registered-models/alias": lambda said: registry.set_alias(**said) or {},
-    }
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            said = json.loads(body) if body else {k: v[0] for k, v in parse_qs(parts.query).items()}
-            try:
-                answer = calls[parts.path.removeprefix("/api/2.0/mlflow/")](said)
-                self.send_response(200)
-            except RegistryNotFoundError as error:
-                answer = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": str(error)}
-                self.send_response(404)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
-
-        def do_POST(self):
-            self.do_GET()
-
-        def log_message(self, *_args):
-            pass
-
-    return Handler
-
-
-@pytest.fixture
-def registry(monkeypatch):
-    fake = FakeRegistry()
-    fake.create_model("flights")
-    for place in (1, 2):
-        fake.create_version("flights", model_uri=f"m{place}", run_id=f"run{place}", tags={})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(fake))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_address[1]}"
-    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host=address))
-    yield fake
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def connection(**fields):
-    return json.dumps({"conn_type": "mlflow", **fields})
-
+from tests.edge.promotion_scene import connection, context_of
 
 # --- the gate ----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_ai_provider.services.promotion.copying import Copied, CopyOrder, copy_model
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
 from airflow_ai_provider.services.promotion.life import StoreLife
 from airflow_ai_provider.services.promotion.measuring import measure_evidence
@@ -16,10 +17,13 @@ from airflow_ai_provider.services.promotion.orders import (
 from airflow_ai_provider.services.promotion.promoting import promote
 from airflow_ai_provider.services.promotion.registration import champion, in_environment, register
 from airflow_ai_provider.services.promotion.rolling_back import roll_back
-from airflow_ai_provider.services.promotion.timeline import check_aliases, history, holders
+from airflow_ai_provider.services.promotion.timeline import history, holders
+from airflow_ai_provider.services.promotion.watching import check_aliases, watch_aliases
 
 __all__ = [
     "LEDGER",
+    "Copied",
+    "CopyOrder",
     "Judgement",
     "Moved",
     "PromotionOrder",
@@ -27,6 +31,7 @@ __all__ = [
     "StoreLife",
     "champion",
     "check_aliases",
+    "copy_model",
     "history",
     "holders",
     "in_environment",
@@ -38,4 +43,5 @@ __all__ = [
     "read_rollback",
     "register",
     "roll_back",
+    "watch_aliases",
 ]
