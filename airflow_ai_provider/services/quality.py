@@ -67,8 +67,9 @@ def check(
     the rest to Great Expectations; ``compiled`` refuses a suite that is not compiled whole;
     ``great_expectations`` leaves everything to it. ``fail_on`` is the severity from which a failure
     refuses. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
-    version of what was copied. ``time_limit`` is in seconds, for each statement. ``around``
-    is what our own expectations (``core.quality.own``) need besides the data.
+    version of what was copied. ``time_limit`` is in seconds, for each statement. ``memory_limit``
+    is DuckDB's (``"1GiB"``): unless given, what the pod leaves, 2 GiB at most; it spills what is
+    more. ``around`` is what our own expectations (``core.quality.own``) need besides the data.
 
     Rows that fail a row-level expectation which itself failed go to ``quarantine_path`` as Parquet,
     with the column ``failed_expectations`` (a list of text); the others to ``good_rows_path``.
