@@ -75,7 +75,8 @@ def check(
     refuses, and ``allow_empty`` lets data without rows pass where the suite says nothing of their
     number. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
     version of what was copied, ``versions`` those of several files by their names. ``time_limit``
-    is in seconds, for each statement. ``around`` is what our own expectations
+    is in seconds, for each statement. ``memory_limit`` is DuckDB's (``"1GiB"``): unless given, what
+    the pod leaves, 2 GiB at most; it spills what is more. ``around`` is what our own expectations
     (``core.quality.own``) need besides the data. ``pictures``: read files and frames once more for
     a picture of each failure; a table is not read again.
 
