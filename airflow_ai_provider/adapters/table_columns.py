@@ -155,7 +155,7 @@ class TableColumns:
         if isinstance(like, (Sample, Sketch)):
             reference = like if isinstance(like, Sketch) else Sketch.of(like)
             points = counting.points_of(reference.points, seen)
-            cells = counting.cells_statement(asked, points, self._data.relation)
+            cells = counting.cells_statement(asked, points, self._data.relation, self._data.dialect)
             found = counting.sketch_of_cells(points, self._data.rows(cells))
         else:
             found = self._own_sketch(asked, seen)
