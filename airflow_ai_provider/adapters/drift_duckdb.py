@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.quality.check import RELATION
@@ -47,6 +47,9 @@ class DuckDBColumns:
     def types(self) -> Mapping[str, str]:
         """DuckDB's type of each column, in the data's order."""
         return {name: column.type for name, column in self._columns.items()}
+
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Do nothing: a file's column is read alone, and let go."""
 
     def column(
         self, name: str, kind: Kind | None = None, *, like: Values | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from airflow_ai_provider.core.quality import engines as listed
 from airflow_ai_provider.core.quality.catalogue import CATALOGUE
 from airflow_ai_provider.core.quality.compiler import COMPILED
@@ -40,5 +42,7 @@ def test_what_is_compiled_meets_the_reference_200_times_on_files_and_on_tables()
     assert drawn == set(TABLE_COMPILED)
 
 
-def test_forty_five_of_them_are_compiled_for_each_kind_of_data() -> None:
+def test_the_readme_says_how_many_are_compiled() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"({len(COMPILED)} compiled on files, {len(TABLE_COMPILED)} on tables)" in readme
     assert min(len(COMPILED), len(TABLE_COMPILED)) >= 45

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,9 @@ class ReferenceProfile:
     def types(self) -> Mapping[str, str]:
         """DuckDB's type of each column."""
         return {column.name: column.type for column in self.columns}
+
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Do nothing: everything is at hand."""
 
     def column(
         self, name: str, kind: Kind | None = None, *, like: Values | None = None
