@@ -3,7 +3,7 @@
 One JSON document, of format ``airflow-ai-profile`` and version 1::
 
     {"format": "airflow-ai-profile", "version": 1, "made_at": TIME, "rows": N,
-     "source": {"path", "digest", "size"},
+     "source": {"path", "digest", "size"} (of a table also {"looked_at", "query_digest"}),
      "columns": [{"name", "type", "kind", "rows" (with a value), ...}]}
 
 A column of numbers or times has ``points`` (ascending; infinities by name), ``below`` and
