@@ -170,6 +170,7 @@ class Criteria:
         pairs: dict[tuple[str, str], list[Expectation]] = {}
         for e in wanted:
             pairs.setdefault((e.kwargs["reference"], e.kwargs["column"]), []).append(e)
+        self._data.columns.look_ahead([column for _, column in pairs])
         found: dict[int, ExpectationResult] = {}
         for asked in pairs.values():
             found |= self._compared(asked)
