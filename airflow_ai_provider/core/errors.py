@@ -35,6 +35,7 @@ AirflowAiError
 │   ├── ApprovalError
 │   ├── PromotionConflictError
 │   ├── ModelCopyError
+│   ├── SmokeCheckError
 │   └── RegistryError
 │       ├── RegistryNotFoundError
 │       └── RegistryUnavailableError
@@ -213,6 +214,10 @@ class PromotionConflictError(PromotionError):
 
 class ModelCopyError(PromotionError):
     """A model version cannot be copied to another server, or did not arrive whole."""
+
+
+class SmokeCheckError(PromotionError):
+    """The endpoint does not serve the promoted version well; says whether it was taken back."""
 
 
 class RegistryError(PromotionError):

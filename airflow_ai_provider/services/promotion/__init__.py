@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_ai_provider.services.promotion.checked import promote_checked
 from airflow_ai_provider.services.promotion.copying import Copied, CopyOrder, copy_model
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
 from airflow_ai_provider.services.promotion.moving import Moved
@@ -35,6 +36,7 @@ __all__ = [
     "judge",
     "load_criteria",
     "promote",
+    "promote_checked",
     "read_order",
     "read_rollback",
     "register",
