@@ -32,22 +32,30 @@ def get_provider_info() -> dict[str, Any]:
             "operators",
             "gpu",
             "quality",
+            "quality_required",
             "drift",
             "promotion",
             "promotion_moves",
             "promotion_copy",
+            "model_evidence",
+            "approval_quorum",
             "feedback",
             "lifecycle",
         ),
-        "sensors": _modules("sensors", "gpu", "promotion", "feedback"),
-        "triggers": _modules("triggers", "gpu", "promotion", "feedback"),
+        "sensors": _modules("sensors", "gpu", "quality", "promotion", "feedback"),
+        "triggers": _modules("triggers", "gpu", "quality", "promotion", "feedback"),
         "connection-types": _connection_types(),
         "extra-links": [
             f"{_PACKAGE}.links.gpu.GpuLeaseLink",
             f"{_PACKAGE}.links.promotion.ModelVersionLink",
+            f"{_PACKAGE}.links.quality.QualityReportLink",
         ],
         "task-decorators": [
             {"name": "gpu", "class-name": f"{_PACKAGE}.decorators.gpu.gpu_task"},
+            {
+                "name": "quality_gate",
+                "class-name": f"{_PACKAGE}.decorators.quality.quality_gate_task",
+            },
         ],
         "asset-uris": [
             {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.quality.check import RELATION
@@ -10,6 +10,7 @@ from airflow_ai_provider.core.quality.drift.categories import MOST, Categories
 from airflow_ai_provider.core.quality.drift.columns import (
     ColumnValues,
     NotOfKindError,
+    Values,
     kind_of,
 )
 from airflow_ai_provider.core.quality.drift.measures import Kind
@@ -18,6 +19,7 @@ from airflow_ai_provider.core.quality.sql import Column
 
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.duckdb import DuckDBData
+    from airflow_ai_provider.core.quality.personal.tally import Finding
 
 _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 _CLOCKED = ("TIME", "INTERVAL", "DATE")
@@ -48,7 +50,7 @@ class DuckDBColumns:
         return {name: column.type for name, column in self._columns.items()}
 
     def column(
-        self, name: str, kind: Kind | None = None, *, among: Categories | None = None
+        self, name: str, kind: Kind | None = None, *, like: Values | None = None
     ) -> ColumnValues:
         """Return the values of column ``name`` as ``kind`` (its type's unless said).
 
@@ -61,7 +63,7 @@ class DuckDBColumns:
         own = kind_of(column.type)
         wanted = kind or own
         if wanted is Kind.CATEGORY:
-            kept = among.counts if among else {}
+            kept = like.counts if isinstance(like, Categories) else {}
             values: Any = Categories.of(self._groups(column), among=kept)
         elif wanted is own:
             values = Sample.of(self._numbers(column))
@@ -76,7 +78,8 @@ class DuckDBColumns:
     def _numbers(self, column: Column) -> Any:
         read = column.sql
         if column.type.upper().startswith(("TIMESTAMP", *_CLOCKED)):
-            read = f"epoch({read})"
+            zoned = column.type.upper() == "TIMESTAMP WITH TIME ZONE"  # its epoch() is not rounded
+            read = f"epoch_us({read}) / 1e6" if zoned else f"epoch({read})"
         elif column.type.upper() not in _WHOLE:
             read = f"CAST({read} AS DOUBLE)"
         statement = f"SELECT {read} AS v FROM {RELATION} WHERE {read} IS NOT NULL"  # noqa: S608
@@ -123,3 +126,10 @@ class DuckDBLooked:
     def modified(self) -> float | None:
         """Return when the newest file was written; a copy of unknown age has the time 0."""
         return max(changed for _, changed in self._data.on_disk.stamps) / 1e9
+
+    def personal(self, columns: Sequence[str], kinds: Sequence[str]) -> Sequence[Finding]:
+        """Return the personal data of ``kinds`` in ``columns``; every row is looked at."""
+        from airflow_ai_provider.adapters.personal_duckdb import scan
+        from airflow_ai_provider.core.quality.personal.kinds import BY_NAME
+
+        return scan(self._data, columns, [BY_NAME[kind] for kind in kinds])

@@ -1,48 +1,18 @@
-"""A table as our own expectations ask it: how many rows, and the newest time of a column."""
+"""A table as our own expectations ask it: its columns, and the newest time of one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import date, datetime, time, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow_ai_provider.adapters.table_columns import TableColumns
 from airflow_ai_provider.core.errors import QualityError
-from airflow_ai_provider.core.quality.drift.categories import Categories
-from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError
-from airflow_ai_provider.core.quality.drift.measures import Kind
+from airflow_ai_provider.core.quality.drift.columns import NotOfKindError
 
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import TableData
-
-
-class TableColumns:
-    """The columns of a table by name; its values stay in the database."""
-
-    def __init__(self, data: TableData, rows: int) -> None:
-        self._data = data
-        self._rows = rows
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are."""
-        return self._rows
-
-    @property
-    def types(self) -> Mapping[str, str]:
-        """The database's type of each column; empty where it does not tell."""
-        return {column.name: str(column.type or "") for column in self._data.columns}
-
-    def column(
-        self, name: str, kind: Kind | None = None, *, among: Categories | None = None
-    ) -> ColumnValues:
-        """Refuse: a table's values are not pulled.
-
-        :raises QualityError: always.
-        """
-        raise QualityError(
-            f"The values of {self._data.source.address} are not pulled to be compared.",
-            remedy="Export the table to Parquet first.",
-        )
+    from airflow_ai_provider.core.quality.personal.tally import Finding
 
 
 class TableLooked:
@@ -66,6 +36,16 @@ class TableLooked:
             return _seconds(column, self._data.rows(statement)[0][0])
         except StatementRefusedError as error:
             raise NotOfKindError(str(error)) from error
+
+    def personal(self, columns: Sequence[str], kinds: Sequence[str]) -> Sequence[Finding]:
+        """Refuse: a table's values are not pulled.
+
+        :raises QualityError: always.
+        """
+        raise QualityError(
+            "The values of a table are not pulled to be searched for personal data.",
+            remedy="Export the table to Parquet first.",
+        )
 
     def modified(self) -> None:
         """Return None: when a table was last written nobody tells."""

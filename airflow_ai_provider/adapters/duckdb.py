@@ -10,15 +10,16 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from airflow_ai_provider.adapters.memory import default_memory
 from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.quality.check import RELATION
-from airflow_ai_provider.core.quality.sql import Column, text
+from airflow_ai_provider.core.quality.sql import Column, Family, text
 
-DEFAULT_MEMORY = "2GiB"
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 # What pandas' read_csv takes for missing.
 _MISSING = (
@@ -34,21 +35,41 @@ _FORMATS = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
+_COUNTED = ("parquet", "frame")  # what says how many rows it has, and an integer's extent
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataFiles:
-    """The files that a path or a glob means, and their fingerprint.
-
-    ``digest`` is the SHA-256 of the one file's bytes; of several, of their names and digests.
-    """
+    """The files that a path or a glob means, and their fingerprint."""
 
     path: str
     files: tuple[Path, ...]
     format: str
     size: int
-    digest: str
     stamps: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """The SHA-256 of each file's bytes, read when first asked for.
+
+        Not before: what is wrong with a suite shows by the columns alone.
+
+        :raises DataReadError: a file cannot be read, or changed since it was found.
+        """
+        try:
+            found = tuple(_digest(file) for file in self.files)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+        self.need_unchanged()
+        return found
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the one file's bytes; of several, of their names and digests."""
+        if len(self.files) == 1:
+            return self.digests[0]
+        each = zip(self.digests, self.files, strict=True)
+        return hashlib.sha256("\n".join(f"{d}  {f.name}" for d, f in each).encode()).hexdigest()
 
     def need_unchanged(self) -> None:
         """Make sure that what was read is what was fingerprinted.
@@ -69,8 +90,7 @@ def find_files(path: str | os.PathLike[str]) -> DataFiles:
     try:
         return _found(shown)
     except OSError as error:  # a folder or file without permission, a device that fails
-        named = str(error.filename or shown)
-        raise _unreadable(named, error.strerror or str(error), "Check its permissions.") from error
+        raise _refused(shown, error) from error
 
 
 def _found(shown: str) -> DataFiles:
@@ -84,12 +104,12 @@ def _found(shown: str) -> DataFiles:
     for file, (size, _) in zip(files, stamps, strict=True):
         if size == 0:
             raise _unreadable(str(file), "it is empty (0 bytes)", "Ask for a new delivery.")
+        file.open("rb").close()  # shows a missing permission as such
     return DataFiles(
         path=shown,
         files=files,
         format=formats.pop(),
         size=sum(size for size, _ in stamps),
-        digest=_digest(files),
         stamps=stamps,
     )
 
@@ -125,17 +145,13 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _digest(files: Sequence[Path]) -> str:
-    each = []
-    for file in files:
-        running = hashlib.sha256()
-        with file.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                running.update(block)
-        each.append((file.name, running.hexdigest()))
-    if len(each) == 1:
-        return each[0][1]
-    return hashlib.sha256("\n".join(f"{d}  {n}" for n, d in each).encode()).hexdigest()
+def _digest(file: Path) -> str:
+    running = hashlib.sha256()
+    block = memoryview(bytearray(_BLOCK))  # small and read into again: it stays in the cache
+    with file.open("rb", buffering=0) as stream:
+        while size := stream.readinto(block):
+            running.update(block[:size])
+    return running.hexdigest()
 
 
 class Source(Protocol):
@@ -176,10 +192,20 @@ class DuckDBData:
 
     @property
     def count(self) -> int | None:
-        """How many rows there are, where the files say so without being read."""
-        if self.files.format != "parquet":
+        """How many rows there are, where that costs next to nothing."""
+        if self.files.format not in _COUNTED:
             return None
         return int(self.row(f"SELECT count(*) FROM {RELATION}")[0])  # noqa: S608
+
+    def extent(self, column: Column) -> tuple[int, int] | None:
+        """Return the least and the greatest integer of ``column``, where they cost next to nothing.
+
+        DuckDB takes them from the statistics of a Parquet file, and from a frame in a moment.
+        """
+        if self.files.format not in _COUNTED or column.family is not Family.INTEGER:
+            return None
+        low, high = self.row(f"SELECT min({column.sql}), max({column.sql}) FROM {RELATION}")  # noqa: S608
+        return None if low is None else (int(low), int(high))
 
     def row(self, statement: str) -> tuple[Any, ...]:
         """Return the only row of ``statement``."""
@@ -284,11 +310,12 @@ def _as_read(frame: Any, columns: Sequence[Column]) -> Any:
 
 @contextmanager
 def open_data(
-    path: str | os.PathLike[str], *, memory_limit: str = DEFAULT_MEMORY
+    path: str | os.PathLike[str], *, memory_limit: str | None = None
 ) -> Iterator[DuckDBData]:
     """Open the data at ``path`` (a file, a glob or a folder) in bounded memory.
 
-    What does not fit spills into a temporary folder that goes away with the connection.
+    Unless ``memory_limit`` says otherwise it takes what its pod or control group leaves it, 2 GiB
+    at most. What does not fit spills into a temporary folder that goes away with the connection.
 
     :raises DataReadError: it is absent, cut short or malformed; the message names the file.
     """
@@ -297,7 +324,8 @@ def open_data(
     files = find_files(path)
     with tempfile.TemporaryDirectory(prefix="airflow-ai-") as spill:
         connection = duckdb.connect(
-            ":memory:", config={"memory_limit": memory_limit, "temp_directory": spill}
+            ":memory:",
+            config={"memory_limit": memory_limit or default_memory(), "temp_directory": spill},
         )
         try:
             with _reading(files, opening=True):
@@ -372,6 +400,11 @@ def _damaged(files: Source, error: Exception) -> DataReadError:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300]
+
+
+def _refused(path: str, error: OSError) -> DataReadError:
+    named = str(error.filename or path)
+    return _unreadable(named, error.strerror or str(error), "Check its permissions.")
 
 
 def _unreadable(path: str, why: str, remedy: str) -> DataReadError:

@@ -185,8 +185,11 @@ class ClientRegistry:
     def aliases(self, name: str) -> dict[str, str]:
         """Return the version under each alias."""
         with self._asking() as client:
-            found = client.get_registered_model(name).aliases
-        return {str(alias): str(version) for alias, version in found.items()}
+            registry = _for_prompts_too(client)
+            # to get a model MLflow reads every version of it, to search it does not
+            models = registry.search_registered_models(filter_string=f"name = '{name}'")
+            model = models[0] if models else registry.get_registered_model(name)
+        return {str(alias): str(version) for alias, version in model.aliases.items()}
 
     def changed_at(self, name: str) -> str | None:
         """Return when MLflow last noted a change of the model."""
@@ -196,7 +199,7 @@ class ClientRegistry:
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version."""
         with self._asking() as client:
-            return _version(client.get_model_version(name, version))
+            return _version(_for_prompts_too(client).get_model_version(name, version))
 
     def find_versions(self, name: str, *, run_id: str | None = None) -> list[ModelVersion]:
         """Return the versions of the model, oldest first."""
@@ -241,18 +244,19 @@ class ClientRegistry:
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Move the alias."""
         with self._asking() as client:
-            client.set_registered_model_alias(name, alias, version)
+            _for_prompts_too(client).set_registered_model_alias(name, alias, version)
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Take the alias away."""
         with self._asking() as client:
-            client.delete_registered_model_alias(name, alias)
+            _for_prompts_too(client).delete_registered_model_alias(name, alias)
 
     def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
         with self._asking() as client:
+            registry = _for_prompts_too(client)
             for key, value in tags.items():
-                client.set_model_version_tag(name, version, key, value)
+                registry.set_model_version_tag(name, version, key, value)
 
     @contextmanager
     def _asking(self) -> Iterator[Any]:
@@ -283,6 +287,15 @@ def moment(milliseconds: Any) -> str | None:
     if not milliseconds:
         return None
     return datetime.fromtimestamp(int(milliseconds) / 1000, tz=timezone.utc).isoformat()
+
+
+def _for_prompts_too(client: Any) -> Any:
+    """Return what ``MlflowClient`` asks.
+
+    The client itself denies that a prompt is there, which MLflow keeps as it keeps a model; and to
+    look whether one is a prompt it reads every version of it.
+    """
+    return client._get_registry_client()
 
 
 def version_filter(name: str, run_id: str | None) -> str:

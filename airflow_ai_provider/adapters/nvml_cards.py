@@ -150,7 +150,7 @@ def _read(nvml: Any, card: Card, host: str) -> list[Device]:
         host=host,
         kind=DeviceKind.GPU,
         model=fact(nvml, "nvmlDeviceGetName", card.handle) or "",
-        memory_mib=_memory_mib(nvml, card.handle),
+        **_memory(nvml, card.handle),
         health=health,
         reason=reason,
         compute_mode=mode,
@@ -161,13 +161,12 @@ def _read(nvml: Any, card: Card, host: str) -> list[Device]:
 
 
 def _instance(nvml: Any, handle: Any, card: Device) -> Device:
-    memory_mib = _memory_mib(nvml, handle)
     return Device(
         uuid=nvml.nvmlDeviceGetUUID(handle),
         host=card.host,
         kind=DeviceKind.MIG,
         model=card.model,
-        memory_mib=memory_mib,
+        **_memory(nvml, handle),
         mig_profile=_profile(nvml, handle, card),
         health=card.health,
         reason=card.reason,
@@ -221,9 +220,13 @@ def _compute_mode(nvml: Any, card: Any) -> str | None:
     return None if mode is None else _COMPUTE_MODES.get(mode, f"mode {mode}")
 
 
-def _memory_mib(nvml: Any, handle: Any) -> int | None:
+def _memory(nvml: Any, handle: Any) -> dict[str, Any]:
+    """Return ``memory_mib`` and ``reserved_mib``; a part of a MiB that is reserved is one."""
     memory = memory_of(nvml, handle)
-    return None if memory is None else int(memory.total // _MIB)
+    if memory is None:
+        return {"memory_mib": None}
+    reserved = getattr(memory, "reserved", 0)
+    return {"memory_mib": int(memory.total // _MIB), "reserved_mib": int(-(-reserved // _MIB))}
 
 
 def _sentence(error: Any) -> str:

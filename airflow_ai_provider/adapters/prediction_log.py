@@ -106,7 +106,7 @@ def join(
 
     try:
         with duckdb.connect() as connection:
-            _load_outcomes(connection, outcomes)
+            load_outcomes(connection, outcomes)
             _join(connection, predictions, model_name, partition, group, slices)
             versions = connection.execute(
                 "SELECT version, count(*) FROM joined GROUP BY version ORDER BY version"
@@ -121,7 +121,8 @@ def join(
         ) from error
 
 
-def _load_outcomes(connection: Any, pieces: Iterable[Sequence[tuple[Any, ...]]]) -> None:
+def load_outcomes(connection: Any, pieces: Iterable[Sequence[tuple[Any, ...]]]) -> None:
+    """Make the table ``outcome`` of what became of predictions; see ``join``."""
     import numpy as np
 
     connection.execute(
@@ -151,10 +152,7 @@ def _join(
     group: str | None,
     slices: Sequence[str],
 ) -> None:
-    path = local_path(predictions)
-    pattern = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
-    source = f"read_parquet({_text(pattern)}, union_by_name=true, hive_partitioning=false)"
-    connection.execute(f"CREATE VIEW log AS SELECT * FROM {source}")  # noqa: S608 - quoted
+    open_log(connection, predictions)
     columns = _columns(connection, "log")
     wanted = [*COLUMNS, *([group] if group else []), *slices]
     missing = [name for name in wanted if name not in columns]
@@ -185,6 +183,14 @@ def _join(
         """,  # noqa: S608 - column names, quoted
         {"model": model_name, "partition": partition},
     )
+
+
+def open_log(connection: Any, predictions: str) -> None:
+    """Make the view ``log`` of the prediction log at a path, a glob or a folder."""
+    path = local_path(predictions)
+    pattern = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
+    source = f"read_parquet({_text(pattern)}, union_by_name=true, hive_partitioning=false)"
+    connection.execute(f"CREATE VIEW log AS SELECT * FROM {source}")  # noqa: S608 - quoted
 
 
 def _version(

@@ -7,18 +7,18 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from airflow_ai_provider.core.gpu.lease import LEASE_VARIABLE, Process
 
 _PROC = Path("/proc")
+_BLOCK = 1 << 16
 # Python's own trackers outlive what they track and hold no device; nor does a keeper at its start
 _BYSTANDERS = (b"resource_tracker", b"semaphore_tracker", b"airflow_ai_provider.services.keeper")
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """One living process at one look."""
 
     pid: int
@@ -150,12 +150,10 @@ def left_by(
 def survey() -> dict[int, Seen]:
     """Return every living process by pid."""
     found = {}
-    with os.scandir(_PROC) as entries:
-        pids = [int(entry.name) for entry in entries if entry.name.isdigit()]
-    for pid in pids:
-        seen = _look(pid)
+    for name in os.listdir(_PROC):  # noqa: PTH208 - each release looks
+        seen = _look(int(name)) if name.isdigit() else None
         if seen is not None:
-            found[pid] = seen
+            found[seen.pid] = seen
     return found
 
 
@@ -181,13 +179,12 @@ def marks(seen: Iterable[int]) -> Iterator[tuple[int, str]]:
     """
     prefix = f"{LEASE_VARIABLE}=".encode()
     for pid in seen:
-        with suppress(OSError):
-            content = (_PROC / str(pid) / "environ").read_bytes()
-            if prefix not in content:
-                continue
-            for entry in content.split(b"\0"):
-                if entry.startswith(prefix):
-                    yield pid, entry[len(prefix) :].decode(errors="replace")
+        content = _read(f"/proc/{pid}/environ") or b""
+        if prefix not in content:
+            continue
+        for entry in content.split(b"\0"):
+            if entry.startswith(prefix):
+                yield pid, entry[len(prefix) :].decode(errors="replace")
 
 
 def send_signal(process: Process, number: signal.Signals) -> bool:
@@ -239,12 +236,33 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def _look(pid: int) -> Seen | None:
-    try:
-        content = (_PROC / str(pid) / "stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+    content = _read(f"/proc/{pid}/stat")
+    if not content:
         return None
     # the name, in brackets, may itself hold brackets and spaces
-    state, parent, group, session, *rest = content.rpartition(")")[2].split()
-    if state in {"Z", "X", "x"}:
+    state, parent, group, session, *rest = content.rpartition(b")")[2].split(None, 20)
+    if state in {b"Z", b"X", b"x"}:
         return None
     return Seen(pid, int(parent), int(group), int(session), int(rest[15]))
+
+
+def _read(path: str) -> bytes | None:
+    """Return what a file of ``/proc`` says; None when its process is gone or hides it.
+
+    A tenth of what ``Path.read_bytes`` costs, and each look reads one of every process.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        content = block = os.read(descriptor, _BLOCK)
+        while block:
+            block = os.read(descriptor, _BLOCK)
+            content += block
+    except OSError:
+        return None
+    else:
+        return content
+    finally:
+        os.close(descriptor)

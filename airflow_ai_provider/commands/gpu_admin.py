@@ -6,8 +6,10 @@ import argparse
 from functools import partial
 from typing import Any
 
+from airflow_ai_provider.commands.gpu_turns import turns_of
 from airflow_ai_provider.commands.output import DONE, REFUSED, emit, fail, open_store
 from airflow_ai_provider.core.errors import GpuAdminError
+from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.store.gpu_admin import (
     DRAINED,
     IN_SERVICE,
@@ -32,6 +34,11 @@ def register(commands: Any) -> None:
     reaping.add_argument("--timeout", type=float, default=30.0, help="seconds to wait (30)")
     reaping.add_argument("--host", help="with --gone: a host whose leases to take over")
     reaping.add_argument("--gone", action="store_true", help="the host never comes back")
+    reaping.add_argument(
+        "--sure", action="store_true",
+        help="with --gone: you know that it is off; do not wait five minutes, only until its "
+        "keeper was silent for the time to live of a lease (recorded)",
+    )  # fmt: skip
     reaping.add_argument("--reason", help="why; goes into the ledger")
     reaping.set_defaults(run=run_reap)
     for name, state, what in _DEVICE_COMMANDS:
@@ -54,7 +61,7 @@ def run_standing(args: argparse.Namespace, *, state: str) -> int:
     from airflow_ai_provider.services.gpu_admin import person
 
     by = person(args.reason or ("back in service" if state == IN_SERVICE else None))
-    done = set_standing(open_store(args), args.device, on_host=args.host, state=state, by=by)
+    done = set_standing(turns_of(args), args.device, on_host=args.host, state=state, by=by)
     emit(args, done, [f"{done['device']} on {done['host']} was {done['was']}, is {done['is']}."])
     return DONE
 
@@ -63,7 +70,7 @@ def run_release(args: argparse.Namespace) -> int:
     """Take a lease away."""
     from airflow_ai_provider.services.gpu_admin import person
 
-    done = force_release(open_store(args), args.lease, by=person(args.reason))
+    done = force_release(turns_of(args), args.lease, by=person(args.reason))
     names = ", ".join(done["devices"])
     emit(args, done, [f"Lease {done['lease']} ({done['was']}) is released: {names} handed on."])
     return DONE
@@ -71,7 +78,7 @@ def run_release(args: argparse.Namespace) -> int:
 
 def run_reap(args: argparse.Namespace) -> int:
     """Clear up on this host; refused while something remains that cannot be released."""
-    if args.gone or args.host:
+    if args.gone or args.host or args.sure:
         return _give_up(args)
     from airflow_ai_provider.services.gpu_admin import reap
 
@@ -103,7 +110,10 @@ def _give_up(args: argparse.Namespace) -> int:
             remedy="Say --host NAME --gone --reason WHY.",
         )
     try:
-        taken = give_up_host(open_store(args), args.host, by=person(args.reason))
+        taken = give_up_host(
+            turns_of(args), args.host, by=person(args.reason), sure=args.sure,
+            ttl=GpuSettings.from_environment().lease_ttl,
+        )  # fmt: skip
     except GpuAdminError as error:
         if not error.facts.get("refused"):
             raise

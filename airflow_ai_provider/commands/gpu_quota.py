@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
+from airflow_ai_provider.commands.gpu_turns import turns_of
 from airflow_ai_provider.commands.output import DONE, emit, open_store, table
 from airflow_ai_provider.core.gpu.devices import DEFAULT_POOL
 from airflow_ai_provider.core.gpu.fair_share import KINDS, Quota
@@ -58,9 +59,9 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_set(args: argparse.Namespace) -> int:
     """Write one quota."""
-    store = open_store(args, create=True)
+    turns = turns_of(args, create=True)
     kind, name = _named(args)
-    standing = find_quota(store, pool=args.pool, kind=kind, name=name)
+    standing = find_quota(turns.store, pool=args.pool, kind=kind, name=name)
     told = {
         "weight": args.weight,
         "guaranteed": args.guaranteed,
@@ -70,7 +71,7 @@ def run_set(args: argparse.Namespace) -> int:
     if hasattr(args, "ceiling"):
         values["ceiling"] = args.ceiling
     quota = Quota(**values)
-    set_quota(store, quota)
+    set_quota(turns, quota)
     emit(args, asdict(quota), table([_row(quota)], _COLUMNS))
     return DONE
 
@@ -78,7 +79,7 @@ def run_set(args: argparse.Namespace) -> int:
 def run_remove(args: argparse.Namespace) -> int:
     """Take one quota away."""
     kind, name = _named(args)
-    removed = remove_quota(open_store(args), pool=args.pool, kind=kind, name=name)
+    removed = remove_quota(turns_of(args), pool=args.pool, kind=kind, name=name)
     emit(args, asdict(removed), [f"The {kind} {name} has no quota in pool {args.pool} any more."])
     return DONE
 

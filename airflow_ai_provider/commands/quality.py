@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_ai_provider.commands.output import DONE, REFUSED, emit, table
+from airflow_ai_provider.commands.quality_data import add_data, data_of
 from airflow_ai_provider.commands.quality_profile import add_profile
+from airflow_ai_provider.commands.quality_scan import add_scan
+from airflow_ai_provider.commands.quality_shown import Look, shown
+from airflow_ai_provider.commands.quality_suggest import add_suggest
 from airflow_ai_provider.core.errors import SuiteError
-
-if TYPE_CHECKING:
-    from airflow_ai_provider.services.quality import QualityResult
 
 
 def register(subparsers: Any) -> None:
@@ -20,7 +20,7 @@ def register(subparsers: Any) -> None:
     quality = subparsers.add_parser("quality", help="data gates")
     commands = quality.add_subparsers(metavar="ACTION", required=True)
     check = commands.add_parser("check", help="check data against an expectation suite")
-    check.add_argument("data", metavar="DATA", help="a file, a glob or a folder")
+    add_data(check)
     check.add_argument("suite", metavar="SUITE", help="Great Expectations' suite as JSON")
     check.add_argument(
         "--engine",
@@ -42,7 +42,10 @@ def register(subparsers: Any) -> None:
         help="a value for the suite's $PARAMETER; JSON, or else text",
     )
     check.add_argument("--quarantine", metavar="PATH", help="where failing rows go, as Parquet")
+    check.add_argument("--report", metavar="FILE", help="the page with pictures of what failed")
     check.set_defaults(run=run_check)
+    add_suggest(commands)
+    add_scan(commands)
     add_profile(commands)
     engines = commands.add_parser("engines", help="who decides each expectation, and why")
     engines.set_defaults(run=run_engines)
@@ -51,16 +54,22 @@ def register(subparsers: Any) -> None:
 def run_check(args: argparse.Namespace) -> int:
     """Check; refused when the gate fails."""
     from airflow_ai_provider.services.quality import check
+    from airflow_ai_provider.services.quality_page import write_page
 
     result = check(
-        args.data,
+        data_of(args),
         args.suite,
         engine=args.engine,
         fail_on=args.fail_on,
         suite_parameters=dict(_parameter(text) for text in args.parameter),
         quarantine_path=args.quarantine,
+        pictures=args.report is not None,
     )
-    emit(args, result.report.as_gx(), _lines(result))
+    if args.report is not None:
+        write_page(result, args.report)
+    look = Look.of_standard_output()
+    lines = shown(result, suite=args.suite, look=look, page=args.report)
+    emit(args, result.report.as_gx(), lines)
     return DONE if result.success else REFUSED
 
 
@@ -85,28 +94,3 @@ def _parameter(written: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _lines(result: QualityResult) -> Iterator[str]:
-    report = result.report
-    seen = result.data
-    known = f", sha256 {seen.digest[:12]}" if seen.digest else ""
-    yield f"{seen.path}: {seen.rows} rows{known}"
-    yield f"suite {report.suite.name}: {result.verdict.value}"
-    yield ""
-    yield from table(
-        [
-            (
-                "met" if r.success else "FAILED",
-                r.expectation.severity.value,
-                r.expectation.label,
-                r.sentence(),
-                r.engine if not r.reason else f"{r.engine}: {r.reason}",
-            )
-            for r in report.results
-        ],
-        ("", "severity", "expectation", "seen", "engine"),
-    )
-    if result.quarantine:
-        yield ""
-        yield f"{result.quarantine.rows} failing rows are in {result.quarantine.path}"

@@ -9,6 +9,7 @@ AirflowAiError
 ├── LedgerError
 ├── GateRefusedError
 │   ├── DataQualityGateError
+│   ├── DataQualityRequiredError
 │   ├── DriftGateError
 │   ├── ModelGateError
 │   └── PhaseGateError
@@ -28,7 +29,8 @@ AirflowAiError
 │   ├── SuiteError
 │   ├── DriftSettingsError
 │   └── DataReadError
-│       └── DatabaseLostError
+│       ├── DatabaseLostError
+│       └── StorageLostError
 ├── PromotionError
 │   ├── CriteriaError
 │   ├── EvidenceError
@@ -52,6 +54,17 @@ AirflowAiError
 from __future__ import annotations
 
 from typing import Any
+
+_MOST_SAID = 500
+
+
+def in_one_line(error: object) -> str:
+    """Return what a library said, for a sentence of ours: one line, no full stop, not too long.
+
+    A server's driver breaks its lines and repeats itself for every address that it tried.
+    """
+    said = " ".join(str(error).split()).rstrip(".")
+    return said if len(said) <= _MOST_SAID else said[: _MOST_SAID - 3] + "..."
 
 
 class AirflowAiError(Exception):
@@ -110,6 +123,10 @@ class GateRefusedError(AirflowAiError):
 
 class DataQualityGateError(GateRefusedError):
     """The data failed its expectations; ``facts["failed"]`` lists them."""
+
+
+class DataQualityRequiredError(GateRefusedError):
+    """The newest gate record of a data set is not good enough; ``facts["reason"]`` names why."""
 
 
 class DriftGateError(GateRefusedError):
@@ -190,6 +207,10 @@ class DataReadError(QualityError):
 
 class DatabaseLostError(DataReadError):
     """The database cannot be reached, or dropped the connection half way; trying again may help."""
+
+
+class StorageLostError(DataReadError):
+    """An object store cannot be reached, or dropped a transfer; trying again may help."""
 
 
 class PromotionError(AirflowAiError):

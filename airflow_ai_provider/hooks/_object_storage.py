@@ -1,14 +1,16 @@
-"""Files of an object store, fetched into a folder for the time of a look."""
+"""Files of an object store: fetched into a folder for the time of a look, and written whole."""
 
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from airflow_ai_provider.core.errors import AirflowAiError, DataReadError
+from airflow_ai_provider.core.errors import AirflowAiError, DataReadError, StorageLostError
 from airflow_ai_provider.core.gate import digest
 
 _BLOCK = 1 << 20
@@ -29,23 +31,69 @@ def fetch(address: str, folder: Path) -> tuple[Path, str | None]:
     """
     from airflow.sdk import ObjectStoragePath
 
-    try:
+    with _told_of(address, "read", "Check the path, and whether it arrived."):
         source: Any = ObjectStoragePath(address)
         return _fetched(source.fs, str(source.path), folder, address)
+
+
+def send(near: Path, address: str) -> None:
+    """Write the file ``near`` to ``address``, whole or not at all; what was there is replaced.
+
+    :raises DataReadError: it may not be written there, or its kind of storage is not installed.
+    :raises StorageLostError: the storage dropped the transfer.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    with _told_of(address, "write rows to", "Check the path."):
+        target: Any = ObjectStoragePath(address)
+        files, path = target.fs, str(target.path)
+        _put(files, near, path)
+        size = near.stat().st_size
+        if files.info(path)["size"] != size:
+            files.rm_file(path)
+            raise OSError(f"of its {size} bytes not all arrived")
+
+
+def _put(files: Any, near: Path, path: str) -> None:
+    if getattr(files, "async_impl", False):  # an object is there only when its upload is complete
+        files.put_file(str(near), path)
+        return
+    folder, _, name = path.rpartition("/")
+    partial = f"{folder}/.{name}.{uuid.uuid4().hex}.partial"
+    files.makedirs(folder, exist_ok=True)
+    try:
+        files.put_file(str(near), partial)
+        files.mv(partial, path)
+    except BaseException:
+        with suppress(Exception):  # the first error says why
+            files.rm_file(partial)
+        raise
+
+
+@contextmanager
+def _told_of(address: str, deed: str, remedy: str) -> Iterator[None]:
+    """Raise what a storage says as ours, naming ``address``."""
+    try:
+        yield
     except AirflowAiError:
         raise
     except FileNotFoundError as error:
-        raise _absent(address) from error
+        raise _cannot(address, deed, "there is no such file", remedy) from error
     except PermissionError as error:
-        raise DataReadError(
-            f"Cannot read {address}: {error.strerror or error or 'permission denied'}.",
-            remedy="Check the permissions of its connection.",
-            path=address,
-        ) from error
+        why = str(error.strerror or error or "permission denied")
+        raise _cannot(address, deed, why, "Check the permissions of its connection.") from error
     except (ValueError, ImportError) as error:
-        raise DataReadError(
-            f"Cannot read {address}: {error}.",
-            remedy="Install the provider of this kind of storage, or use a local path.",
+        raise _cannot(
+            address,
+            deed,
+            str(error),
+            "Install the provider of this kind of storage, or use a local path.",
+        ) from error
+    except Exception as error:  # each storage's library has errors of its own
+        said = " ".join(str(error).split())[:300] or "no reason given"
+        raise StorageLostError(
+            f"Cannot {deed} {address}: {type(error).__name__}: {said.rstrip('.')}.",
+            remedy="Check the connection, and try again.",
             path=address,
         ) from error
 
@@ -114,8 +162,12 @@ def _version(info: Any) -> str | None:
 
 
 def _absent(address: str) -> DataReadError:
+    return _cannot(
+        address, "read", "there is no such file", "Check the path, and whether it arrived."
+    )
+
+
+def _cannot(address: str, deed: str, why: str, remedy: str) -> DataReadError:
     return DataReadError(
-        f"Cannot read {address}: there is no such file.",
-        remedy="Check the path, and whether it arrived.",
-        path=address,
+        f"Cannot {deed} {address}: {why.rstrip('.')}.", remedy=remedy, path=address
     )

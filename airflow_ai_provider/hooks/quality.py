@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -13,7 +14,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_ai_provider.core.errors import DataReadError
-from airflow_ai_provider.hooks._object_storage import fetch
+from airflow_ai_provider.hooks._object_storage import fetch, send
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import SqlSource
     from airflow_ai_provider.core.gate import GateDraft, GateRecord
     from airflow_ai_provider.core.quality.drift.report import DriftResult
+    from airflow_ai_provider.core.quality.page.values import ReportPage
+    from airflow_ai_provider.core.quality.requirement import Standing
+    from airflow_ai_provider.core.quality.result import Quarantine
     from airflow_ai_provider.services.quality import QualityResult
     from airflow_ai_provider.services.quality_criteria import Surroundings
 
@@ -69,29 +73,40 @@ class DataQualityHook(BaseHook):
         ``data`` may be what ``source`` returns, or a frame. ``data`` and ``suite`` (or several
         suites, as a list) are else local paths or any address that Airflow's ``ObjectStoragePath``
         reads (its connection as in ``s3://conn_id@bucket/key``); a remote file is fetched into a
-        temporary folder for the time of the look.
+        temporary folder for the time of the look. ``quarantine_path`` and ``good_rows_path`` may be
+        such addresses too: a file there is whole or is not.
 
         :raises DataReadError: the data is absent, cut short or malformed.
+        :raises StorageLostError: an object store dropped a transfer; trying again may help.
         :raises SuiteError: the suite means nothing, or could not be evaluated.
         """
         from airflow_ai_provider.services.quality import check
 
-        with self.fetched(data) as (near, version), self.local_suite(suite) as read_suite:
-            return check(
+        with (
+            self.fetched(data) as (near, version),
+            self.local_suite(suite) as read_suite,
+            Kept(quarantine_path, good_rows_path) as kept,
+        ):
+            result = check(
                 near,
                 read_suite,
                 version=version,
-                shown_as=data if isinstance(data, str) else None,
-                quarantine_path=self._writable(quarantine_path),
-                good_rows_path=self._writable(good_rows_path),
+                shown_as=data if isinstance(data, str) and local_path(data) is None else None,
+                quarantine_path=kept.near(quarantine_path),
+                good_rows_path=kept.near(good_rows_path),
                 around=self._around(arguments),
                 **arguments,
             )
+            return replace(
+                result,
+                quarantine=kept.sent(result.quarantine, quarantine_path),
+                good_rows=kept.sent(result.good_rows, good_rows_path),
+            )
 
-    def compare(self, data: str, reference: str, **arguments: Any) -> DriftResult:
+    def compare(self, data: Any, reference: Any, **arguments: Any) -> DriftResult:
         """Compare ``data`` with ``reference``; arguments as in ``services.drift.compare``.
 
-        Both are addresses as in ``check``; the reference may be a profile.
+        Both are addresses, or tables, as in ``check``; the reference may be a profile.
 
         :raises DataReadError: one is absent, cut short or malformed.
         :raises DriftSettingsError: an argument means nothing, or names an unknown column.
@@ -102,8 +117,8 @@ class DataQualityHook(BaseHook):
             return compare(
                 data_path,
                 reference_path,
-                shown_as=data,
-                reference_shown_as=reference,
+                shown_as=data if isinstance(data, str) else None,
+                reference_shown_as=reference if isinstance(reference, str) else None,
                 **arguments,
             )
 
@@ -122,16 +137,56 @@ class DataQualityHook(BaseHook):
 
         return Surroundings(local=self.local, history=history if dataset else None)
 
-    def record(self, draft: GateDraft, *, context: Any) -> GateRecord:
-        """Write the gate record of this task instance's decision, once over its retries."""
-        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key
+    def standing(self, **arguments: Any) -> Standing:
+        """Say whether the newest gate record of a data set is good enough, and why not.
 
-        ledger = AiStoreHook(self.store_conn_id).ledger
-        return ledger.append(draft, key=decision_key(context, draft))
+        Arguments as in ``core.quality.requirement.Requirement.of``: ``dataset``, ``partition``,
+        ``verdict``, ``max_age`` (seconds), ``min_score``, ``gates``.
+
+        :raises QualityError: an argument means nothing.
+        """
+        from airflow_ai_provider.core.quality.requirement import Requirement
+        from airflow_ai_provider.hooks.store import AiStoreHook
+        from airflow_ai_provider.services.quality_required import standing
+
+        return standing(AiStoreHook(self.store_conn_id).ledger, Requirement.of(**arguments))
+
+    def require(self, **arguments: Any) -> Standing:
+        """Return the standing of a data set that is good enough; a guard for code of your own.
+
+        :raises DataQualityRequiredError: it is not; ``facts["reason"]`` is ``no_record``,
+            ``refused``, ``too_old`` or ``low_score``.
+        """
+        from airflow_ai_provider.services.quality_required import refusal
+
+        found = self.standing(**arguments)
+        if not found:
+            raise refusal(found)
+        return found
+
+    def record(
+        self, draft: GateDraft, *, context: Any, page: ReportPage | None = None
+    ) -> GateRecord:
+        """Write the gate record of this task instance's decision, once over its retries.
+
+        ``page`` is kept beside it, for the page behind the task's link; without one that page shows
+        the record.
+        """
+        from airflow_ai_provider.core.quality.page.values import as_kept
+        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key
+        from airflow_ai_provider.store.gate_reports import GateReports
+
+        hook, key = AiStoreHook(self.store_conn_id), decision_key(context, draft)
+        if page is None:
+            return hook.ledger.append(draft, key=key)
+        return GateReports(hook.get_conn()).append(draft, as_kept(page), key=key)
 
     @contextmanager
-    def local(self, address: str) -> Iterator[str]:
-        """Give the local path of what is at ``address``, fetching it when it is elsewhere."""
+    def local(self, address: Any) -> Iterator[Any]:
+        """Give the local path of what is at ``address``, fetching it when it is elsewhere.
+
+        A table is given as it is.
+        """
         with self.fetched(address) as (path, _):
             yield path
 
@@ -158,17 +213,34 @@ class DataQualityHook(BaseHook):
             else:
                 yield stack.enter_context(self.fetched(suite))[0]
 
-    def _writable(self, address: str | None) -> str | None:
-        if not address:
-            return None
-        here = local_path(address)
-        if here is None:
-            raise DataReadError(
-                f"Cannot write rows to {address}: only local paths can be written so far.",
-                remedy="Give a local path, on storage that your workers share.",
-                path=address,
-            )
-        return here
+
+class Kept:
+    """Rows kept apart: written near, and sent to their addresses when all are written."""
+
+    def __init__(self, *addresses: str | None) -> None:
+        self._elsewhere = [a for a in addresses if a and local_path(a) is None]
+        self._folder = tempfile.TemporaryDirectory(prefix="airflow-ai-")
+
+    def __enter__(self) -> Kept:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what was written near."""
+        self._folder.cleanup()
+
+    def near(self, address: str | None) -> str | None:
+        """Return where to write what belongs at ``address``."""
+        if not address or address not in self._elsewhere:
+            return local_path(address) if address else None
+        return f"{self._folder.name}/{self._elsewhere.index(address)}.parquet"
+
+    def sent(self, written: Quarantine | None, address: str | None) -> Quarantine | None:
+        """Send what was written to its address; return where it is now."""
+        if written is None or address not in self._elsewhere:
+            return written
+        send(Path(written.path), str(address))
+        return replace(written, path=str(address))
 
 
 def database_url(connection: Connection) -> str:

@@ -43,6 +43,8 @@ _REGISTRY = "mlflow_default"
 class ModelGateOperator(BaseOperator, GateOutcome):
     """Judge a candidate by criteria on its evidence, and put the verdict on record.
 
+    The evidence is kept in the store, once under its hash (``store.evidence``).
+
     Returns ``{"verdict", "passed", "model_name", "version", "candidate", "evidence_hash", "record",
     "criteria": [{"name", "limit", "observed", "verdict", "sentence"}], "metrics", "evidence"}``,
     pushed before anything is raised.
@@ -52,7 +54,8 @@ class ModelGateOperator(BaseOperator, GateOutcome):
     :param on_fail: ``fail`` the task; ``skip`` it and so what follows; ``branch`` into
         ``branch_task_ids``, which are skipped on a pass; or ``warn`` and go on.
     :param branch_task_ids: the tasks directly downstream that follow a refusal.
-    :param project: the project that the record names.
+    :param project: the project that the record names, and whose live models count.
+    :param predictions: the prediction log (path, glob or folder) for a criterion ``shadow``.
     :param store_conn_id: the connection of the store.
     :param mlflow_conn_id: the connection of the registry, which is asked whether the champion that
         the candidate was compared with is still the live one.
@@ -64,6 +67,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         "on_fail",
         "branch_task_ids",
         "project",
+        "predictions",
         "store_conn_id",
         "mlflow_conn_id",
     )
@@ -79,6 +83,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         on_fail: str = "fail",
         branch_task_ids: str | Sequence[str] | None = None,
         project: str | None = None,
+        predictions: str | None = None,
         store_conn_id: str = _STORE,
         mlflow_conn_id: str = _REGISTRY,
         **kwargs: Any,
@@ -89,6 +94,7 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         self.on_fail = on_fail
         self.branch_task_ids = branch_task_ids
         self.project = project
+        self.predictions = predictions
         self.store_conn_id = store_conn_id
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -96,10 +102,18 @@ class ModelGateOperator(BaseOperator, GateOutcome):
         """Judge, record, and let pass or refuse."""
         from airflow_ai_provider.hooks.promotion import ModelRegistryHook
         from airflow_ai_provider.hooks.store import AiStoreHook, decision_key, origin_of
-        from airflow_ai_provider.services.promotion import judge
+        from airflow_ai_provider.services.promotion import StoreLife, judge
+        from airflow_ai_provider.store.evidence import Evidences
 
         self.check_on_fail()
-        ledger = AiStoreHook(self.store_conn_id).ledger
+        store_hook, registry = (
+            AiStoreHook(self.store_conn_id),
+            ModelRegistryHook(self.mlflow_conn_id),
+        )
+        ledger = store_hook.ledger
+        life = StoreLife(
+            store_hook.get_conn(), registry=registry.get_conn, predictions=self.predictions
+        )
         try:
             judgement = judge(
                 self.evidence,
@@ -108,12 +122,14 @@ class ModelGateOperator(BaseOperator, GateOutcome):
                 decided_by=type(self).__name__,
                 origin=origin_of(context),
                 project=self.project,
-                registry=ModelRegistryHook(self.mlflow_conn_id).get_conn,
+                registry=registry.get_conn,
+                life=life,
             )
         except RegistryUnavailableError:
             raise  # Airflow tries again
         except PromotionError as error:
             raise AirflowFailException(str(error)) from error
+        Evidences(store_hook.get_conn()).keep(judgement.evidence.content)
         record = ledger.append(judgement.draft, key=decision_key(context, judgement.draft))
         result = judgement.result(record)
         for criterion in judgement.criteria:
@@ -135,8 +151,11 @@ class PromotionApprovalOperator(ApprovalOperator):
 
     :param evidence: the result of a model gate, or any dict.
     :param assigned_users: names of the users who may answer.
-    :param submitter: who may not; the user who triggered the run unless said.
+    :param submitter: who may not. Unless said it is the user who triggered the run; of a run that
+        nobody triggered, but an asset or the clock, the owner in ``project_file``. Where nobody is
+        known to have submitted it, nobody is asked: who answered might have.
     :param project: the project that the record names.
+    :param project_file: the project file whose owner submits what no user triggered.
     :param store_conn_id: the connection of the store.
     """
 
@@ -146,6 +165,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         "assigned_users",
         "submitter",
         "project",
+        "project_file",
         "store_conn_id",
     )
     template_fields_renderers = {"evidence": "json", "body": "md"}
@@ -157,6 +177,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         assigned_users: Any,
         submitter: str | None = None,
         project: str | None = None,
+        project_file: str | None = None,
         params: Mapping[str, Any] | None = None,
         store_conn_id: str = _STORE,
         **kwargs: Any,
@@ -165,6 +186,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         self.evidence = evidence
         self.submitter = submitter
         self.project = project
+        self.project_file = project_file
         self.store_conn_id = store_conn_id
 
     def execute(self, context: Context) -> Any:
@@ -210,18 +232,34 @@ class PromotionApprovalOperator(ApprovalOperator):
 
         if self.defaults:
             raise AirflowFailException("An approval has no default answer: leave out `defaults`.")
-        submitter = self.submitter or getattr(context["dag_run"], "triggering_user_name", None)
         ti = context["ti"]
         try:
             return approval_request(
                 self.evidence,
                 assigned_users=self.assigned_users,
-                submitter=submitter,
+                submitter=self._submitter(context),
                 project=self.project,
                 otherwise=f"airflow://{ti.dag_id}/{ti.task_id}",
             )
         except AirflowAiError as error:
             raise AirflowFailException(str(error)) from error
+
+    def _submitter(self, context: Context) -> str:
+        """Return who submitted what is to be approved.
+
+        :raises ApprovalError: nobody knows.
+        """
+        from airflow_ai_provider.services.project_file import load_project
+
+        who = self.submitter or getattr(context["dag_run"], "triggering_user_name", None)
+        if not who and self.project_file:
+            who = load_project(self.project_file).owner
+        if not who:
+            raise ApprovalError(
+                "No user triggered this run, so nobody knows who submitted what is to be approved.",
+                remedy="Name the submitter, or a project_file whose owner it is.",
+            )
+        return str(who)
 
 
 def _form(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from airflow_ai_provider.adapters import inventory
 from airflow_ai_provider.adapters.profile import Profile, profile, write_sample
-from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.lifecycle.milestones import milestone
 from airflow_ai_provider.core.lifecycle.project import DataSource, Project
+from airflow_ai_provider.services.personal_data import scan
 from airflow_ai_provider.services.project_file import places
 
 _PLATFORM = ("airflow-ai-provider", "apache-airflow", "mlflow", "duckdb", "sqlalchemy")
@@ -35,9 +36,12 @@ def measure(
 
 
 def data_landscape(project: Project) -> dict[str, Any]:
-    """Profile every data source that can be reached, and fetch a sample of each."""
+    """Profile every data source that can be reached, and fetch a sample of each.
+
+    Every row is searched for personal data; what is found is told by column, kind and mask.
+    """
     needed = {use_case.data_source for use_case in project.pilots}
-    formats, quality, types, samples, problems = [], [], [], [], []
+    formats, quality, types, samples, personal, problems = [], [], [], [], [], []
     for source in project.data_sources:
         try:
             found = _profile(source)
@@ -49,13 +53,18 @@ def data_landscape(project: Project) -> dict[str, Any]:
             continue
         formats.append(_format(source, found))
         quality.append(_quality(source, found))
+        personal += _personal_data(source)
         types.append({"name": source.name, "columns": {c.name: c.type for c in found.columns}})
         samples.append(
             {"name": source.name, "path": sample.path, "rows": sample.rows, "digest": sample.digest}
         )
     return {
         "sources_and_formats": {"sources": formats, "problems": problems},
-        "availability_and_quality": {"sources": quality, "problems": problems},
+        "availability_and_quality": {
+            "sources": quality,
+            "personal_data": personal,
+            "problems": problems,
+        },
         "types_and_structure": {"sources": types, "problems": problems},
         "curated_data_sets": {"samples": samples, "problems": problems},
     }
@@ -147,6 +156,24 @@ def _quality(source: DataSource, found: Profile) -> dict[str, Any]:
         "columns": len(found.columns),
         "absent_percent": absent,
     }
+
+
+def _personal_data(source: DataSource) -> list[dict[str, Any]]:
+    """Return what ``source`` holds of personal data; where nobody could look, that says so."""
+    try:
+        found = scan(str(source.location).removeprefix("file://")).found
+    except QualityError as error:
+        return [{"source": source.name, "holds": f"not looked for: {error.message}"}]
+    return [
+        {
+            "source": source.name,
+            "holds": finding.title,
+            "column": finding.column,
+            "rows": finding.count,
+            "masked": list(finding.samples),
+        }
+        for finding in found
+    ]
 
 
 def _tool(name: str, wanted: str | None) -> dict[str, Any]:

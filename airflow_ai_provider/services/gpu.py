@@ -7,29 +7,22 @@ block ends; when the process dies first, the keeper of the host ends what it lef
 from __future__ import annotations
 
 import logging
-import math
 import os
-import queue
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from airflow_ai_provider.adapters import cuda, processes
+from airflow_ai_provider.adapters import processes
 from airflow_ai_provider.core.errors import (
-    AirflowAiError,
     GpuRequestError,
-    GpuWaitTimeoutError,
     HolderBusyError,
     LeaseLostError,
     StoreUnavailableError,
 )
-from airflow_ai_provider.core.gpu.devices import Device, cuda_visible
+from airflow_ai_provider.core.gpu.devices import Device
 from airflow_ai_provider.core.gpu.lease import (
-    LEASE_VARIABLE,
     Host,
     LeaseRecord,
     Process,
@@ -37,10 +30,20 @@ from airflow_ai_provider.core.gpu.lease import (
     Ticket,
     TicketView,
 )
-from airflow_ai_provider.core.gpu.planner import WaitReason, sentence
+from airflow_ai_provider.core.gpu.planner import WaitReason
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.services.gpu_acquiring import acquire, waited_too_long
 from airflow_ai_provider.services.gpu_inventory import Inventory, inventory_of
+from airflow_ai_provider.services.gpu_lease import (
+    Lease,
+    held,
+    hold,
+    left_running,
+    let_go,
+    release_held,
+    this_process,
+)
 from airflow_ai_provider.services.gpu_waiting import watch_of
 from airflow_ai_provider.services.keepers import KeeperPort, keeper_of
 from airflow_ai_provider.services.settings import GpuSettings
@@ -50,43 +53,21 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_status import snapshot
 
+__all__ = [
+    "CLAIM_WITHIN",
+    "GpuPool",
+    "Lease",
+    "gpu_lease",
+    "held",
+    "release_held",
+    "waited_too_long",
+]
+
 log = logging.getLogger(__name__)
 
 CLAIM_WITHIN = 90.0  # seconds that a task has to come back after its grant
 _CLAIM_WITHIN_WAITING = 15.0  # the same, for a process that polls
 _WRITE_AGAIN = (0.0, 0.2, 1.0)  # seconds before each try; then it is the keeper's
-_ASK_AGAIN = 1.0
-_SAY_AGAIN = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """Devices held by this process: UUIDs, or static names.
-
-    ``env`` is what programs need that are started under it; while it is held it is also in
-    ``os.environ``. ``again`` says that this process held it already when it asked.
-    """
-
-    id: str
-    fence: int
-    host: str
-    devices: tuple[str, ...]
-    again: bool = False
-    since: int = field(default=0, repr=False)
-
-    @property
-    def mark(self) -> str:
-        """``<id>:<fence>``, which tells this lease from every other."""
-        return f"{self.id}:{self.fence}"
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The lease's mark, and the devices as CUDA is told of them."""
-        return {
-            LEASE_VARIABLE: self.mark,
-            "CUDA_VISIBLE_DEVICES": cuda_visible(self.devices),
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        }
 
 
 class GpuPool:
@@ -150,7 +131,7 @@ class GpuPool:
         :raises GpuRequestError: it can never be met; or another process holds this ticket's lease.
         :raises LeaseLostError: a newer try of the same task took its place.
         """
-        me = _this_process()
+        me = this_process()
         since = processes.ticks_now()
         asked = self.gpu.ask(ticket, process=me, devices=self.inventory.devices())
         if asked.state is RequestState.REFUSED:
@@ -174,7 +155,7 @@ class GpuPool:
 
         For who was told that there is one: it costs less than ``try_acquire``.
         """
-        me, since = _this_process(), processes.ticks_now()
+        me, since = this_process(), processes.ticks_now()
         record = self.gpu.claim(ticket.id, process=me)
         return None if record is None else self._hold(record, me, since)
 
@@ -184,40 +165,7 @@ class GpuPool:
         :raises GpuRequestError: as ``try_acquire``.
         :raises GpuWaitTimeoutError: the wait was too long; ``facts["reason"]`` names why.
         """
-        ticket = replace(ticket, process_waits=True)
-        max_wait = ticket.request.max_wait
-        deadline = None if max_wait is None else time.monotonic() + max_wait
-        try:
-            lease = self._ask(ticket, deadline)
-            while lease is None:
-                self._wait(ticket, deadline)
-                lease = self._ask(ticket, deadline, told=True)
-        except BaseException:
-            with suppress(AirflowAiError):
-                self._give_up(ticket)
-            raise
-        return lease
-
-    def _ask(self, ticket: Ticket, deadline: float | None, *, told: bool = False) -> Lease | None:
-        """Ask until the store answers: it may have granted the lease and been unable to say so."""
-        pause = 0.0
-        while True:
-            _rest(pause)
-            try:
-                return (told and self.try_claim(ticket)) or self.try_acquire(ticket)
-            except StoreUnavailableError as error:
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise
-                pause = _ASK_AGAIN
-                log.warning("Asking again in %g s: %s", pause, error)
-
-    def _give_up(self, ticket: Ticket) -> None:
-        self.withdraw(ticket.id, reason="the one who asked gave up")
-        me = _this_process()
-        for record in self.gpu.leases(mine=True, uid=me.uid):
-            claimed = record.request_id == ticket.id and record.process == me
-            if claimed and (record.id, record.fence) not in _held:  # and nobody here knows
-                self.gpu.release(record.id, record.fence, reason="the one who asked gave up")
+        return acquire(self, ticket)
 
     def poll(self, ticket_id: str) -> TicketView | None:
         """Return how a ticket stands, reading only; None when nobody presented it."""
@@ -239,12 +187,11 @@ class GpuPool:
 
         :raises LeaseLostError: the lease was lost meanwhile.
         """
-        me = _this_process()
-        left = _left_running(lease)
+        me = this_process()
+        left = left_running(lease)
         probe = self.inventory.probe
         is_open = any(me.pid in probe.occupants(uuid).pids for uuid in lease.devices)
-        _held.pop(_key(lease), None)
-        _releasers.pop((os.getpid(), *_key(lease)), None)
+        let_go(lease)
         pids = ", ".join(str(p.pid) for p in sorted(left, key=lambda p: p.pid))
         why = f"{pids} still ran" if left else f"{me.pid} has its context still open"
         if left:
@@ -260,7 +207,8 @@ class GpuPool:
         """Release ``lease`` in the store, or say why it ``stays``; False when it cannot be said."""
         unsure = False
         for pause in _WRITE_AGAIN:
-            _rest(pause)
+            if pause:
+                time.sleep(pause)
             try:
                 if stays:
                     self.gpu.leave(lease.id, lease.fence, reason=stays, left=left)
@@ -279,43 +227,7 @@ class GpuPool:
 
     def _hold(self, record: LeaseRecord, me: Process, since: int) -> Lease:
         self.keeper.hold(record.id, fence=record.fence, pid=me.pid, start=me.start, uid=me.uid)
-        again = (record.id, record.fence) in _held
-        _held.setdefault((record.id, record.fence), since)
-        lease = Lease(
-            id=record.id,
-            fence=record.fence,
-            host=record.host,
-            devices=record.devices,
-            again=again,
-            since=_held[record.id, record.fence],
-        )
-        _releasers.setdefault((os.getpid(), *_key(lease)), lambda: self.release(lease))
-        return lease
-
-    def _wait(self, ticket: Ticket, deadline: float | None) -> None:
-        """Return when coming back with ``ticket`` would change something."""
-        news: queue.SimpleQueue[TicketView | None] = queue.SimpleQueue()
-        end = watch_of(self).subscribe(ticket.id, news.put)
-        reason: str | None = None
-        try:
-            while True:
-                left = math.inf if deadline is None else deadline - time.monotonic()
-                if left <= 0:
-                    raise waited_too_long(ticket.request, reason or "")
-                try:
-                    view = news.get(timeout=min(left, _SAY_AGAIN))
-                except queue.Empty:
-                    pass  # say again what it waits for
-                else:
-                    if view is None or view.may_be_claimed:
-                        return
-                    if view.reason == reason:
-                        continue
-                    reason = view.reason
-                what = ticket.request.describe()
-                log.info("Waiting for %s: %s", what, sentence(reason or ""))
-        finally:
-            end()
+        return hold(record, since=since, release=self.release)
 
     def _refuse_if_held_elsewhere(self, ticket: Ticket, record: LeaseRecord) -> None:
         if record.process is None:
@@ -371,120 +283,3 @@ def gpu_lease(
     )
     with held(pool, pool.acquire(ticket)) as lease:
         yield lease
-
-
-@contextmanager
-def held(
-    pool: GpuPool, lease: Lease, *, keep: Callable[[], bool] = lambda: False
-) -> Iterator[Lease]:
-    """Keep ``lease`` while the block runs, its ``env`` in ``os.environ``; then release it.
-
-    When ``keep()`` then says so, it stays this process's until the process ends, and the keeper of
-    the host releases it.
-
-    :raises LeaseLostError: at the end of the block: the lease was lost while it ran.
-    """
-    try:
-        with _environment(lease.env):
-            yield lease
-    except BaseException:
-        with suppress(LeaseLostError):  # the block's own error says more
-            _end(pool, lease, keep)
-        raise
-    _end(pool, lease, keep)
-
-
-def _end(pool: GpuPool, lease: Lease, keep: Callable[[], bool]) -> None:
-    if lease.again:
-        return
-    if not keep():
-        pool.release(lease)
-        return
-    log.info("GPU lease %s is released when this process ends", lease.id)
-    if lease.id not in pool.gpu.renew({lease.id: lease.fence}):
-        raise LeaseLostError(
-            f"The lease {lease.id} with fence {lease.fence} was lost while it was held.",
-            remedy="Treat the work done under it as void and ask again.",
-            lease_id=lease.id,
-            fence=lease.fence,
-        )
-
-
-def waited_too_long(request: GpuRequest, reason: str) -> GpuWaitTimeoutError:
-    """Return the error of a wait that was longer than ``max_wait``."""
-    return GpuWaitTimeoutError(
-        f"No lease for {request.describe()} within {request.max_wait:g} s. {sentence(reason)}",
-        remedy="Raise max_wait or the priority; `airflow-ai gpu status` shows who holds what.",
-        reason=reason,
-    )
-
-
-def release_held() -> list[str]:
-    """Release what this process holds and nobody released; return the ids of the leases.
-
-    What a process that has initialised CUDA holds is released when it has ended.
-    """
-    mine = [key for key in _releasers if key[0] == os.getpid()]
-    if not mine or cuda.initialised_by() is not None:
-        return []
-    for key in mine:
-        with suppress(LeaseLostError):  # then it is not ours to release
-            _releasers.pop(key)()
-    return [lease_id for _, lease_id, _ in mine]
-
-
-_held: dict[tuple[str, int], int] = {}  # lease id and fence -> when this process claimed it
-_releasers: dict[tuple[int, str, int], Callable[[], None]] = {}  # the same, after the pid
-
-
-def _key(lease: Lease) -> tuple[str, int]:
-    return (lease.id, lease.fence)
-
-
-def _left_running(lease: Lease) -> set[Process]:
-    """Return what this process started under ``lease`` and left, after a second and third look.
-
-    A child just forked by another thread is told from what it will be only once it has begun; one
-    that is ending is gone at the next look.
-    """
-    left: set[Process] = set()
-    for pause in (0.0, 0.05, 0.15):
-        _rest(pause)
-        left = processes.left_running(mark=lease.mark, root=_this_process(), since=lease.since)
-        if not left:
-            break
-    return left
-
-
-def _rest(seconds: float) -> None:
-    if seconds > 0:  # to sleep for no time still gives the processor away
-        time.sleep(seconds)
-
-
-def _this_process() -> Process:
-    return _identity(os.getpid())
-
-
-@cache
-def _identity(pid: int) -> Process:
-    me = processes.identify(pid)
-    if me is None:
-        raise GpuRequestError("This process is not to be seen in /proc.", remedy="Use Linux.")
-    return me
-
-
-os.register_at_fork(after_in_child=_identity.cache_clear)  # a pid may come again
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 5.0  # seconds, in quiet
+LOOK_EVERY = 5.5  # seconds, in quiet: at most one query in five
 LOOK_SOON = 1.0  # seconds, while something happens
 _LINGER = 2.0  # seconds that the thread stays after the last ticket left
 _RETRY = 1.0

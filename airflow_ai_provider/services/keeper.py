@@ -21,9 +21,9 @@ from airflow_ai_provider.core.gpu.lease import Process
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.core.gpu.tenure import Tenure, Visit
 from airflow_ai_provider.services.keeper_drivers import Report
-from airflow_ai_provider.services.keeper_ending import END_EVERY, REST, Ender
+from airflow_ai_provider.services.keeper_ending import END_EVERY, Ender
 from airflow_ai_provider.services.keeper_idle import IdleRule
-from airflow_ai_provider.services.keeper_kept import GRACE, Kept
+from airflow_ai_provider.services.keeper_kept import GRACE, REST, Kept
 from airflow_ai_provider.services.keeper_ports import (
     Desk,
     Drivers,
@@ -79,7 +79,7 @@ class Keeper:
         self._next_devices = 0.0
         self._registered: dict[str, str] | None = None
         self._ender = Ender(
-            queue, drivers, processes, self._groups,
+            leases, queue, drivers, processes, self._groups,
             kept=self.kept, forget=self._forget, look_soon=self.look_soon,
         )  # fmt: skip
         self._idle = IdleRule(leases, queue, drivers, processes, self._ender)
@@ -188,7 +188,7 @@ class Keeper:
             else:
                 self.holder_died(kept.id, now)
         notes = {kept.id: kept.note() for kept in self.kept.values()}
-        if self._ender.read_at < 0:  # what is live is not known yet
+        if not self._ender.naming.has_read:  # what is live is not known yet
             notes = {**self._recalled, **notes}
         if notes != self._noted:
             self._noted = notes
@@ -212,7 +212,7 @@ class Keeper:
             log.info("the store answers again")
             self._trouble = ""
         visit: Visit = result
-        self._ender.tenures, self._ender.read_at = visit.live, sent_at
+        self._ender.naming.read(visit.live, sent_at)
         self._registered = dict(visit.registered)
         if visit.restarted:
             self._queue.submit(lambda queue: queue.restart(), _say_if_failed)

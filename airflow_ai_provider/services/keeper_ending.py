@@ -15,10 +15,18 @@ from typing import Any
 from airflow_ai_provider.core.errors import LeaseLostError, StoreNotFoundError
 from airflow_ai_provider.core.gpu.lease import Process
 from airflow_ai_provider.core.gpu.probe import Occupants
-from airflow_ai_provider.core.gpu.reconcile import Finding, Standing, Whose, judge, said
-from airflow_ai_provider.core.gpu.tenure import Alarm, Tenure
-from airflow_ai_provider.services.keeper_kept import GRACE, Ending, Kept
-from airflow_ai_provider.services.keeper_ports import Desk, Drivers, Groups, Processes, Queue
+from airflow_ai_provider.core.gpu.reconcile import Finding, Standing, judge, said
+from airflow_ai_provider.core.gpu.tenure import Alarm
+from airflow_ai_provider.services.keeper_kept import GRACE, REST, Ending, Kept
+from airflow_ai_provider.services.keeper_naming import Naming
+from airflow_ai_provider.services.keeper_ports import (
+    Desk,
+    Drivers,
+    Groups,
+    Leases,
+    Processes,
+    Queue,
+)
 
 log = logging.getLogger("airflow_ai_provider.keeper")
 
@@ -26,26 +34,21 @@ END_EVERY = 0.2  # seconds between looks at what an ended holder left
 LOOK_ASIDE_EVERY = 2.0  # the same, of a lease in quarantine
 KILL_AFTER = 3.0  # seconds from SIGTERM to SIGKILL
 GIVE_UP_AFTER = 10.0  # seconds from SIGKILL to quarantine
-REST = 1.0  # seconds before a store that did not answer is asked again
 
 
 class Ender:
-    """Ends leases, one look at a time.
-
-    ``tenures`` are the live leases of the host as last read, ``read_at`` when that reading began.
-    """
+    """Ends leases, one look at a time."""
 
     def __init__(
-        self, queue: Desk[Queue], drivers: Desk[Drivers], processes: Processes, groups: Groups,
+        self, leases: Desk[Leases], queue: Desk[Queue], drivers: Desk[Drivers],
+        processes: Processes, groups: Groups,
         *, kept: Mapping[str, Kept], forget: Callable[[Kept], None], look_soon: Callable[[], None],
     ) -> None:  # fmt: skip
-        self.tenures: tuple[Tenure, ...] = ()
-        self.read_at = -1.0
+        self.naming = Naming(leases, queue, processes, kept=kept, look_soon=look_soon)
         self._queue = queue
         self._drivers = drivers
         self._processes = processes
         self._groups = groups
-        self._kept = kept
         self._forget = forget
         self._look_soon = look_soon
 
@@ -139,31 +142,15 @@ class Ender:
             why = f"the driver does not answer: {result}"
             result = {uuid: Occupants(is_certain=False, why_uncertain=why) for uuid in kept.devices}
         whose = {
-            uuid: {pid: self._whose(kept, uuid, pid) for pid in occupants.pids}
+            uuid: {pid: self.naming.whose(kept, ending, uuid, pid) for pid in occupants.pids}
             for uuid, occupants in result.items()
         }
         self._act(kept, ending, judge(result, whose), now)
 
-    def _whose(self, kept: Kept, uuid: str, pid: int) -> Whose:
-        process = self._processes.identify(pid)
-        if process is None:
-            return Whose.VANISHED
-        line = set(self._processes.lineage(process))
-        mark = self._processes.mark_of(process)
-        mine = kept.known | ({kept.holder} if kept.holder is not None else set())
-        if process != kept.spared and (mark == kept.mark or line & mine):
-            return Whose.OURS
-        for other in self.tenures:
-            if other.id != kept.id and uuid in other.devices:
-                theirs = set(self._kept[other.id].known) if other.id in self._kept else set()
-                if other.mark == mark or other.process in line or line & theirs:
-                    return Whose.NEIGHBOUR
-        return Whose.SPARED if kept.spared in line else Whose.STRANGER
-
     def _act(self, kept: Kept, ending: Ending, finding: Finding, now: float) -> None:
         pids = finding.pids
         if finding.standing is not Standing.STRANGER:
-            ending.stranger_since = None
+            ending.strange.clear()
         if finding.standing is not Standing.LINGERS:
             ending.lingers_since = None
         if finding.standing is Standing.FREE:
@@ -195,12 +182,9 @@ class Ender:
     def _find_strange(self, kept: Kept, ending: Ending, finding: Finding, now: float) -> None:
         """Raise the alarm over processes that nobody can name; they are left alone.
 
-        The lease of one may be younger than the last reading of the store: it is read again first.
+        First all is asked that could name them.
         """
-        if ending.stranger_since is None:
-            ending.stranger_since = now
-        if self.read_at <= ending.stranger_since:
-            self._look_soon()
+        if not self.naming.is_settled(kept, ending, finding, now):
             return
         named = "; ".join(
             f"{pid} ({self._processes.command(pid) or 'gone'})" for pid in sorted(finding.pids)

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_ai_provider.core.gpu.idleness import IdleWatch
 from airflow_ai_provider.core.gpu.lease import Process
 
+REST = 1.0  # seconds before a store that did not answer is asked again
 GRACE = 0.5  # seconds that what a dead holder left has to end by itself
 
 
@@ -17,7 +18,9 @@ class Ending:
     """The end of a lease: what was begun and when; every time is on the keeper's clock.
 
     A ``hard`` end kills at once: the devices may be another's already. ``aside`` is why the lease
-    is quarantined, empty while it is not. ``busy`` while an answer is awaited.
+    is quarantined, empty while it is not. ``busy`` while an answer is awaited. ``strange`` are
+    the processes on its devices that nobody can name, with when each was first seen; ``asked`` are
+    those of whose mark the store was asked, ``outlived`` the ones, by device, that it knew.
     """
 
     since: float
@@ -29,10 +32,12 @@ class Ending:
     aside: str = ""
     look_at: float = 0.0
     busy: bool = False
-    stranger_since: float | None = None
     lingers_since: float | None = None
     alarmed: str = ""
     signalled: set[tuple[Process, int]] = field(default_factory=set)
+    strange: dict[Process, float] = field(default_factory=dict)
+    asked: set[Process] = field(default_factory=set)
+    outlived: set[tuple[str, Process]] = field(default_factory=set)
 
 
 @dataclass

@@ -28,6 +28,10 @@ class Leases(Protocol):
 
     def say(self, lease_id: str, fence: int, reason: str) -> None: ...
 
+    def outlived(
+        self, lease_id: str, fence: int, marks: Iterable[tuple[str, int]]
+    ) -> frozenset[tuple[str, int, str]]: ...
+
 
 class Queue(Protocol):
     """The half that changes the queue and plans it: ``store.gpu_keeper``, in a clerk or here."""

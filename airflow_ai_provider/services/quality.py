@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import QualityError
+from airflow_ai_provider.core.quality.catalogue import CATALOGUE
 from airflow_ai_provider.core.quality.compiler import Leftover, Plan, all_left_over, compile_suite
 from airflow_ai_provider.core.quality.report import QualityReport
 from airflow_ai_provider.core.quality.result import DataSeen, QualityResult, Quarantine
@@ -17,10 +19,12 @@ from airflow_ai_provider.services.quality_criteria import (
     Surroundings,
     apart,
     judge,
+    need_own_columns,
     need_table,
 )
-from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, not_compiled
+from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, Fallback, not_compiled
 from airflow_ai_provider.services.quality_look import Look, keep_rows
+from airflow_ai_provider.services.quality_pictures import with_pictures
 from airflow_ai_provider.services.suites import load_suite
 
 if TYPE_CHECKING:
@@ -53,11 +57,13 @@ def check(
     dataset: str | None = None,
     partition: str | None = None,
     project: str | None = None,
+    allow_empty: bool = False,
     shown_as: str | None = None,
     version: str | None = None,
     memory_limit: str | None = None,
     around: Surroundings | None = None,
     time_limit: float = DEFAULT_TIME,
+    pictures: bool = False,
 ) -> QualityResult:
     """Look at ``data`` through ``suite`` and decide.
 
@@ -66,9 +72,11 @@ def check(
     ``load_suite`` takes. ``engine``: ``auto`` compiles what has the same meaning in SQL and leaves
     the rest to Great Expectations; ``compiled`` refuses a suite that is not compiled whole;
     ``great_expectations`` leaves everything to it. ``fail_on`` is the severity from which a failure
-    refuses. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
+    refuses, and ``allow_empty`` lets data without rows pass where the suite says nothing of their
+    number. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
     version of what was copied. ``time_limit`` is in seconds, for each statement. ``around``
-    is what our own expectations (``core.quality.own``) need besides the data.
+    is what our own expectations (``core.quality.own``) need besides the data. ``pictures``: read
+    files and frames once more for a picture of each failure; a table is not read again.
 
     Rows that fail a row-level expectation which itself failed go to ``quarantine_path`` as Parquet,
     with the column ``failed_expectations`` (a list of text); the others to ``good_rows_path``.
@@ -82,7 +90,13 @@ def check(
         raise QualityError(
             f"There is no engine {engine!r}.", remedy=f"Use one of {', '.join(ENGINES)}."
         )
-    about = {"dataset": dataset, "partition": partition, "project": project, "fail_on": limit}
+    about = {
+        "dataset": dataset,
+        "partition": partition,
+        "project": project,
+        "fail_on": limit,
+        "allow_empty": allow_empty,
+    }
     kept = (quarantine_path, good_rows_path)
     if type(data).__name__ == "SqlSource":
         return _check_table(
@@ -103,6 +117,7 @@ def check(
         shown=(shown_as, version),
         kept=kept,
         around=around or Surroundings(),
+        pictures=pictures,
         **about,
     )
 
@@ -120,23 +135,29 @@ def _check_files(
     shown: tuple[str | None, str | None],
     kept: Kept,
     around: Surroundings,
+    pictures: bool,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
     from airflow_ai_provider.adapters.frames import is_frame, open_frame
 
+    others, own = apart(suite)
+    _need_known(others, engine)
     opening = open_frame if is_frame(data) else open_data
-    with opening(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
-        others, own = apart(suite)
+    with opening(data, memory_limit=memory_limit) as opened:
+        need_own_columns(suite, own, [column.name for column in opened.columns])
         plan = _plan(others, opened, engine)
         looked = Look(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
+
             results += judge(suite, own, DuckDBLooked(opened), around)
             results.sort(key=lambda result: result.expectation.index)
-        opened.files.need_unchanged()
+        if pictures:
+            results = with_pictures(results, suite, opened, looked.predicates)
         seen = _seen(opened.files, looked.rows, *shown)
+        opened.files.need_unchanged()
         report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
         result = QualityResult(report=report, data=seen, **about)
         failing = looked.failing(result.report)
@@ -155,14 +176,30 @@ def _seen(source: Any, rows: int, shown_as: str | None, version: str | None) -> 
         )
     own = shown_as in {None, source.path}  # a copy's time says nothing
     newest = max(changed for _, changed in source.stamps) / 1e9
+    path = shown_as or source.path
     return DataSeen(
-        path=shown_as or source.path,
+        path=path if "://" in path else str(Path(path).absolute()),
         size=source.size,
         digest=source.digest,
+        parts=_parts(source) if len(source.files) > 1 else (),
         rows=rows,
         files=len(source.files),
         version=version,
         modified=datetime.fromtimestamp(newest, timezone.utc).isoformat() if own else None,
+    )
+
+
+def _parts(source: Any) -> tuple[Mapping[str, Any], ...]:
+    """Return name (below the folder, if it is one), size and digest of each file."""
+    folder = Path(source.path)
+    below = folder.is_dir()
+    return tuple(
+        {
+            "name": str(file.relative_to(folder) if below else file.absolute()),
+            "size": size,
+            "digest": digest,
+        }
+        for file, (size, _), digest in zip(source.files, source.stamps, source.digests, strict=True)
     )
 
 
@@ -176,7 +213,6 @@ def _check_table(
     around: Surroundings,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_table import TableLooked
     from airflow_ai_provider.adapters.sql_tables import open_table
     from airflow_ai_provider.core.quality.database.check import TableSchema
     from airflow_ai_provider.core.quality.database.compiler import (
@@ -188,6 +224,7 @@ def _check_table(
 
     others, own = apart(suite)
     need_table(suite, own)
+    _need_known(others, engine)
     with open_table(source, time_limit=time_limit) as opened:
         schema = TableSchema(
             suite=others,
@@ -195,6 +232,7 @@ def _check_table(
             source=opened.relation,
             dialect=opened.dialect,
         )
+        need_own_columns(suite, own, [column.name for column in opened.columns])
         if engine == "great_expectations":
             for expectation in others.expectations:
                 need_columns(expectation, schema)
@@ -205,6 +243,8 @@ def _check_table(
         looked = TableLook(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_table import TableLooked
+
             results += judge(suite, own, TableLooked(opened, looked.rows), around)
             results.sort(key=lambda result: result.expectation.index)
         seen = DataSeen(
@@ -234,10 +274,23 @@ def _fail_on(said: str | Severity) -> Severity:
         ) from None
 
 
+def _need_known(suite: Suite, engine: str) -> None:
+    """Find expectations that nobody knows before anything is opened.
+
+    Great Expectations knows the custom ones that were imported.
+    """
+    unknown = [e for e in suite.expectations if e.type not in CATALOGUE]
+    if unknown:
+        fallback = Fallback(suite, compiled_only=engine == "compiled")
+        for expectation in unknown:
+            fallback.add(Leftover(expectation=expectation, reason="it is a custom expectation"))
+        fallback.prepare()
+
+
 def _plan(suite: Suite, data: DuckDBData, engine: str) -> Plan:
     if engine == "great_expectations":
         return all_left_over(suite, data.columns)
-    plan = compile_suite(suite, data.columns, count=data.count)
+    plan = compile_suite(suite, data.columns, count=data.count, extent=data.extent)
     if engine == "compiled" and plan.leftovers:
         raise not_compiled(suite, plan.leftovers[0])
     return plan

@@ -16,16 +16,20 @@ from airflow_ai_provider.core.quality.own import (
     FILES,
     NEWEST,
     OWN,
+    PERSONAL_COLUMN,
+    PERSONAL_TABLE,
     SCHEMA,
     VOLUME,
     seconds_of,
 )
+from airflow_ai_provider.core.quality.page.pictures import shares_of
 from airflow_ai_provider.core.quality.report import ExpectationResult
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
 
 if TYPE_CHECKING:
     from airflow_ai_provider.core.quality.drift.columns import Source
     from airflow_ai_provider.core.quality.drift.compare import Measured
+    from airflow_ai_provider.core.quality.personal.tally import Finding
     from airflow_ai_provider.services.drift import Reference
 
 _DAY = 86_400.0
@@ -62,6 +66,9 @@ class Looked(Protocol):
     def modified(self) -> float | None:
         """Return when it was last written, in seconds since 1970; None when nobody can tell."""
 
+    def personal(self, columns: Sequence[str], kinds: Sequence[str]) -> Sequence[Finding]:
+        """Return the personal data of ``kinds`` in ``columns``; every row is looked at."""
+
 
 def apart(suite: Suite) -> tuple[Suite, tuple[Expectation, ...]]:
     """Return ``suite`` without our own expectations, and these."""
@@ -73,15 +80,30 @@ def apart(suite: Suite) -> tuple[Suite, tuple[Expectation, ...]]:
 def need_table(suite: Suite, own: Sequence[Expectation]) -> None:
     """Make sure that our expectations ``own`` can look at a table.
 
-    :raises SuiteError: one compares values or types, which are those of files.
+    :raises SuiteError: one asks when files were written, which no table tells.
     """
     for e in own:
-        if e.type not in {NEWEST, VOLUME}:
+        if e.type == FILES:
             raise suite.error(
                 e,
                 "looks at files, and this is a table",
-                "Export the table to Parquet first, or take the expectation out of this suite.",
+                "Use expect_column_newest_value_to_be_recent on a column of times.",
             )
+
+
+def need_own_columns(suite: Suite, own: Sequence[Expectation], names: Sequence[str]) -> None:
+    """Make sure, before the data is read, that our expectations ``own`` find their columns.
+
+    :raises SuiteError: one looks at a column that is not there.
+    """
+    for e in own:
+        for name in (*e.columns, *e.kwargs.get("except_columns", ())):
+            if name not in names:
+                raise suite.error(
+                    e,
+                    f"looks at the column {name!r}, which the data does not have",
+                    f"The data has {', '.join(names[:40])}.",
+                )
 
 
 def judge(
@@ -118,18 +140,13 @@ class Criteria:
             FILES: self._files,
             VOLUME: self._volume,
             SCHEMA: self._schema,
+            PERSONAL_COLUMN: self._personal,
+            PERSONAL_TABLE: self._personal,
         }
         return [drifted[e.index] if e.type == DRIFT else others[e.type](e) for e in own]
 
     def _need_column(self, e: Expectation) -> None:
-        known = self._data.columns.types
-        for name in e.columns:
-            if name not in known:
-                raise self._suite.error(
-                    e,
-                    f"looks at the column {name!r}, which the data does not have",
-                    f"The data has {', '.join(list(known)[:40])}.",
-                )
+        need_own_columns(self._suite, [e], list(self._data.columns.types))
 
     def _reference(self, e: Expectation) -> Reference:
         from airflow_ai_provider.services.drift import open_reference
@@ -178,7 +195,11 @@ class Criteria:
         except DriftSettingsError as error:
             raise self._suite.error(first, f"cannot be measured: {error}") from error
         measured = {m.measure.name: m for m in drift.measured}
-        return {e.index: _drifted(e, reference, measured, drift.problem) for e in asked}
+        picture = shares_of(drift)
+        return {
+            e.index: replace(_drifted(e, reference, measured, drift.problem), picture=picture)
+            for e in asked
+        }
 
     def _newest(self, e: Expectation) -> ExpectationResult:
         from airflow_ai_provider.core.quality.drift.columns import NotOfKindError
@@ -228,6 +249,17 @@ class Criteria:
         return (
             _near(e, rows, median(earlier), details) if earlier else _result(e, True, rows, details)
         )
+
+    def _personal(self, e: Expectation) -> ExpectationResult:
+        from airflow_ai_provider.core.quality.personal.kinds import BY_NAME
+
+        passed_over = e.kwargs.get("except_columns", ())
+        columns = e.columns or tuple(n for n in self._data.columns.types if n not in passed_over)
+        found = self._data.personal(columns, tuple(e.kwargs.get("kinds", BY_NAME)))
+        seen = "; ".join(finding.sentence() for finding in found) or "none"
+        result = _result(e, not found, seen, {"found": [finding.as_dict() for finding in found]})
+        unexpected = sum(finding.count for finding in found)
+        return replace(result, result={**result.result, "unexpected_count": unexpected})
 
     def _schema(self, e: Expectation) -> ExpectationResult:
         from airflow_ai_provider.core.quality.drift.report import SchemaChange

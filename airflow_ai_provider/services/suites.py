@@ -10,12 +10,16 @@ from typing import Any
 from airflow_ai_provider.core.errors import AirflowAiError, SuiteError
 from airflow_ai_provider.core.quality.suite import Suite, merged, parse_suite
 
+_SHIPPED = "airflow-ai:"
+_FOLDER = Path(__file__).parents[1] / "suites"
+
 
 def load_suite(suite: Any, *, suite_parameters: Mapping[str, Any] | None = None) -> Suite:
     """Return the suite that ``suite`` means; of several, one that holds them all.
 
-    It is the path of a JSON file, a mapping, Great Expectations' own ``ExpectationSuite``, a
-    callable that returns one of these, or a list of any of them.
+    It is the path of a JSON file, the name of one that is shipped (``airflow-ai:personal_data``), a
+    mapping, Great Expectations' own ``ExpectationSuite``, a callable that returns one of these, or
+    a list of any of them.
 
     :raises SuiteError: it cannot be read, or means nothing.
     """
@@ -23,6 +27,8 @@ def load_suite(suite: Any, *, suite_parameters: Mapping[str, Any] | None = None)
         return suite
     if isinstance(suite, Mapping):
         return parse_suite(suite, parameters=suite_parameters)
+    if isinstance(suite, str) and suite.startswith(_SHIPPED):
+        return _from_file(_shipped(suite), suite_parameters)
     if isinstance(suite, (str, os.PathLike)):
         return _from_file(Path(suite), suite_parameters)
     if hasattr(suite, "to_json_dict"):  # Great Expectations' own, without importing it
@@ -35,6 +41,18 @@ def load_suite(suite: Any, *, suite_parameters: Mapping[str, Any] | None = None)
         f"A suite cannot be a {type(suite).__name__}.",
         remedy="Give a path, a mapping, an ExpectationSuite, a callable, or a list of these.",
     )
+
+
+def _shipped(name: str) -> Path:
+    found = _FOLDER / f"{name.removeprefix(_SHIPPED)}.json"
+    known = sorted(p.stem for p in _FOLDER.glob("*.json"))
+    if found.stem not in known:
+        raise SuiteError(
+            f"No suite {name} is shipped.",
+            remedy=f"Use one of {', '.join(_SHIPPED + stem for stem in known)}.",
+            suite=name,
+        )
+    return found
 
 
 def _called(suite: Callable[[], Any]) -> Any:

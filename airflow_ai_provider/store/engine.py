@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from airflow_ai_provider.core.errors import (
     StoreNotFoundError,
     StoreNotMigratedError,
     StoreUnavailableError,
+    in_one_line,
 )
 from airflow_ai_provider.store.file_systems import MountTable, read_mounts, refuse_network
 
@@ -33,6 +37,7 @@ MEMORY_URL = "sqlite://"
 _BUSY_TIMEOUT_MS = 30_000
 _NEWS = "news"  # on a connection: its transaction grants or refuses what somebody waits for
 _MOST_NEWS = 1 << 20
+_USED, _PING_AFTER = "used", 0.5  # seconds that a connection rested
 _DEADLOCK = frozenset({"40001", "40P01"})
 _NO_SUCH_TABLE, _NO_SUCH_COLUMN = "42P01", "42703"  # PostgreSQL's names of these errors
 
@@ -253,6 +258,12 @@ def mark_news(connection: sa.Connection) -> None:
     connection.info[_NEWS] = True
 
 
+def _has_spoken(connection: Any) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def normal_url(url: str) -> str:
     """Return ``url`` with the driver that this package uses.
 
@@ -279,8 +290,6 @@ def _make_engine(store: Store) -> sa.Engine:
         options["connect_args"] = {"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
         if store.path is None:
             options["poolclass"] = StaticPool
-    else:
-        options["pool_pre_ping"] = True
     try:
         engine = sa.create_engine(store.url, **options)
     except ModuleNotFoundError as error:
@@ -290,7 +299,31 @@ def _make_engine(store: Store) -> sa.Engine:
         ) from error
     if store.is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
+    else:
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", partial(_ping_after_rest, engine.dialect))
     return engine
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info[_USED] = time.monotonic()
+
+
+def _ping_after_rest(dialect: Any, connection: Any, record: Any, _proxy: Any) -> None:
+    """Have a connection that is lost replaced.
+
+    The server is asked only when the connection rested, or the socket has something to say: that
+    is how a server takes its leave.
+    """
+    rested = time.monotonic() - record.info.get(_USED, time.monotonic())
+    if rested < _PING_AFTER and not _has_spoken(connection):
+        return
+    try:
+        alive = dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise sa.exc.DisconnectionError from error
+    if not alive:
+        raise sa.exc.DisconnectionError
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -303,20 +336,20 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _typed(store: Store, error: sa.exc.DBAPIError) -> StoreError:
-    state = getattr(error.orig, "sqlstate", None)
+    state, said = getattr(error.orig, "sqlstate", None), in_one_line(error.orig)
     if isinstance(error, sa.exc.OperationalError) or error.connection_invalidated:
         return StoreUnavailableError(
-            f"The store {store.safe_url} does not answer: {error.orig}.",
+            f"The store {store.safe_url} does not answer: {said}.",
             remedy="Check that the database is up and that this user may write to it, "
             "then try again: a change is made whole or not at all.",
             deadlock=state in _DEADLOCK,
         )
     if state in {_NO_SUCH_TABLE, _NO_SUCH_COLUMN}:
         return StoreNotMigratedError(
-            f"The store {store.safe_url} lacks a table or a column of this version: {error.orig}.",
+            f"The store {store.safe_url} lacks a table or a column of this version: {said}.",
             remedy="Run `airflow-ai store migrate`.",
         )
     return StoreError(
-        f"The store {store.safe_url} refused: {error.orig}.",
+        f"The store {store.safe_url} refused: {said}.",
         remedy="Run `airflow-ai doctor`; a file that is no database must be moved away.",
     )

@@ -132,7 +132,7 @@ class FeedbackStore:
 
     def count(self, model_name: str, partition: str | None = None) -> int:
         """Return how many effective records there are for a model, and a partition if named."""
-        statement = sa.select(sa.func.count()).select_from(feedback).where(*_effective(model_name))
+        statement = sa.select(sa.func.count()).select_from(feedback).where(*effective(model_name))
         if partition is not None:
             statement = statement.where(feedback.c.partition == partition)
         with self.store.read() as connection:
@@ -151,7 +151,7 @@ class FeedbackStore:
                 sa.type_coerce(feedback.c.observed_at, sa.String),
                 feedback.c.sequence,
             )
-            .where(*_effective(model_name))
+            .where(*effective(model_name))
             .where(feedback.c.prediction_id.is_not(None), feedback.c.label_number.is_not(None))
         )
         with self.store.read() as connection:
@@ -275,7 +275,7 @@ def _revised(connection: sa.Connection, before: int) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def _effective(model_name: str) -> tuple[sa.ColumnElement[bool], ...]:
+def effective(model_name: str) -> tuple[sa.ColumnElement[bool], ...]:
     """Conditions that leave the newest revision of each id, where it is of a model."""
     newer = feedback.alias("newer")
     superseded = sa.exists().where(

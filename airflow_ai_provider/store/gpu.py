@@ -85,13 +85,15 @@ class GpuStore:
     def claim(self, ticket_id: str, *, process: Process) -> LeaseRecord | None:
         """Take what the ticket was granted on this host; None when there is nothing to take."""
         with self.store.write() as connection:
-            now, wall = self._turns.times(connection)
+            by_server = not self.store.is_sqlite and self.clock is lease_clock
+            now, wall = (None, None) if by_server else self._turns.times(connection)
             claimed = claim_lease(
                 connection,
                 ticket_id,
                 here=self.here.name,
                 process=process,
-                expires_at=now + self.ttl,
+                ttl=self.ttl,
+                now=now,
                 wall=wall,
             )
             return read_leases(connection, lease.c.id == claimed)[0] if claimed else None

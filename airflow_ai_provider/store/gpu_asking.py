@@ -15,7 +15,7 @@ from airflow_ai_provider.core.gpu.devices import Device, Health
 from airflow_ai_provider.core.gpu.lease import Host, LeaseRecord, Process, Ticket
 from airflow_ai_provider.core.gpu.planner import Plan, Queued
 from airflow_ai_provider.core.gpu.states import RequestState
-from airflow_ai_provider.store.gpu_grants import begin_lease, claim_lease
+from airflow_ai_provider.store.gpu_grants import Terms, begin_lease, claim_lease
 from airflow_ai_provider.store.gpu_hosts import register
 from airflow_ai_provider.store.gpu_queue import Turn, decide, plan_queue, take_back, take_changes
 from airflow_ai_provider.store.gpu_rows import read_leases
@@ -164,18 +164,17 @@ class Asking:
         (grant,) = made.grants
         self._enter(turn, pool, RequestState.LEASED, "", estimate)
         is_here = grant.devices[0][0] == self.here.name
-        record = begin_lease(
-            turn.connection,
-            grant.devices,
+        terms = Terms(
+            devices=grant.devices,
             request_id=self.ticket.id,
-            idle_limit=self.ticket.request.idle_limit,
             memory_mib=self.ticket.request.memory_mib,
+            idle_limit=self.ticket.request.idle_limit,
             task=self.ticket.task,
             estimate=estimate,
             expires_at=turn.now + (self.ttl if is_here else self.ticket.claim_within),
             wall=turn.wall,
-            process=self.process if is_here else None,
         )
+        record = begin_lease(turn.connection, terms, process=self.process if is_here else None)
         return Asked(state=RequestState.LEASED, reason="", lease=record)
 
     def _enter(
@@ -227,7 +226,8 @@ class Asking:
             self.ticket.id,
             here=self.here.name,
             process=self.process,
-            expires_at=turn.now + self.ttl,
+            ttl=self.ttl,
+            now=turn.now,
             wall=turn.wall,
         )
         if claimed is None:

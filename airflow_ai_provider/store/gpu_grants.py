@@ -1,13 +1,14 @@
 """Leases as they begin and end, in the caller's transaction; every change is guarded by its state.
 
-Begin them only under the planner's lock (``gpu_rows.one_planner``); they may end at any time.
+Begin them only under the planner's lock (see ``gpu_turns``); they may end at any time.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -16,15 +17,18 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState, sources
-from airflow_ai_provider.store.gpu_rows import TASK_FIELDS
+from airflow_ai_provider.store.engine import mark_news
+from airflow_ai_provider.store.gpu_rows import SERVER_CLOCK, TASK_FIELDS
 from airflow_ai_provider.store.gpu_server import (
     LEASE_FIELDS,
     begin_whole,
     boot_of_host,
     end_whole,
     ended_lease,
+    grant_whole,
     new_fence,
     one_state_of,
+    taken_request,
 )
 from airflow_ai_provider.store.prepared import Prepared
 from airflow_ai_provider.store.schema import device, gpu_request, lease, lease_device
@@ -32,58 +36,105 @@ from airflow_ai_provider.store.schema import device, gpu_request, lease, lease_d
 _END_FROM = sources(LeaseState.RELEASED)
 
 
-def begin_lease(
-    connection: sa.Connection,
-    devices: Sequence[tuple[str, str]],
-    *,
-    request_id: str,
-    memory_mib: int | None,
-    idle_limit: float | None,
-    task: TaskIdentity,
-    estimate: float | None,
-    expires_at: float,
-    wall: datetime,
-    process: Process | None = None,
-) -> LeaseRecord:
-    """Write a lease of ``devices``, which are all of one host; each gets the same new fence.
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a lease is begun with: ``devices`` of one host, as host and name.
 
-    ``memory_mib`` is a share of one; None is whole devices. With a ``process`` the lease is active
-    at once, else it waits to be claimed.
+    ``memory_mib`` is a share of one; None is whole devices. ``expires_at`` is on the lease clock.
     """
-    on_host = devices[0][0]
-    names = sorted(name for _, name in devices)
-    lease_id = uuid.uuid4().hex
-    state = LeaseState.GRANTED if process is None else LeaseState.ACTIVE
-    values = {
-        "id": lease_id,
-        "request_id": request_id,
-        "state": state.value,
-        "host": on_host,
-        "on_host": on_host,
-        "holder_pid": process and process.pid,
-        "holder_start": process and process.start,
-        "holder_uid": process and process.uid,
-        "expires_at": expires_at,
-        "estimate": estimate,
-        "granted_at": wall,
-        "activated_at": wall if process else None,
-        "memory_mib": memory_mib,
-        **{name: getattr(task, name) for name in TASK_FIELDS},
-    }
-    fence = _write_lease(connection, names, values)
+
+    devices: Sequence[tuple[str, str]]
+    request_id: str
+    memory_mib: int | None
+    idle_limit: float | None
+    task: TaskIdentity
+    estimate: float | None
+    expires_at: float
+    wall: datetime
+    lease_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def host(self) -> str:
+        """The one host of the devices."""
+        return self.devices[0][0]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the devices, in order."""
+        return sorted(name for _, name in self.devices)
+
+    def values(self, process: Process | None) -> dict[str, Any]:
+        """Return the parameters of the statements that write the lease."""
+        state = LeaseState.GRANTED if process is None else LeaseState.ACTIVE
+        return {
+            "id": self.lease_id,
+            "request_id": self.request_id,
+            "state": state.value,
+            "host": self.host,
+            "on_host": self.host,
+            "holder_pid": process and process.pid,
+            "holder_start": process and process.start,
+            "holder_uid": process and process.uid,
+            "expires_at": self.expires_at,
+            "estimate": self.estimate,
+            "granted_at": self.wall,
+            "activated_at": self.wall if process else None,
+            "memory_mib": self.memory_mib,
+            **{name: getattr(self.task, name) for name in TASK_FIELDS},
+        }
+
+
+def begin_lease(
+    connection: sa.Connection, terms: Terms, *, process: Process | None = None
+) -> LeaseRecord:
+    """Write a lease; each of its devices gets the same new fence.
+
+    With a ``process`` it is active at once, else it waits to be claimed.
+    """
+    values = terms.values(process)
     return LeaseRecord(
-        id=lease_id,
-        request_id=request_id,
-        fence=fence,
-        state=state,
-        host=on_host,
-        devices=tuple(names),
+        id=terms.lease_id,
+        request_id=terms.request_id,
+        fence=_write_lease(connection, terms.names, values),
+        state=LeaseState(values["state"]),
+        host=terms.host,
+        devices=tuple(terms.names),
         process=process,
-        expires_at=expires_at,
+        expires_at=terms.expires_at,
         revoked=False,
         reason="",
-        task=task,
-        idle_limit=idle_limit,
+        task=terms.task,
+        idle_limit=terms.idle_limit,
+    )
+
+
+def grant_lease(connection: sa.Connection, terms: Terms) -> bool:
+    """Begin a lease for a request that waits, and tell who waits with it.
+
+    False when it waits no more: it may have been withdrawn meanwhile.
+    """
+    values = terms.values(None)
+    if connection.dialect.name == "postgresql":
+        return grant_whole(connection, {**values, "names": terms.names}).first() is not None
+    if _take(connection, {"request_id": terms.request_id}).rowcount != 1:
+        return False
+    _write_lease(connection, terms.names, values)
+    tell(connection, [terms.request_id])
+    return True
+
+
+def tell(connection: sa.Connection, ids: Collection[str]) -> None:
+    """Tell those who wait with ``ids``: on a server each under the name that it gave, else all."""
+    if not ids:
+        return
+    if connection.dialect.name != "postgresql":
+        mark_news(connection)
+        return
+    told = gpu_request.c.channel.is_not(None)
+    connection.execute(
+        sa.select(sa.func.pg_notify(gpu_request.c.channel, gpu_request.c.id)).where(
+            gpu_request.c.id.in_(ids), told
+        )
     )
 
 
@@ -108,10 +159,14 @@ def claim_lease(
     *,
     here: str,
     process: Process,
-    expires_at: float,
-    wall: datetime,
+    ttl: float,
+    now: float | None,
+    wall: datetime | None,
 ) -> str | None:
-    """Make what ``request_id`` was granted on this host the process's; return the lease's id."""
+    """Make what ``request_id`` was granted on this host the process's; return the lease's id.
+
+    Without ``now`` and ``wall`` it is done by the server's clock.
+    """
     claimed: str | None = _claim(
         connection,
         {
@@ -120,7 +175,8 @@ def claim_lease(
             "pid": process.pid,
             "start": process.start,
             "uid": process.uid,
-            "ends": expires_at,
+            "now": now,
+            "ttl": ttl,
             "wall": wall,
         },
     ).scalar_one_or_none()
@@ -252,7 +308,12 @@ def _build_insert_devices(_dialect: str) -> sa.Insert:
     )
 
 
-def _build_claim(_dialect: str) -> Any:
+def _build_claim(dialect: str) -> Any:
+    now: Any = sa.bindparam("now", type_=sa.Float)
+    wall: Any = sa.bindparam("wall", type_=lease.c.activated_at.type)
+    if dialect == "postgresql":
+        now = sa.func.coalesce(now, SERVER_CLOCK)
+        wall = sa.func.coalesce(wall, sa.func.clock_timestamp())
     return (
         lease.update()
         .where(
@@ -265,8 +326,8 @@ def _build_claim(_dialect: str) -> Any:
             holder_pid=sa.bindparam("pid"),
             holder_start=sa.bindparam("start"),
             holder_uid=sa.bindparam("uid"),
-            expires_at=sa.bindparam("ends"),
-            activated_at=sa.bindparam("wall"),
+            expires_at=now + sa.bindparam("ttl", type_=sa.Float),
+            activated_at=wall,
         )
         .returning(lease.c.id)
     )
@@ -277,6 +338,7 @@ def _build_free_devices(_dialect: str) -> sa.Update:
     return lease_device.update().where(of_lease).values(live=False)
 
 
+_take = Prepared(lambda _dialect: taken_request())
 _next_epoch = Prepared(lambda dialect: new_fence(dialect).returning(device.c.epoch))
 _insert_lease = Prepared(_build_insert_lease)
 _insert_devices = Prepared(_build_insert_devices)

@@ -156,6 +156,7 @@ def _values(found: Device) -> dict[str, Any]:
         "parent_uuid": found.parent_uuid,
         "topology": _document(found),
         "compute_mode": found.compute_mode,
+        "reserved_mib": found.reserved_mib,
     }
 
 

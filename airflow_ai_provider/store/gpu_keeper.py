@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +14,14 @@ from airflow_ai_provider.core.gpu.health import Fault
 from airflow_ai_provider.core.gpu.tenure import Alarm, Visit
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_hosts import note_faults, register
-from airflow_ai_provider.store.gpu_keeping import PASSED_TIMES, SERVER_TIMES, Execute, say, visit
+from airflow_ai_provider.store.gpu_keeping import (
+    PASSED_TIMES,
+    SERVER_TIMES,
+    Execute,
+    outlived,
+    say,
+    visit,
+)
 from airflow_ai_provider.store.ledger import Ledger
 
 DECIDED_BY = "keeper"
@@ -48,6 +55,17 @@ class KeeperStore:
         """Set what `gpu status` says of an active lease."""
         with self.gpu.store.write() as connection:
             say(_executing(connection), lease_id, fence, reason)
+
+    def outlived(
+        self, lease_id: str, fence: int, marks: Iterable[tuple[str, int]]
+    ) -> frozenset[tuple[str, int, str]]:
+        """Return which of ``marks`` are of leases that this one came after, as ``store.light``."""
+        here = self.gpu.here
+        with self.gpu.store.write() as connection:
+            return outlived(
+                _executing(connection), lease_id, fence, marks,
+                host=here.name, boot_id=here.boot_id,
+            )  # fmt: skip
 
     def doubt(self, lease_id: str, fence: int, reason: str) -> None:
         """Make a lease suspect for good.

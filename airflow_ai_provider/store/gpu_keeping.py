@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,15 @@ ORDER BY l.granted_at, l.id
 _DEVICES = """
 SELECT lease_id, device_uuid FROM lease_device WHERE host = :host AND live ORDER BY device_uuid
 """
+_OUTLIVED = """
+SELECT l.id, l.fence, theirs.device_uuid
+FROM lease l
+JOIN lease_device theirs ON theirs.lease_id = l.id
+JOIN lease_device mine ON mine.host = theirs.host AND mine.device_uuid = theirs.device_uuid
+JOIN lease ours ON ours.id = mine.lease_id
+WHERE l.host = :host AND l.boot_id = :boot AND l.state = 'released' AND theirs.epoch < mine.epoch
+  AND ours.id = :lease AND ours.fence = :fence AND {which}
+"""
 _BY_HOLDER = "released"  # what ``GpuStore.release`` writes unless told
 _REGISTERED = "SELECT uuid, health FROM device WHERE host = :host ORDER BY uuid"
 
@@ -62,7 +71,7 @@ def visit(
     values = {"host": host, "boot": boot_id, "ttl": ttl, **passed}
     renewed: frozenset[str] = frozenset()
     if fences:
-        which, names = _any_of(fences)
+        which, names = _any_of(fences.items())
         rows = execute(
             f"UPDATE lease SET state = 'active', expires_at = {times.clock} + :ttl, "  # noqa: S608
             "reason = CASE WHEN state = 'suspect' THEN '' ELSE reason END "
@@ -100,6 +109,23 @@ def say(execute: Execute, lease_id: str, fence: int, reason: str) -> None:
     )
 
 
+def outlived(
+    execute: Execute, lease_id: str, fence: int, marks: Iterable[tuple[str, int]],
+    *, host: str, boot_id: str,
+) -> frozenset[tuple[str, int, str]]:  # fmt: skip
+    """Return which of ``marks`` (lease id, fence) are of leases that this one came after.
+
+    They are released, and held a device of this one before it did: the id, the fence and the
+    device. What carries such a mark and is still there outlived its lease.
+    """
+    which, names = _any_of(marks, "l.")
+    rows = execute(
+        _OUTLIVED.format(which=which),
+        {"host": host, "boot": boot_id, "lease": lease_id, "fence": fence, **names},
+    )
+    return frozenset((lease, number, uuid) for lease, number, uuid in rows)
+
+
 def _live(execute: Execute, values: Mapping[str, Any]) -> dict[tuple[str, int], Tenure]:
     names: dict[str, list[str]] = defaultdict(list)
     for lease_id, uuid in execute(_DEVICES, values):
@@ -134,7 +160,7 @@ def _taken(execute: Execute, gone: Mapping[str, int]) -> dict[str, str]:
     """
     if not gone:
         return {}
-    which, names = _any_of(gone)
+    which, names = _any_of(gone.items())
     rows = execute(f"SELECT id, revoked, reason FROM lease WHERE {which}", names)  # noqa: S608
     found = {lease_id: (revoked, reason) for lease_id, revoked, reason in rows}
     unknown = (True, "the store does not know it")
@@ -145,9 +171,10 @@ def _taken(execute: Execute, gone: Mapping[str, int]) -> dict[str, str]:
     }
 
 
-def _any_of(fences: Mapping[str, int]) -> tuple[str, dict[str, Any]]:
+def _any_of(leases: Iterable[tuple[str, int]], table: str = "") -> tuple[str, dict[str, Any]]:
     names: dict[str, Any] = {}
-    for number, (lease_id, fence) in enumerate(fences.items()):
+    which = []
+    for number, (lease_id, fence) in enumerate(leases):
         names |= {f"id{number}": lease_id, f"fence{number}": fence}
-    which = " OR ".join(f"(id = :id{n} AND fence = :fence{n})" for n in range(len(fences)))
-    return f"({which})", names
+        which.append(f"({table}id = :id{number} AND {table}fence = :fence{number})")
+    return f"({' OR '.join(which)})", names

@@ -1,7 +1,7 @@
 """One step of the queue, inside the caller's transaction: what ran out, then who is next.
 
 Every function here runs in a transaction of ``Store.write`` that has the planner's lock
-(``gpu_rows.one_planner``).
+(see ``gpu_turns``).
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.gpu import planner
 from airflow_ai_provider.core.gpu.planner import Plan, Queued, WaitReason
 from airflow_ai_provider.core.gpu.states import RequestState
-from airflow_ai_provider.store.engine import Store, mark_news
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_grants import (
-    begin_lease,
+    Terms,
     close_request,
     doubt_lease,
     end_grants,
     end_lease,
+    grant_lease,
+    tell,
 )
-from airflow_ai_provider.store.gpu_quotas import read_quotas
-from airflow_ai_provider.store.gpu_rows import LeaseClock, lease_clock, task_of
+from airflow_ai_provider.store.gpu_rows import LeaseClock, lease_clock, read_quotas, task_of
 from airflow_ai_provider.store.gpu_state import PoolState, queued_of, read_pool, read_queue
 from airflow_ai_provider.store.schema import gpu_change, gpu_request, host, lease
 
@@ -145,12 +146,12 @@ def _terms(turn: Turn, pool: PoolState) -> dict[str, Any]:
 def plan_queue(turn: Turn, pool: PoolState, *, thorough: bool = False) -> int:
     """Plan the queue and write the plan down; return how many were granted something.
 
-    Of each class only as many are read as could be granted now; when all of these were, the next
+    Of each class only one more is read than could be granted now; when all of these were, the next
     are looked at. ``thorough`` sets the reasons of those right, too, that were not read.
     """
     granted = 0
     while True:
-        rows = read_queue(turn.connection, oldest=max(1, pool.idle))
+        rows = read_queue(turn.connection, oldest=pool.idle + 1)
         if not rows:
             return granted
         made = decide(turn, pool, [queued_of(row, wall=turn.wall) for row in rows])
@@ -160,7 +161,7 @@ def plan_queue(turn: Turn, pool: PoolState, *, thorough: bool = False) -> int:
             close_request(
                 turn.connection, request_id, RequestState.REFUSED, wall=turn.wall, reason=why
             )
-        tell(turn.connection, [*done, *made.refused])
+        tell(turn.connection, made.refused.keys())
         settled = done | made.refused.keys()
         if not _more(rows, settled):
             _explain(turn.connection, rows, made.waiting, thorough=thorough)
@@ -168,38 +169,12 @@ def plan_queue(turn: Turn, pool: PoolState, *, thorough: bool = False) -> int:
         pool = turn.look()
 
 
-def tell(connection: sa.Connection, ids: Sequence[str]) -> None:
-    """Tell those who wait with ``ids``: on a server each under the name that it gave, else all."""
-    if not ids:
-        return
-    if connection.dialect.name != "postgresql":
-        mark_news(connection)
-        return
-    told = gpu_request.c.channel.is_not(None)
-    connection.execute(
-        sa.select(sa.func.pg_notify(gpu_request.c.channel, gpu_request.c.id)).where(
-            gpu_request.c.id.in_(ids), told
-        )
-    )
-
-
 def _write_grants(turn: Turn, made: Plan, rows: Mapping[str, Any]) -> set[str]:
     done = set()
     for grant in made.grants:
         row = rows[grant.request_id]
-        taken = turn.connection.execute(
-            gpu_request.update()
-            .where(
-                gpu_request.c.id == row.id,
-                gpu_request.c.state == RequestState.PENDING.value,  # it may be withdrawn meanwhile
-            )
-            .values(state=RequestState.LEASED.value, reason="")
-        )
-        if taken.rowcount != 1:
-            continue
-        begin_lease(
-            turn.connection,
-            grant.devices,
+        terms = Terms(
+            devices=grant.devices,
             request_id=row.id,
             memory_mib=row.spec.get("memory_mib"),
             idle_limit=row.spec.get("idle_limit"),
@@ -208,7 +183,8 @@ def _write_grants(turn: Turn, made: Plan, rows: Mapping[str, Any]) -> set[str]:
             expires_at=turn.now + row.claim_within,
             wall=turn.wall,
         )
-        done.add(row.id)
+        if grant_lease(turn.connection, terms):
+            done.add(row.id)
     return done
 
 

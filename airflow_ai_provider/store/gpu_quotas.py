@@ -1,40 +1,54 @@
-"""Quotas of teams, projects and phases in the store; the planner reads them with the queue."""
+"""Quotas of teams, projects and phases in the store; a change of one plans the queue with it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from airflow_ai_provider.core.errors import QuotaError
-from airflow_ai_provider.core.gpu.fair_share import KINDS, Quota
+from airflow_ai_provider.core.gpu.fair_share import Quota
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.gpu_queue import Turn
+from airflow_ai_provider.store.gpu_rows import read_quotas
+from airflow_ai_provider.store.gpu_turns import Turns
 from airflow_ai_provider.store.schema import gpu_quota
 
-
-def read_quotas(connection: sa.Connection) -> list[Quota]:
-    """Return every quota, by pool, then teams before projects before phases, then name."""
-    rows = connection.execute(sa.select(gpu_quota)).mappings()
-    found = [Quota(**row) for row in rows]
-    return sorted(found, key=lambda q: (q.pool, KINDS.index(q.kind), q.name))
+__all__ = ["find_quota", "read_quotas", "remove_quota", "set_quota"]
 
 
-def set_quota(store: Store, quota: Quota) -> None:
+def set_quota(turns: Turns, quota: Quota) -> None:
     """Write ``quota`` in the place of the one of the same pool, kind and name, if there is one."""
-    with store.write() as connection:
-        connection.execute(gpu_quota.delete().where(*_same(quota.pool, quota.kind, quota.name)))
-        connection.execute(gpu_quota.insert().values(**asdict(quota)))
+
+    def work(turn: Turn) -> None:
+        dialect = sqlite if turn.connection.dialect.name == "sqlite" else postgresql
+        values = asdict(quota)
+        turn.connection.execute(
+            dialect.insert(gpu_quota)
+            .values(values)
+            .on_conflict_do_update(
+                index_elements=[*gpu_quota.primary_key],
+                set_={c.name: values[c.name] for c in gpu_quota.c if not c.primary_key},
+            )
+        )
+
+    turns.decide(work)
 
 
-def remove_quota(store: Store, *, pool: str, kind: str, name: str) -> Quota:
+def remove_quota(turns: Turns, *, pool: str, kind: str, name: str) -> Quota:
     """Take a quota away and return it.
 
     :raises QuotaError: there is none.
     """
-    with store.write() as connection:
-        row = connection.execute(
+
+    def work(turn: Turn) -> Any:
+        return turn.connection.execute(
             gpu_quota.delete().where(*_same(pool, kind, name)).returning(*gpu_quota.c)
         ).first()
+
+    row = turns.decide(work)
     if row is None:
         raise QuotaError(
             f"The {kind} {name!r} has no quota in pool {pool!r}.",

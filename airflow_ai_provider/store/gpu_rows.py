@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health, Topology
+from airflow_ai_provider.core.gpu.fair_share import KINDS, Quota
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
 from airflow_ai_provider.core.gpu.states import LeaseState
-from airflow_ai_provider.store.schema import device, gpu_request, lease, lease_device
+from airflow_ai_provider.store.schema import device, gpu_quota, gpu_request, lease, lease_device
 
 LeaseClock = Callable[[sa.Connection], float]
 TASK_FIELDS = ("ti_id", "dag_id", "run_id", "task_id", "map_index", "try_number")
@@ -33,15 +34,6 @@ def lease_clock(connection: sa.Connection) -> float:
     return float(connection.execute(sa.select(SERVER_CLOCK)).scalar_one())
 
 
-def one_planner(connection: sa.Connection) -> None:
-    """Let no other transaction change the queue until this one ends.
-
-    On SQLite the store's write lock does that already.
-    """
-    if connection.dialect.name != "sqlite":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(PLANNER_LOCK)))
-
-
 DEVICE_COLUMNS = (
     device.c.uuid,
     device.c.host,
@@ -55,6 +47,7 @@ DEVICE_COLUMNS = (
     device.c.parent_uuid,
     sa.cast(device.c.topology, sa.Text).label("topology"),
     device.c.compute_mode,
+    device.c.reserved_mib,
     device.c.admin_state,
     device.c.admin_reason,
 )
@@ -64,6 +57,13 @@ def read_devices(connection: sa.Connection) -> list[Device]:
     """Return every device that was ever registered."""
     rows = connection.execute(sa.select(*DEVICE_COLUMNS).order_by(device.c.host, device.c.uuid))
     return [device_of(row) for row in rows]
+
+
+def read_quotas(connection: sa.Connection) -> list[Quota]:
+    """Return every quota, by pool, then teams before projects before phases, then name."""
+    rows = connection.execute(sa.select(gpu_quota)).mappings()
+    found = [Quota(**row) for row in rows]
+    return sorted(found, key=lambda q: (q.pool, KINDS.index(q.kind), q.name))
 
 
 def device_of(row: Any) -> Device:
@@ -85,6 +85,7 @@ def _device(
     parent_uuid: str | None,
     topology: str | None,
     compute_mode: str | None,
+    reserved_mib: int,
     admin_state: str,
     admin_reason: str,
 ) -> Device:
@@ -101,6 +102,7 @@ def _device(
         parent_uuid=parent_uuid,
         topology=_topology(json.loads(topology) if topology else None),
         compute_mode=compute_mode,
+        reserved_mib=reserved_mib,
         health=Health(health),
         reason=reason,
     )

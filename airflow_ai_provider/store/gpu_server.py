@@ -67,8 +67,39 @@ def ended_lease(only: Sequence[LeaseState]) -> sa.Update:
     )
 
 
+def taken_request() -> sa.Update:
+    """Return what takes a request that still waits out of the queue, to be served."""
+    return (
+        gpu_request.update()
+        .where(
+            gpu_request.c.id == sa.bindparam("request_id"),
+            gpu_request.c.state == RequestState.PENDING.value,
+        )
+        .values(state=RequestState.LEASED.value, reason="")
+    )
+
+
 def _begin(dialect: str) -> Any:
     fenced = new_fence(dialect).returning(device.c.uuid, device.c.epoch).cte("fenced")
+    return sa.select(fenced.c.epoch).add_cte(*_written(fenced))
+
+
+def _grant(dialect: str) -> Any:
+    taken = taken_request().returning(gpu_request.c.id, gpu_request.c.channel).cte("taken")
+    is_taken = sa.exists(sa.select(taken.c.id))
+    fenced = (
+        new_fence(dialect).where(is_taken).returning(device.c.uuid, device.c.epoch).cte("fenced")
+    )
+    told = (
+        sa.select(sa.func.pg_notify(taken.c.channel, taken.c.id))
+        .where(taken.c.channel.is_not(None))
+        .scalar_subquery()
+    )
+    return sa.select(fenced.c.epoch, told).add_cte(*_written(fenced, is_taken))
+
+
+def _written(fenced: sa.CTE, *where: sa.ColumnElement[bool]) -> tuple[sa.CTE, sa.CTE]:
+    """Return the lease and what it keeps, for the devices that were ``fenced``."""
     fence = sa.select(sa.func.max(fenced.c.epoch)).scalar_subquery()
     given = [sa.bindparam(name, type_=lease.c[name].type) for name in LEASE_FIELDS]
     fixed = [boot_of_host(), sa.literal(value=False), sa.literal("", sa.String)]
@@ -76,7 +107,7 @@ def _begin(dialect: str) -> Any:
         lease.insert()
         .from_select(
             [*LEASE_FIELDS, "fence", "boot_id", "revoked", "reason"],
-            sa.select(*given, fence, *fixed),
+            sa.select(*given, fence, *fixed).where(*where),
             include_defaults=False,
         )
         .cte("begun")
@@ -96,7 +127,7 @@ def _begin(dialect: str) -> Any:
         )
         .cte("kept")
     )
-    return sa.select(fenced.c.epoch).add_cte(begun, kept)
+    return begun, kept
 
 
 @cache
@@ -130,3 +161,4 @@ def end_whole(only: tuple[LeaseState, ...]) -> Prepared:
 
 
 begin_whole = Prepared(_begin)
+grant_whole = Prepared(_grant)

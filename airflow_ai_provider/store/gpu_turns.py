@@ -77,6 +77,19 @@ class Turns:
 
         self.take(once, insist=insist)
 
+    def decide(self, work: Callable[[Turn], _Result]) -> _Result:
+        """Return what ``work`` returns, and have the whole queue planned in its transaction.
+
+        For what people decide: it waits for the planner's lock, and every reason is set right.
+        """
+
+        def once(turn: Turn) -> _Result:
+            result = work(turn)
+            self.plan(turn, thorough=True)
+            return result
+
+        return self.take(once, insist=True)
+
     def take(
         self, work: Callable[[Turn], _Result], *, serial: str = "", insist: bool = False
     ) -> _Result:

@@ -104,6 +104,7 @@ class Ledger:
         kinds: Collection[GateKind] | None = None,
         subject: str | None = None,
         subject_prefix: str | None = None,
+        subject_or_below: str | None = None,
         newest_first: bool = False,
         limit: int | None = None,
         offset: int = 0,
@@ -120,6 +121,9 @@ class Ledger:
             statement = statement.where(
                 gate_record.c.subject.startswith(subject_prefix, autoescape=True)
             )
+        if subject_or_below is not None:
+            below = gate_record.c.subject.startswith(f"{subject_or_below}/", autoescape=True)
+            statement = statement.where((gate_record.c.subject == subject_or_below) | below)
         order = gate_record.c.sequence
         statement = statement.order_by(order.desc() if newest_first else order)
         with self.store.read() as connection:

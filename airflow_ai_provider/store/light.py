@@ -11,16 +11,28 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from airflow_ai_provider.core.errors import StoreError, StoreNotFoundError, StoreUnavailableError
+from airflow_ai_provider.core.errors import (
+    StoreError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+    in_one_line,
+)
 from airflow_ai_provider.core.gpu.tenure import Visit
-from airflow_ai_provider.store.gpu_keeping import PASSED_TIMES, SERVER_TIMES, Execute, say, visit
+from airflow_ai_provider.store.gpu_keeping import (
+    PASSED_TIMES,
+    SERVER_TIMES,
+    Execute,
+    outlived,
+    say,
+    visit,
+)
 
 _ANSWER_WITHIN = 5  # seconds to connect, to wait for a lock
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
@@ -60,6 +72,16 @@ class LightLeases:
         with self._database.write() as execute:
             say(execute, lease_id, fence, reason)
 
+    def outlived(
+        self, lease_id: str, fence: int, marks: Iterable[tuple[str, int]]
+    ) -> frozenset[tuple[str, int, str]]:
+        """Return which of ``marks`` are of leases that this one came after, with the device.
+
+        :raises StoreUnavailableError: the store does not answer.
+        """
+        with self._database.write() as execute:
+            return outlived(execute, lease_id, fence, marks, host=self._host, boot_id=self._boot_id)
+
 
 class _SqliteFile:
     def __init__(self, path: Path) -> None:
@@ -82,10 +104,10 @@ class _SqliteFile:
                 connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise StoreUnavailableError(
-                f"The store {self.path} does not answer: {error}."
+                f"The store {self.path} does not answer: {in_one_line(error)}."
             ) from error
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"The store {self.path} refused: {error}.") from error
+            raise StoreError(f"The store {self.path} refused: {in_one_line(error)}.") from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -124,9 +146,11 @@ class _PostgresServer:
                 ).fetchall()
         except psycopg.OperationalError as error:
             self._connection = None
-            raise StoreUnavailableError(f"The store does not answer: {error}.") from error
+            raise StoreUnavailableError(
+                f"The store does not answer: {in_one_line(error)}."
+            ) from error
         except psycopg.DatabaseError as error:
-            raise StoreError(f"The store refused: {error}.") from error
+            raise StoreError(f"The store refused: {in_one_line(error)}.") from error
 
     def _connect(self, psycopg: Any) -> Any:
         if self._connection is None or self._connection.closed:

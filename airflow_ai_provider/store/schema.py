@@ -73,6 +73,7 @@ gate_record = sa.Table(
     sa.Column("created_at", sa.String(40), nullable=False),  # the text that was hashed
     sa.Column("previous_hash", sa.String(64), nullable=False),
     sa.Column("hash", sa.String(64), nullable=False, unique=True),
+    sa.Index("ix_gate_record_task", "dag_id", "task_id", "run_id"),
 )
 
 ledger_head = sa.Table(
@@ -81,6 +82,17 @@ ledger_head = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # always 1
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
+)
+
+# What the page about a record shows, where one was kept. No part of the chain: the oldest ones go.
+gate_report = sa.Table(
+    "gate_report",
+    metadata,
+    sa.Column("sequence", _BigKey, primary_key=True),
+    sa.Column(
+        "record", sa.String(32), sa.ForeignKey("gate_record.id"), nullable=False, unique=True
+    ),
+    sa.Column("document", sa.JSON, nullable=False),
 )
 
 # --- GPU slots: times without a zone are seconds of the store's lease clock ----------------------
@@ -110,6 +122,7 @@ device = sa.Table(
     sa.Column("parent_uuid", sa.String(100)),  # of a MIG instance: its card
     sa.Column("topology", sa.JSON),  # bus, links: see core.gpu.devices.Topology
     sa.Column("compute_mode", sa.String(30)),
+    sa.Column("reserved_mib", sa.BigInteger, nullable=False, server_default="0"),  # by its driver
     sa.Column("admin_state", sa.String(20), nullable=False, server_default=""),  # what people said
     sa.Column("admin_reason", sa.String(500), nullable=False, server_default=""),
     sa.Column("admin_by", sa.String(250), nullable=False, server_default=""),
@@ -340,4 +353,15 @@ promotion_state = sa.Table(
     sa.Column("claimed_by", sa.String(250)),
     sa.Column("claimed_at", UtcDateTime),
     sa.Column("move", sa.JSON),  # what that decision will do and write
+)
+
+
+# --- evidence: what a model gate judged, once under its hash -------------------------------------
+
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("content", sa.Text, nullable=False),  # canonical JSON: its SHA-256 is the hash
+    sa.Column("created_at", UtcDateTime, nullable=False),
 )

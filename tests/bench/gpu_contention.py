@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -121,15 +122,15 @@ class Commits:
     ) -> None:
         words = " ".join(text.lower().split())
         found = self._open[id(connection)]
-        if words.startswith(("insert", "update", "delete")):
+        if not words.startswith("select") and re.search("insert into |update |delete from ", words):
             found["writes"] += 1
-        if words.startswith("insert into gpu_request"):
+        if "insert into gpu_request" in words:
             found["enqueue"] += 1
-        if words.startswith("update lease set") and "released_at=" in words:
+        if "update lease set" in words and "released_at=" in words:
             found["release"] += 1
-        if words.startswith("update lease set") and "activated_at=" in words:
+        if "update lease set" in words and "activated_at=" in words:
             found["claim"] += 1
-        if words.startswith("insert into lease "):
+        if "insert into lease " in words:  # on a server it is part of a query
             found["grants"] += len(values) if many else 1
 
     def _commit(self, connection: Any) -> None:
@@ -199,7 +200,7 @@ class Crowd:
             except queue.Empty:
                 continue
             began = time.monotonic()
-            lease = self.pool.try_acquire(ticket)
+            lease = self.pool.try_claim(ticket) or self.pool.try_acquire(ticket)  # as acquire does
             self.spent["claim"].append(time.monotonic() - began)
             with self._lock:
                 self._ends.pop(ticket.id)()

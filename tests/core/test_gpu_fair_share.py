@@ -130,6 +130,23 @@ def test_more_than_a_ceiling_is_impossible_and_says_so() -> None:
     assert plan(cards(1), [], [ask("q", 0, team="a")], quotas=none).refused
 
 
+def test_a_share_counts_as_its_part_of_a_card_of_the_host_that_it_is_bound_to() -> None:
+    small = [Device(uuid="s", host="small", memory_mib=400)]
+    big = [Device(uuid="b", host="big", memory_mib=1000)]
+    quotas = [team("a", ceiling=0.5)]
+    request = GpuRequest.of(team="a", gpu_memory="300MiB")
+
+    def asked(host: str | None) -> Plan:
+        queued = Queued(id="q", place=0, request=request, host=host)
+        return plan([*small, *big], [], [queued], quotas=quotas)
+
+    assert asked("big").grants == asked(None).grants != ()
+    assert "the quota of team 'a' has the ceiling 0.5" in asked("small").refused["q"]
+    for host in ("small", "big", None):
+        why = why_impossible(request, [*small, *big], host=host, quotas=quotas)
+        assert why == asked(host).refused.get("q")
+
+
 def test_quotas_count_in_devices_whatever_is_asked_for() -> None:
     quotas = [team("a", ceiling=1.5)]
     shares = flood("a", 9, gpu_memory="500MiB")

@@ -268,3 +268,22 @@ class PoolMachine(RuleBasedStateMachine):
 
 TestPoolMachine = PoolMachine.TestCase
 TestPoolMachine.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+
+
+def test_shares_are_not_made_of_memory_that_the_driver_keeps() -> None:
+    card = Device(uuid="c", host="h", memory_mib=1000, reserved_mib=100)
+
+    def asked(*sizes: int) -> Plan:
+        requests = [GpuRequest.of(gpu_memory=f"{size}MiB") for size in sizes]
+        return plan(
+            [card], [], [Queued(id=f"{n}", request=r, place=n) for n, r in enumerate(requests)]
+        )
+
+    assert len(asked(450, 450).grants) == 2
+    assert asked(450, 451).waiting == {"1": WaitReason.DEVICES_BUSY}
+    assert asked(900).grants
+    assert "No device can serve" in asked(901).refused["0"]
+    assert plan([card], [], [Queued(id="w", request=GpuRequest.of(gpus=1), place=0)]).grants
+    held = Holding(device=card.key, state=LeaseState.ACTIVE, memory_mib=600)
+    whole = Queued(id="s", request=GpuRequest.of(gpu_memory="301MiB"), place=0)
+    assert plan([card], [held], [whole]).waiting == {"s": WaitReason.DEVICES_BUSY}

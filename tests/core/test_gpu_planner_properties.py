@@ -56,6 +56,7 @@ def a_device(draw: st.DrawFn) -> Device:
         parent_uuid=draw(st.sampled_from(["p", "q"])) if mig else None,
         model=draw(st.sampled_from(["A100", "H100"])),
         memory_mib=draw(st.sampled_from([None, 1000, 2000])),
+        reserved_mib=draw(st.sampled_from([0, 0, 100])),
         pool=draw(st.sampled_from(["default", "default", "other"])),
         health=draw(st.sampled_from([*Health, Health.HEALTHY, Health.HEALTHY, Health.HEALTHY])),
         topology=draw(st.sampled_from([None, Topology(nvlink=tuple(f"d{n}" for n in links))])),
@@ -166,7 +167,7 @@ def test_no_device_is_given_twice_or_beyond_what_it_has(world: World) -> None:
         if None in parts:
             assert parts == [None]
         else:
-            assert sum(part or 0 for part in parts) <= (device.memory_mib or 0)
+            assert sum(part or 0 for part in parts) <= (device.shareable_mib or 0)
 
 
 @settings(max_examples=60, deadline=None)
@@ -225,7 +226,7 @@ def test_a_ceiling_is_never_passed_by_what_is_given(world: World) -> None:
 
     def part(key: tuple[str, str], memory: int | None) -> float:
         if memory is not None:
-            return memory / (devices[key].memory_mib or 1)
+            return memory / (devices[key].shareable_mib or 1)
         return 1 / 7 if devices[key].kind is DeviceKind.MIG else 1.0
 
     for quota in world.quotas:
@@ -264,7 +265,7 @@ def test_who_waits_for_busy_devices_would_not_fit_into_what_is_left(world: World
                 request.memory_mib is not None
                 and None not in parts
                 and device.key not in doubtful
-                and sum(p or 0 for p in parts) + request.memory_mib <= (device.memory_mib or 0)
+                and sum(p or 0 for p in parts) + request.memory_mib <= (device.shareable_mib or 0)
             )
             if (
                 room

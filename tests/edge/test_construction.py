@@ -11,6 +11,8 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_ai_provider.decorators.gpu import gpu_task
+from airflow_ai_provider.decorators.quality import quality_gate_task
+from airflow_ai_provider.operators.approval_quorum import ApprovalQuorumOperator
 from airflow_ai_provider.operators.drift import DriftGateOperator
 from airflow_ai_provider.operators.feedback import (
     FeedbackIngestOperator,
@@ -23,6 +25,7 @@ from airflow_ai_provider.operators.lifecycle import (
     MilestoneOperator,
     PhaseGateOperator,
 )
+from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.operators.promotion import (
     ModelCopyOperator,
     ModelGateOperator,
@@ -31,9 +34,11 @@ from airflow_ai_provider.operators.promotion import (
     PromotionApprovalOperator,
 )
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
+from airflow_ai_provider.operators.quality_required import DataQualityRequiredOperator
 from airflow_ai_provider.sensors.feedback import FeedbackSensor
 from airflow_ai_provider.sensors.gpu import GpuSlotsSensor
 from airflow_ai_provider.sensors.promotion import AliasDriftSensor, ModelVersionSensor
+from airflow_ai_provider.sensors.quality import DataQualitySensor
 
 NOWHERE = "/nowhere/at/all"
 TOUCHING = ("open", "os.listdir", "os.mkdir", "socket.", "sqlite3.", "subprocess.", "urllib.")
@@ -75,8 +80,19 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "DataQualityGateOperator": lambda: DataQualityGateOperator(
         task_id="t", data=NOWHERE, suite=NOWHERE, dataset="x", on_fail="what"
     ),
+    "@task.quality_gate": quality_gate_task(print_it, suite=NOWHERE, dataset="x", on_fail="what"),
+    "DataQualityRequiredOperator": lambda: DataQualityRequiredOperator(
+        task_id="t", dataset="x", max_age="what", verdict="what", on_fail="what"
+    ),
+    "DataQualitySensor": lambda: DataQualitySensor(task_id="t", dataset="x", max_age="what"),
     "DriftGateOperator": lambda: DriftGateOperator(
         task_id="t", data=NOWHERE, reference=NOWHERE, dataset="x", methods=["what"]
+    ),
+    "ModelEvidenceOperator": lambda: ModelEvidenceOperator(
+        task_id="t", evidence=None, inputs=NOWHERE, memory_limit="what", time_limit="{{ 1 }}"
+    ),
+    "ApprovalQuorumOperator": lambda: ApprovalQuorumOperator(
+        task_id="t", approvals=None, needed="what"
     ),
     "ModelGateOperator": lambda: ModelGateOperator(task_id="t", evidence=None, criteria=NOWHERE),
     "ModelPromoteOperator": lambda: ModelPromoteOperator(

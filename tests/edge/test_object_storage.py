@@ -13,7 +13,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.errors import DataReadError, StorageLostError
 from airflow_ai_provider.hooks.quality import DataQualityHook
 
 SUITE = {
@@ -28,6 +28,16 @@ class Versioned(MemoryFileSystem):
     protocol = "memory"
     store: dict[str, Any] = {}
     pseudo_dirs: list[str] = [""]
+
+    broken = ""  # what a transfer that is dropped half way is about
+    async_impl = False  # as fsspec calls the storages whose uploads are there whole or not at all
+
+    def put_file(self, lpath: str, rpath: str, *args: Any, **kwargs: Any) -> None:
+        if self.broken and self.broken in rpath:
+            if not self.async_impl:
+                self.pipe_file(rpath, Path(lpath).read_bytes()[:100])
+            raise ConnectionResetError("the peer went away")
+        super().put_file(lpath, rpath, *args, **kwargs)
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         found = super().info(path, **kwargs)
@@ -47,6 +57,7 @@ def bucket(tmp_path: Path) -> Iterator[str]:
     files.pipe("/bucket/suite.json", json.dumps(SUITE).encode())
     yield "memory:///bucket"
     files.store.clear()
+    Versioned.broken, Versioned.async_impl = "", False
 
 
 def test_the_store_is_the_one_that_was_attached(bucket: str) -> None:
@@ -86,3 +97,69 @@ def test_a_partition_is_a_column(bucket: str) -> None:
 def test_what_is_not_there_is_named(bucket: str, what: str) -> None:
     with pytest.raises(DataReadError, match="there is no such file"):
         DataQualityHook().check(f"{bucket}/{what}", SUITE)
+
+
+SMALL = {
+    "name": "small",
+    "expectations": [
+        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "max_value": 12}}
+    ],
+}
+
+
+def kept(bucket: str, **also: str) -> Any:
+    return DataQualityHook().check(
+        f"{bucket}/orders/month=1/part.parquet",
+        SMALL,
+        quarantine_path=f"{bucket}/q/bad.parquet",
+        **also,
+    )
+
+
+def rows_at(address: str, folder: Path) -> list[Any]:
+    stored = ObjectStoragePath(address)
+    (folder / "copy.parquet").write_bytes(stored.fs.cat_file(str(stored.path)))
+    return duckdb.sql(f"SELECT id FROM '{folder}/copy.parquet' ORDER BY id").fetchall()
+
+
+def written(files: MemoryFileSystem) -> list[str]:
+    return sorted(n for n in files.store if not n.startswith(("/bucket/orders", "/bucket/suite")))
+
+
+@pytest.mark.parametrize("whole_uploads", [False, True])
+def test_rows_are_kept_apart_in_a_store(bucket: str, tmp_path: Path, whole_uploads: bool) -> None:
+    Versioned.async_impl = whole_uploads
+    for _ in range(2):  # the second replaces what the first wrote
+        result = kept(bucket, good_rows_path=f"{bucket}/good.parquet")
+    assert result.quarantine.path == f"{bucket}/q/bad.parquet"
+    assert (result.quarantine.rows, result.good_rows.rows) == (2, 3)
+    assert rows_at(result.quarantine.path, tmp_path) == [(13,), (14,)]
+    assert rows_at(result.good_rows.path, tmp_path) == [(10,), (11,), (12,)]
+    assert written(Versioned()) == ["/bucket/good.parquet", "/bucket/q/bad.parquet"]
+
+
+def test_rows_are_kept_apart_behind_a_file_address(bucket: str, tmp_path: Path) -> None:
+    result = kept(bucket, good_rows_path=f"file://{tmp_path}/deep/good.parquet")
+    assert duckdb.sql(f"SELECT count(*) FROM '{result.good_rows.path}'").fetchall() == [(3,)]
+
+
+@pytest.mark.parametrize("whole_uploads", [False, True])
+def test_a_dropped_transfer_is_named_and_leaves_no_part(bucket: str, whole_uploads: bool) -> None:
+    Versioned.async_impl, Versioned.broken = whole_uploads, "bad.parquet"
+    with pytest.raises(StorageLostError, match=r"write rows to memory:.*bad\.parquet.*went away"):
+        kept(bucket)
+    assert written(Versioned()) == []
+
+
+def test_what_stood_there_survives_a_dropped_transfer(bucket: str, tmp_path: Path) -> None:
+    address = kept(bucket).quarantine.path
+    Versioned.broken = "bad.parquet"
+    with pytest.raises(StorageLostError):
+        kept(bucket)
+    assert rows_at(address, tmp_path) == [(13,), (14,)]
+
+
+def test_a_storage_that_is_not_installed_is_named(bucket: str) -> None:
+    with pytest.raises(DataReadError, match=r"write rows to nosuch://x/bad\.parquet") as raised:
+        DataQualityHook().check(f"{bucket}/orders", SMALL, quarantine_path="nosuch://x/bad.parquet")
+    assert not isinstance(raised.value, StorageLostError)

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
+from airflow.sdk import DAG, ObjectStoragePath
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSkipException,
@@ -20,7 +20,10 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_ai_provider.assets import data_alias, data_asset
+from airflow_ai_provider.core.errors import DataQualityGateError
 from airflow_ai_provider.core.gate import GateKind
+from airflow_ai_provider.decorators.quality import quality_gate_task
+from airflow_ai_provider.hooks.quality import DataQualityHook
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
@@ -126,7 +129,9 @@ def test_bad_data_fail_without_retry_after_report_and_record(
     operator = gate(data=bad, quarantine_path=str(tmp_path / "q" / "bad.parquet"))
     context = context_of(operator)
 
-    with pytest.raises(AirflowFailException, match=r"expect_column_values_to_not_be_null\(id\)"):
+    with pytest.raises(
+        AirflowFailException, match=r"expect_column_values_to_not_be_null\(id\)"
+    ) as raised:
         operator.execute(context)
 
     report = context["ti"].pushed["return_value"]
@@ -135,6 +140,9 @@ def test_bad_data_fail_without_retry_after_report_and_record(
     assert report["quarantine"]["rows"] == 1
     assert ledger.get(report["record"]).verdict == "fail"
     assert not context["outlet_events"]
+    error = raised.value.__cause__
+    assert isinstance(error, DataQualityGateError)
+    assert error.facts == {"record": report["record"], "failed": report["failed"]}
 
 
 def test_a_retry_leaves_one_record(ledger: Ledger, bad: str) -> None:
@@ -245,6 +253,101 @@ def test_several_suites_are_one_gate(ledger: Ledger, poor: str) -> None:
     report = operator.execute(context_of(operator))
     assert report["suite"] == "orders + shape"
     assert {f["suite"] for f in report["failed"]} == {"orders", "shape"}
+
+
+def no_arguments() -> dict[str, Any]:
+    return SUITE
+
+
+def as_airflow_calls(context: Any, jinja_env: Any) -> dict[str, Any]:
+    assert jinja_env is not None
+    return {**SUITE, "name": context["run_id"]}
+
+
+def by_name(run_id: str) -> dict[str, Any]:
+    return {**SUITE, "name": run_id}
+
+
+@pytest.mark.parametrize(
+    ("suite", "name"), [(no_arguments, "orders"), (as_airflow_calls, "r"), (by_name, "r")]
+)
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_suite_may_be_a_function(suite: Any, name: str, mapped: bool) -> None:
+    context = {"run_id": "r"}
+    if mapped:
+        with DAG("d"):
+            made = DataQualityGateOperator.partial(task_id="gate", suite=suite).expand(data=["x"])
+        operator = made.unmap({"data": "x"})
+        operator._do_render_template_fields(
+            parent=operator, template_fields=operator.template_fields, context=context,
+            jinja_env=operator.get_template_env(), seen_oids=set(),
+        )  # fmt: skip
+    else:
+        with DAG("d"):
+            operator = gate(data="x", suite=suite)
+        operator.render_template_fields(context)
+    assert operator.suite["name"] == name
+
+
+def decorated(function: Any, **arguments: Any) -> Any:
+    with DAG("d"):
+        return quality_gate_task(function, task_id="gate", suite=SUITE, **arguments)().operator
+
+
+@pytest.mark.parametrize("kind", ["path", "address", "storage", "mapping", "source"])
+def test_the_decorator_takes_what_its_function_returns(
+    ledger: Ledger, good: str, table: str, kind: str
+) -> None:
+    given = {
+        "path": Path(good),
+        "address": f"file://{good}",
+        "storage": ObjectStoragePath(f"file://{good}"),
+        "mapping": {"sql": "SELECT * FROM orders"},
+        "source": DataQualityHook().source("shop", table=table),
+    }[kind]
+    operator = decorated(lambda: given, conn_id="shop", dataset="orders")
+    assert operator.execute(context_of(operator))["data"]["rows"] == 2
+    assert operator.outlets == [data_alias("orders")]
+    assert operator.custom_operator_name == "@task.quality_gate"
+    assert all(hasattr(operator, field) for field in operator.template_fields)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "returned nothing"),
+        ("", "returned nothing"),
+        (3, "returned a int"),
+        ({"table": "t"}, "needs conn_id, and table or sql"),
+        ({"conn_id": "shop", "table": "t", "sql": "s"}, "needs conn_id, and table or sql"),
+        ({"conn_id": "shop", "tabel": "t"}, "unknown tabel"),
+    ],
+)
+def test_a_function_that_returns_no_data_fails_its_gate(
+    ledger: Ledger, given: Any, said: str
+) -> None:
+    def delivered() -> Any:
+        return given
+
+    operator = decorated(delivered)
+    with pytest.raises(
+        AirflowFailException, match=f"delivered returned.*{said.rsplit(maxsplit=1)[-1]}"
+    ):
+        operator.execute(context_of(operator))
+    assert ledger.search() == []
+
+
+def test_a_decorated_gate_has_no_other_data(ledger: Ledger) -> None:
+    operator = decorated(lambda: "x.csv", data="y.csv")
+    with pytest.raises(AirflowFailException, match="its function says what to look at"):
+        operator.execute(context_of(operator))
+
+
+def test_decorated_gates_can_be_mapped() -> None:
+    with DAG("d"):
+        gate = quality_gate_task(lambda path: path, task_id="gate", suite=SUITE)
+        mapped = gate.expand(path=["a", "b"])
+    assert mapped.operator.partial_kwargs["suite"] == SUITE
 
 
 @pytest.mark.parametrize(

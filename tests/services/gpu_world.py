@@ -18,6 +18,7 @@ from airflow_ai_provider.services.keeper import FENCE_AT, FIRST_ASK, Keeper
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_keeper import KeeperStore
+from airflow_ai_provider.store.gpu_turns import Turns
 from airflow_ai_provider.store.schema import metadata
 from airflow_ai_provider.testing import FakeClock, fake_devices
 from tests.services.keeper_scene import TTL, FakeDesk, FakeDrivers, FakeProcesses, Memory
@@ -60,6 +61,7 @@ class Machine:
         self.uses: list[Use] = []
         self.waiting: list[tuple[Ticket, Process]] = []
         self.strangers: dict[str, Process] = {}
+        self.outlived: dict[str, Process] = {}  # of released leases, and nobody saw it start
         self.drivers = FakeDrivers()
         self.keeper: Keeper | None = None
         self.keeper_since = 0.0
@@ -71,7 +73,7 @@ class Machine:
         """Start, or start again: of what ran before nothing is left."""
         self.boots += 1
         self.processes = WatchedProcesses(self)
-        self.uses, self.waiting, self.strangers = [], [], {}
+        self.uses, self.waiting, self.strangers, self.outlived = [], [], {}, {}
         here = Host(name=self.name, boot_id=f"{self.name}-{self.boots}")
         self.gpu = GpuStore(self.world.store, here, ttl=TTL, clock=self.world.clock)
         self.desk = FakeDesk(KeeperStore(self.gpu))
@@ -153,8 +155,9 @@ class Machine:
             for process in use.by & self.processes.alive:
                 for uuid in use.lease.devices:
                     on.setdefault(uuid, set()).add(process.pid)
-        for uuid, stranger in self.strangers.items():
-            on.setdefault(uuid, set()).add(stranger.pid)
+        for uuid, process in [*self.strangers.items(), *self.outlived.items()]:
+            if process in self.processes.alive:
+                on.setdefault(uuid, set()).add(process.pid)
         self.drivers.on = on
         self.drivers.reported = self.devices
 
@@ -167,6 +170,8 @@ class Machine:
     def judge_signal(self, process: Process) -> None:
         """Fail where the keeper signals one that it must not."""
         assert process not in self.strangers.values(), "a stranger was signalled"
+        if process in self.outlived.values():
+            return
         for use in self.uses:
             if process == use.holder and process in self.processes.alive:
                 assert not use.released, "a holder that released was signalled"
@@ -192,6 +197,7 @@ class World:
         self.store = Store(MEMORY_URL)
         metadata.create_all(self.store.engine)
         self.clock = FakeClock()
+        self.turns = Turns(self.store, clock=self.clock)
         self.fences: dict[tuple[str, str], int] = {}
         self.next_pid = 1000
         self.tickets: list[str] = []

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError, QualityError
@@ -355,6 +355,7 @@ words = st.lists(st.one_of(st.none(), st.text(max_size=4)), min_size=1, max_size
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(numbers, words, numbers, words)
+@example(v=[8.98846567431158e307], c=[None], w=[0.0, 0.0], d=[None, None])  # near a double's end
 def test_a_profile_survives_its_file_and_stands_for_its_data(
     tmp_path: Path, v: list[Any], c: list[Any], w: list[Any], d: list[Any]
 ) -> None:

@@ -84,7 +84,11 @@ def test_a_host_that_was_seen_of_late_is_not_given_up(shell: Shell) -> None:
     assert status == 1
     assert "it is not gone" in document["message"]
     assert "it is not gone" in err
+    sure = shell.run("reap", "--host", host, "--gone", "--sure", "--reason", "burnt")
+    assert sure[0] == 1
+    assert "not known to be silent" in sure[1]["message"]
     assert shell.run("reap", "--host", host)[0] == 2
+    assert shell.run("reap", "--sure")[0] == 2
     assert shell.run("reap", "--host", "nowhere", "--gone", "--reason", "burnt")[0] == 2
     assert shell.records() == []
 

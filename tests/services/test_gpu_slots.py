@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from airflow_ai_provider.core.errors import GpuRequestError
+from airflow_ai_provider.core.gpu.fair_share import Quota
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.services.gpu import GpuPool, Lease
 from airflow_ai_provider.services.gpu_placing import host_for
 from airflow_ai_provider.services.gpu_slots import free_slots
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.gpu_quotas import set_quota
+from airflow_ai_provider.store.gpu_turns import Turns
 
 
 def pool_of(folder: Path, host: str, devices: str) -> GpuPool:
@@ -49,6 +53,24 @@ def test_a_ticket_is_bound_to_its_host_unless_only_another_can_serve_it(
     big: GpuPool, tmp_path: Path, here: str, devices: str, request_: GpuRequest, host: str | None
 ) -> None:
     assert host_for(pool_of(tmp_path, here, devices), request_) == host
+
+
+def test_a_share_that_a_quota_allows_only_of_a_larger_card_waits_for_that(
+    big: GpuPool, tmp_path: Path
+) -> None:
+    here = pool_of(tmp_path, "small", "gpu:0@4GiB")
+    turns = Turns(big.gpu.store)
+    request = GpuRequest.of(gpu_memory="3GiB", team="vision")
+    assert host_for(here, request) == "small"
+    set_quota(turns, Quota(kind="team", name="vision", ceiling=0.5))
+    assert host_for(here, request) is None
+    assert host_for(big, request) == "big"
+    ticket = replace(here.ticket(request, holder="h"), host=host_for(here, request))
+    assert here.try_acquire(ticket) is None  # it is granted on the other host
+    set_quota(turns, Quota(kind="team", name="vision", ceiling=0.1))
+    ticket = replace(here.ticket(request, holder="i"), host=host_for(here, request))
+    with pytest.raises(GpuRequestError, match=r"the quota of team 'vision' has the ceiling 0\.1"):
+        here.try_acquire(ticket)
 
 
 def test_what_a_lease_holds_is_not_free(big: GpuPool) -> None:

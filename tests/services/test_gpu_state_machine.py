@@ -162,6 +162,26 @@ class GpuLife(RuleBasedStateMachine):
             machine.processes.start(machine.strangers[uuid])
         machine.show()
 
+    @rule(pick=PICK, stubborn=st.booleans())
+    @precondition(lambda self: any(not m.away and not m.waiting for m, _ in self.holders()))
+    def something_outlives_its_lease(self, pick: int, stubborn: bool) -> None:
+        """A program that nobody saw start opens the device after the release, and another comes."""
+        machine, use = self.some_holder(pick)
+        if use.stopped or machine.away or pick % 4:  # as rare as it is dear
+            return
+        with suppress(LeaseLostError):
+            machine.release(use, closes=True)
+        uuid = use.lease.devices[0]
+        live = {record.id for record in self.world.everything()}
+        if use.lease.id in live or machine.outlived.get(uuid) in machine.processes.alive:
+            return
+        process = machine.outlived[uuid] = self.world.process()
+        machine.processes.start(process, mark=use.lease.mark)
+        if stubborn:
+            machine.processes.stubborn.add(process)
+        machine.show()
+        self.acquire(which=self.world.machines.index(machine), gpus=1)
+
     @rule(
         which=WHICH,
         number=PICK,
@@ -176,7 +196,7 @@ class GpuLife(RuleBasedStateMachine):
             machine.lost ^= {uuid}
         elif event in {"drain", "back"} and (machine.name, uuid) in self.world.fences:
             set_standing(
-                self.world.store, uuid, on_host=machine.name, by=OPERATOR, clock=self.world.clock,
+                self.world.turns, uuid, on_host=machine.name, by=OPERATOR,
                 state=DRAINED if event == "drain" else IN_SERVICE,
             )  # fmt: skip
         elif event == "force":
@@ -189,7 +209,7 @@ class GpuLife(RuleBasedStateMachine):
         used = {u.lease.id for u in machine.uses if u.by & machine.processes.alive}
         for record in self.world.everything():
             if record.host == machine.name and record.id not in used:
-                force_release(self.world.store, record.id, by=OPERATOR, clock=self.world.clock)
+                force_release(self.world.turns, record.id, by=OPERATOR)
                 return
 
     # --- time

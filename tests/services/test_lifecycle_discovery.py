@@ -11,9 +11,10 @@ from airflow_ai_provider.adapters.inventory import fits, static_devices, version
 from airflow_ai_provider.adapters.profile import profile, write_sample
 from airflow_ai_provider.adapters.repository import LARGE_BYTES, model_files
 from airflow_ai_provider.core.errors import DataReadError
-from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
+from airflow_ai_provider.core.lifecycle.milestones import MILESTONES, milestone
 from airflow_ai_provider.core.lifecycle.parsing import parse_project
 from airflow_ai_provider.core.lifecycle.project import Project
+from airflow_ai_provider.core.lifecycle.shown import shown_measurement
 from airflow_ai_provider.services.discovery import measure
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "projects" / "flight_delays.yaml"
@@ -69,6 +70,36 @@ def test_source_that_cannot_be_reached_is_named(home: Path) -> None:
     (problem,) = found["availability_and_quality"]["problems"]
     assert "digits.parquet" in problem
     assert [s["reachable"] for s in found["availability_and_quality"]["sources"]] == [True, False]
+
+
+def test_personal_data_of_a_source_is_told_and_not_repeated(home: Path) -> None:
+    mails = "SELECT 'anna' || range || '@example.com' AS contact FROM range(30)"
+    duckdb.sql(mails).write_parquet(str(home / "data/landing/digits/digits.parquet"))
+    found = measure(project_in(home), "data_landscape")["availability_and_quality"]
+    (told,) = found["personal_data"]
+    assert (told["source"], told["column"], told["rows"]) == ("digits", "contact", 30)
+    assert (told["holds"], told["masked"]) == ("e-mail addresses", ["***@***.com"])
+    assert "anna" not in str(found)
+    shown = shown_measurement(milestone("data_landscape"), {"availability_and_quality": found})
+    assert "e-mail addresses" in shown
+    assert "anna" not in shown
+
+
+def test_source_that_nobody_could_search_says_so(home: Path) -> None:
+    (home / "data/landing/digits/digits.parquet").unlink()
+    ragged = home / "data/landing/digits/digits.csv"
+    ragged.write_text("a,b\n1,2\n3\n")
+    project = project_in(home)
+    sources = [
+        s.model_copy(update={"location": str(ragged)}) if s.name == "digits" else s
+        for s in project.data_sources
+    ]
+    odd = project.model_copy(update={"data_sources": tuple(sources)})
+    found = measure(odd, "data_landscape")["availability_and_quality"]
+    (told,) = found["personal_data"]
+    assert told["source"] == "digits"
+    assert told["holds"].startswith("not looked for: ")
+    assert str(ragged) in told["holds"]
 
 
 def test_tools_and_devices_that_lack_are_named(home: Path) -> None:

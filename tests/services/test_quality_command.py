@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
+import pty
+import re
 from pathlib import Path
 
 import pytest
 
 from airflow_ai_provider.cli import main
+from airflow_ai_provider.commands.quality_shown import MOST_MET, Look, shown
+from airflow_ai_provider.services.quality import QualityResult, check
 
 SUITE = {
     "name": "orders",
@@ -45,9 +52,73 @@ def test_a_gate_that_passes_exits_0_and_reads_well(
     paths: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["quality", "check", *paths, "--parameter", "least=-5"]) == 0
-    shown = capsys.readouterr().out
-    assert "suite orders: pass" in shown
-    assert "expect_column_values_to_be_between(amount)" in shown
+    text = capsys.readouterr().out
+    assert "suite orders: pass" in text
+    assert "column_values_to_be_between  amount  0 unexpected of 2 rows" in text
+    assert "1 of 1 expectations were met." in text
+    assert "What next" not in text
+    assert "\033" not in text
+
+
+def test_a_gate_that_fails_says_what_to_do_next(
+    paths: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["quality", "check", *paths, "--parameter", "least=0"]) == 1
+    text = capsys.readouterr().out
+    assert re.search(r"FAILED +critical .* amount +1 unexpected .* min_value 0 +-2", text)
+    assert "0 of 1 expectations were met; not met: 1 critical." in text
+    assert "again with --quarantine FILE.parquet" in text
+    assert f"edit {paths[1]}" in text
+    bad = str(tmp_path / "bad.parquet")
+    assert main(["quality", "check", *paths, "--parameter", "least=0", "--quarantine", bad]) == 1
+    text = capsys.readouterr().out
+    assert f"1 failing rows are in {bad}." in text
+    assert "--quarantine" not in text
+
+
+def result_of(tmp_path: Path, severity: str, count: int = 1) -> QualityResult:
+    path = tmp_path / "orders.csv"
+    path.write_text("amount\n1\n-2\n")
+    kwargs = {"column": "amount", "min_value": 0}
+    one = {"type": "expect_column_values_to_be_between", "kwargs": kwargs, "severity": severity}
+    met = {"type": "expect_column_to_exist", "kwargs": {"column": "amount"}}
+    return check(path, {"expectations": [one, *[met] * (count - 1)]})
+
+
+@pytest.mark.parametrize(("severity", "code"), [("critical", "31;1"), ("warning", "33")])
+def test_a_terminal_has_colours_and_a_width(tmp_path: Path, severity: str, code: str) -> None:
+    found = result_of(tmp_path, severity)
+    word = {"critical": "FAILED", "warning": "warned"}[severity]
+    lines = list(shown(found, suite="s.json", look=Look(colour=True, width=50)))
+    painted = next(line for line in lines if word in line)
+    assert painted.startswith(f"\033[{code}m{word}\033[0m")
+    assert painted.endswith("…")
+    assert len(painted) == 50 + len(f"\033[{code}m\033[0m")
+    assert ("--fail-on" in lines[-1]) is (severity == "warning")
+
+
+def test_of_a_long_suite_what_failed_is_listed(tmp_path: Path) -> None:
+    lines = list(shown(result_of(tmp_path, "critical", MOST_MET + 1), suite="s.json", look=Look()))
+    assert f"{MOST_MET} more were met; --json lists them." in lines
+    assert sum("met  " in line for line in lines) == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "colour"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_colours_are_for_a_terminal_that_wants_them(
+    environment: dict[str, str], colour: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    terminal, side = pty.openpty()
+    with os.fdopen(side, "w") as stream, contextlib.redirect_stdout(stream):
+        assert Look.of_standard_output().colour is colour
+    os.close(terminal)
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert Look.of_standard_output() == Look()
 
 
 @pytest.mark.parametrize("extra", [[], ["--parameter", "least"], ["--engine", "compiled"]])

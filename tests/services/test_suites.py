@@ -44,6 +44,35 @@ def test_a_suite_of_018_is_read() -> None:
     assert "parse_strings_as_datetimes" not in suite.expectations[1].kwargs
 
 
+def older(wanted: dict[str, Any], **document: Any) -> dict[str, Any]:
+    entry = {
+        "expectation_type": "expect_table_row_count_to_equal",
+        "kwargs": {"value": wanted, "catch_exceptions": True, "include_config": True},
+    }
+    return {"expectation_suite_name": "old", "expectations": [entry], **document}
+
+
+@pytest.mark.parametrize(
+    ("suite", "given", "value"),
+    [
+        (older({"$PARAMETER": "n", "$PARAMETER.n": 3}), {}, 3),
+        (older({"$PARAMETER": "n", "$PARAMETER.n": 3}), {"n": 4}, 4),
+        (older({"$PARAMETER": "n"}, evaluation_parameters={"n": 5}), {}, 5),
+        (older({"$PARAMETER": "n"}, evaluation_parameters={"n": 5}), {"n": 6}, 6),
+    ],
+)
+def test_the_parameters_of_018_are_filled_in(
+    suite: dict[str, Any], given: dict[str, int], value: int
+) -> None:
+    [one] = load_suite(suite, suite_parameters=given).expectations
+    assert one.kwargs == {"value": value}
+
+
+def test_an_expression_of_018_is_named() -> None:
+    with pytest.raises(SuiteError, match=r"Suite old, expectation 1.*the parameter 'n \* 2'"):
+        load_suite(older({"$PARAMETER": "n * 2"}), suite_parameters={"n": 1})
+
+
 @pytest.mark.parametrize("make", [lambda: NEW, lambda: load_suite(NEW)])
 def test_a_callable_gives_a_suite(make: Any) -> None:
     assert load_suite(make).name == "new"

@@ -25,8 +25,9 @@ from airflow_ai_provider.store.gpu_admin import (
 )
 from airflow_ai_provider.store.gpu_keeper import KeeperStore
 from airflow_ai_provider.store.gpu_status import snapshot
+from airflow_ai_provider.store.gpu_turns import Turns
 from airflow_ai_provider.store.ledger import Ledger
-from airflow_ai_provider.store.schema import host
+from airflow_ai_provider.store.schema import gpu_change, host
 from airflow_ai_provider.testing import FakeClock, fake_devices
 
 ANN = Person(name="ann (uid 7)", reason="its fan is broken")
@@ -39,6 +40,7 @@ class Pool:
     def __init__(self, store: Store, name: str = "testhost", devices: int = 1) -> None:
         self.clock = FakeClock()
         self.gpu = GpuStore(store, Host(name=name, boot_id="boot-1"), ttl=60, clock=self.clock)
+        self.turns = Turns(store, clock=self.clock)
         self.devices = fake_devices(devices, host=name)
 
     def ask(self, holder: str, **wants: Any) -> Asked:
@@ -46,9 +48,7 @@ class Pool:
         return self.gpu.ask(ticket, process=ME, devices=self.devices)
 
     def stand(self, state: str, *, uuid: str = "fake:0", on_host: str | None = None) -> Any:
-        return set_standing(
-            self.gpu.store, uuid, on_host=on_host, state=state, by=ANN, clock=self.clock
-        )
+        return set_standing(self.turns, uuid, on_host=on_host, state=state, by=ANN)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_lease_taken_by_force_is_handed_on_and_its_keeper_hears_of_it(pool: Po
     held = pool.ask("a").lease
     assert held is not None
     assert pool.ask("b").lease is None
-    done = force_release(pool.gpu.store, held.id, by=ANN, clock=pool.clock)
+    done = force_release(pool.turns, held.id, by=ANN)
     assert (done["lease"], done["was"], done["devices"]) == (held.id, "active", ["fake:0"])
     after = pool.ask("b").lease
     assert after is not None
@@ -116,14 +116,14 @@ def test_a_lease_taken_by_force_is_handed_on_and_its_keeper_hears_of_it(pool: Po
     (record,) = Ledger(pool.gpu.store).search(kind=GateKind.DEVICE)
     assert record.evidence["lease"] == held.id
     with pytest.raises(GpuAdminError, match="No live lease"):
-        force_release(pool.gpu.store, held.id, by=ANN, clock=pool.clock)
+        force_release(pool.turns, held.id, by=ANN)
 
 
 def test_a_quarantined_lease_is_released_by_force(pool: Pool) -> None:
     held = pool.ask("a").lease
     assert held is not None
     KeeperStore(pool.gpu).quarantine(held.id, held.fence, "a stranger")
-    assert force_release(pool.gpu.store, held.id, by=ANN, clock=pool.clock)["was"] == "quarantined"
+    assert force_release(pool.turns, held.id, by=ANN)["was"] == "quarantined"
     assert pool.gpu.leases() == []
 
 
@@ -132,15 +132,80 @@ def test_a_host_is_given_up_only_when_it_was_not_seen_for_long(pool: Pool) -> No
     assert held is not None
     store = pool.gpu.store
     with pytest.raises(GpuAdminError, match="it is not gone") as caught:
-        give_up_host(store, "testhost", by=ANN, clock=pool.clock)
+        give_up_host(pool.turns, "testhost", by=ANN)
     assert caught.value.facts["refused"]
     with store.write() as connection:
         long_ago = store.utcnow(connection) - timedelta(minutes=10)
         connection.execute(host.update().values(seen_at=long_ago))
-    (taken,) = give_up_host(store, "testhost", by=ANN, clock=pool.clock)
+    (taken,) = give_up_host(pool.turns, "testhost", by=ANN)
     assert taken["lease"] == held.id
     assert pool.gpu.leases() == []
     assert snapshot(store)["devices"][0]["health"] == "absent"
     assert len(Ledger(store).search(kind=GateKind.DEVICE)) == 1
     with pytest.raises(GpuAdminError, match="knows no host"):
-        give_up_host(store, "nowhere", by=ANN, clock=pool.clock)
+        give_up_host(pool.turns, "nowhere", by=ANN)
+
+
+def test_who_is_sure_waits_only_until_nobody_there_can_have_renewed(pool: Pool) -> None:
+    held = pool.ask("a").lease
+    assert held is not None
+    store = pool.gpu.store
+
+    def seen(seconds: float) -> None:
+        with store.write() as connection:
+            ago = store.utcnow(connection) - timedelta(seconds=seconds)
+            connection.execute(host.update().values(seen_at=ago))
+
+    def give_up() -> list[dict[str, Any]]:
+        return give_up_host(pool.turns, "testhost", by=ANN, sure=True, ttl=60)
+
+    pool.clock.advance(61)
+    with pytest.raises(GpuAdminError, match="not known to be silent") as caught:
+        give_up()  # heard of just now
+    assert caught.value.facts["refused"]
+    pool.gpu.renew({held.id: held.fence})
+    seen(90)
+    with pytest.raises(GpuAdminError, match="not known to be silent"):
+        give_up()  # a lease of a longer time to live is still good
+    assert pool.gpu.leases() != []
+    assert Ledger(store).search(kind=GateKind.DEVICE) == []
+    pool.clock.advance(61)
+    (taken,) = give_up()
+    assert taken["lease"] == held.id
+    assert pool.gpu.leases() == []
+    records = Ledger(store).search(kind=GateKind.DEVICE)
+    assert len(records) == 2
+    assert all(record.evidence["sure"] is True for record in records)
+    assert {record.evidence["silent_s"] // 10 for record in records} == {9}
+    assert {record.decided_by for record in records} == {ANN.name}
+
+
+def test_what_people_decide_is_planned_as_the_pool_plans(pool: Pool, store: Store) -> None:
+    """The devices that come back are kept for who waits longest, as ``reserve_after`` says."""
+    two = Pool(store, "other", devices=2)
+    two.ask("a")
+    two.stand(DRAINED, uuid="fake:1")
+    two.ask("wide", gpus=2)
+    two.ask("small")
+    two.turns = Turns(store, clock=two.clock, reserve_after=0.0)
+    two.stand(IN_SERVICE, uuid="fake:1")
+    assert {record.request_id for record in two.gpu.leases()} == {ticket_id("a")}
+    reasons = {row["id"]: row["reason"] for row in snapshot(store)["queue"]}
+    assert reasons[ticket_id("small")] == "reserved_for_another"
+    two.turns = Turns(store, clock=two.clock)
+    two.stand(DRAINED, uuid="fake:1")
+    two.stand(IN_SERVICE, uuid="fake:1")
+    assert {r.request_id for r in two.gpu.leases()} == {ticket_id("a"), ticket_id("small")}
+
+
+def test_what_another_left_to_be_planned_is_planned_with_it(pool: Pool) -> None:
+    pool.ask("a")
+    with pool.gpu.store.write() as connection:
+        connection.execute(gpu_change.insert())
+    pool.stand(DRAINED)
+    with pool.gpu.store.read() as connection:
+        assert connection.execute(gpu_change.select()).all() == []
+
+
+def ticket_id(holder: str) -> str:
+    return Ticket(holder=holder, request=GpuRequest.of()).id

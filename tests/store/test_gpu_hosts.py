@@ -19,7 +19,10 @@ from airflow_ai_provider.testing import fake_devices, fake_uuid
 
 HERE = Host(name="testhost", boot_id="boot-1")
 NOON = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
-CARDS = fake_devices(2, kind=DeviceKind.GPU, nvlink_pairs=True, memory_mib=1000)
+CARDS = tuple(
+    replace(card, reserved_mib=50)
+    for card in fake_devices(2, kind=DeviceKind.GPU, nvlink_pairs=True, memory_mib=1000)
+)
 
 
 class Known:

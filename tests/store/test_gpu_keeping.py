@@ -17,6 +17,7 @@ from airflow_ai_provider.core.gpu.tenure import Alarm
 from airflow_ai_provider.services.keeper_ports import Leases
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu import GpuStore
+from airflow_ai_provider.store.gpu_hosts import register
 from airflow_ai_provider.store.gpu_keeper import KeeperStore
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.light import LightLeases
@@ -153,6 +154,40 @@ def test_a_visit_is_seen(pool: Pool) -> None:
         assert connection.execute(sa.select(host.c.seen_at)).scalar_one() > before
 
 
+def test_only_what_is_released_and_came_before_on_the_same_device_is_outlived(pool: Pool) -> None:
+    ended, other = pool.lease("a"), pool.lease("b", gpus=2)
+    pool.gpu.release(ended.id, ended.fence)
+    mine = pool.lease("c")
+    marks = [(r.id, r.fence) for r in (ended, other, mine)]
+    found = pool.keeper.outlived(mine.id, mine.fence, [*marks, ("0" * 32, 1)])
+    assert found == {(ended.id, ended.fence, "fake:0")}
+    pool.gpu.release(other.id, other.fence)  # of other devices
+    assert pool.keeper.outlived(mine.id, mine.fence, marks) == found
+    assert pool.keeper.outlived(mine.id, mine.fence, [(ended.id, ended.fence + 1)]) == set()
+    assert pool.keeper.outlived(mine.id, mine.fence + 1, marks) == set()
+    pool.gpu.release(mine.id, mine.fence)
+    assert pool.keeper.outlived(ended.id, ended.fence, marks) == set()  # mine came later
+
+
+def test_a_share_that_was_released_beside_a_live_one_came_after_it(pool: Pool) -> None:
+    with pool.gpu.store.write() as connection:
+        shared = fake_devices(1, host=HERE.name, memory_mib=1000)
+        register(connection, HERE, shared, wall=pool.gpu.store.utcnow(connection))
+
+    def share(holder: str) -> LeaseRecord:
+        ticket = Ticket(holder=holder, request=GpuRequest.of(gpu_memory="300MiB"), host=HERE.name)
+        asked = pool.gpu.ask(ticket, process=ME, devices=None)
+        assert asked.lease is not None
+        return asked.lease
+
+    one, two = share("a"), share("b")
+    pool.gpu.release(two.id, two.fence)
+    assert pool.keeper.outlived(one.id, one.fence, [(two.id, two.fence)]) == set()
+    three = share("c")
+    found = pool.keeper.outlived(three.id, three.fence, [(one.id, one.fence), (two.id, two.fence)])
+    assert found == {(two.id, two.fence, "fake:0")}
+
+
 def test_any_live_lease_can_be_set_aside_and_told_why(pool: Pool) -> None:
     record = pool.lease()
     pool.full.quarantine(record.id, record.fence, "a stranger")
@@ -179,5 +214,6 @@ def test_a_store_that_is_not_there_is_a_typed_error(tmp_path: Any) -> None:
     with pytest.raises(StoreNotFoundError):
         gone.visit({})
     away = LightLeases("postgresql://u@127.0.0.1:9/none", host="h", boot_id="b", ttl=60)
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreUnavailableError, match="Connection refused Is the server") as caught:
         away.visit({})
+    assert "\n" not in str(caught.value)

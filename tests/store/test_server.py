@@ -34,10 +34,10 @@ DRAFT = GateDraft(kind=GateKind.DATA, subject="x", verdict=Verdict.PASS)
 
 
 def end_backends(url: str) -> int:
-    """End every other connection to the database; return how many there were."""
+    """End every other connection to the database, wait until it has ended, and count them."""
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         ).fetchone()
     assert row is not None
@@ -197,5 +197,8 @@ def test_without_the_driver_the_extra_to_install_is_named() -> None:
 
 
 def test_a_server_that_is_not_there_is_away() -> None:
-    with pytest.raises(StoreUnavailableError, match="does not answer"):
+    with pytest.raises(StoreUnavailableError, match="does not answer") as caught:
         Store.open("postgresql://me@127.0.0.1:1/none")
+    said = str(caught.value)
+    assert "Connection refused Is the server running" in said
+    assert not {"\n", "\t"} & {*said}

@@ -51,6 +51,7 @@ class Topology:
 class Device:
     """One device of one host; ``memory_mib`` is None where it is not known.
 
+    ``reserved_mib`` of it the driver keeps for itself; drivers that do not tell it count as none.
     ``health`` is what may be granted of it: what its host observed, unless a person said otherwise.
     """
 
@@ -66,6 +67,12 @@ class Device:
     parent_uuid: str | None = None
     topology: Topology | None = None
     compute_mode: str | None = None
+    reserved_mib: int = 0
+
+    @property
+    def shareable_mib(self) -> int | None:
+        """How much of its memory programs may have, and so what shares are made of."""
+        return None if self.memory_mib is None else max(0, self.memory_mib - self.reserved_mib)
 
     @property
     def key(self) -> tuple[str, str]:

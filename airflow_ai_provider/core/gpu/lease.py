@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
 
 LEASE_VARIABLE = "AIRFLOW_AI_GPU_LEASE"
+_MARK = re.compile(r"([0-9a-f]{32}):([0-9]{1,18})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,3 +127,9 @@ class TicketView:
 def spec_of(request: GpuRequest) -> dict[str, Any]:
     """Return what of ``request`` is set, as JSON."""
     return {key: value for key, value in vars(request).items() if value is not None}
+
+
+def parse_mark(mark: str | None) -> tuple[str, int] | None:
+    """Return the id and the fence that ``mark`` names; None when it names no lease of ours."""
+    found = _MARK.fullmatch(mark or "")
+    return None if found is None else (found[1], int(found[2]))

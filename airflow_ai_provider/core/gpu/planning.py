@@ -78,7 +78,7 @@ class Planning:
         request = queued.request
         view = self.room.view_of(request)
         claims = self.shares.claims(request.gpu_pool, request.team, request.project, request.phase)
-        amount = least_amount(request, view)
+        amount = least_amount(request, view, queued.host)
         why = why_none_suits(self.room, view, request, queued.host) or over_ceiling(
             claims, request, amount
         )

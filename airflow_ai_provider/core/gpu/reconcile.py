@@ -13,6 +13,7 @@ class Whose(str, Enum):
     """To whom a process on a device belongs."""
 
     OURS = "ours"  # of the lease that ends: it is ended
+    OUTLIVED = "outlived"  # of an older lease of the device, which is released: it is ended too
     NEIGHBOUR = "neighbour"  # of another live lease on the same device
     SPARED = "spared"  # the holder released and lives: its context is still open
     VANISHED = "vanished"  # the driver still lists it, the kernel does not
@@ -42,6 +43,7 @@ class Finding:
 # what decides first; a stranger beside something of ours is judged once ours is gone
 _ORDER = (
     (Whose.OURS, Standing.TO_END),
+    (Whose.OUTLIVED, Standing.TO_END),
     (Whose.STRANGER, Standing.STRANGER),
     (Whose.SPARED, Standing.LINGERS),
     (Whose.VANISHED, Standing.LINGERS),

@@ -104,7 +104,7 @@ class GpuRequest:
             return device.mig_profile == self.mig_profile
         if device.kind is DeviceKind.MIG:
             return False
-        return self.memory_mib is None or (device.memory_mib or 0) >= self.memory_mib
+        return self.memory_mib is None or (device.shareable_mib or 0) >= self.memory_mib
 
     def describe(self) -> str:
         """Return the request in a few words, for logs and errors."""

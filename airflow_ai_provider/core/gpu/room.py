@@ -22,14 +22,16 @@ class View:
     def __init__(self, specs: Sequence[Spec], hosts: Iterable[HostRoom]) -> None:
         self.specs = tuple(sorted(specs, key=lambda s: (s.memory, s.number)))
         self.numbers = frozenset(spec.number for spec in specs)
-        self.most_memory = max((spec.memory for spec in specs), default=0)
+        memory = {spec.number: spec.memory for spec in specs}
+        self.most_memory: dict[str | None, int] = {None: max(memory.values(), default=0)}  # by host
         self.idle: dict[str, int] = {}
         self.hosts_with: list[set[str]] = [set()]
         self.standing: dict[str | None, Any] = {}  # counts that no grant changes; see suitable
         self.hosts: set[str] = set()
         for host in hosts:
-            if self.numbers & host.specs:
+            if common := self.numbers & host.specs:
                 self.hosts.add(host.name)
+                self.most_memory[host.name] = max([memory[number] for number in common])
             if count := sum(host.idle.get(number, 0) for number in self.numbers):
                 self.idle[host.name] = count
                 self._bucket(count).add(host.name)
@@ -77,6 +79,7 @@ class Room:
             device.pool,
             device.model,
             device.memory_mib,
+            device.reserved_mib,
             device.mig_profile,
             device.kind is DeviceKind.MIG,
         )

@@ -59,7 +59,7 @@ class Slot:
         self.spec = spec
         self.name = device.uuid
         self.key: DeviceKey = (device.host, device.uuid)
-        self.memory = device.memory_mib or 0
+        self.memory = device.shareable_mib or 0
         self.parts: list[Part] = []
         self.hold: Any = None  # the Hold that keeps it for somebody
         self.healthy = device.health is Health.HEALTHY  # whether it may be granted at all
@@ -158,7 +158,7 @@ class Spec:
     def __init__(self, number: int, sample: Device) -> None:
         self.number = number
         self.sample = sample
-        self.memory = sample.memory_mib or 0
+        self.memory = sample.shareable_mib or 0
         self.weight = _weight(sample)
         self.shared: list[Shared] = []  # room left first
 

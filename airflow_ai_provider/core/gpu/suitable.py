@@ -78,10 +78,14 @@ def why_waiting(room: Room, view: View, request: GpuRequest, host: str | None) -
     return WaitReason.DEVICES_UNHEALTHY
 
 
-def least_amount(request: GpuRequest, view: View) -> float:
-    """Return how many devices ``request`` counts for at the least."""
+def least_amount(request: GpuRequest, view: View, host: str | None) -> float:
+    """Return how many devices ``request`` counts for at the least: on ``host``, if it is bound.
+
+    A share is its part of the largest device.
+    """
     if request.memory_mib is not None:
-        return request.memory_mib / view.most_memory if view.most_memory else 0.0
+        most = view.most_memory.get(host, 0)
+        return request.memory_mib / most if most else 0.0
     weight = view.specs[0].weight if view.specs else 1.0
     return request.wanted * weight
 
@@ -99,7 +103,7 @@ def why_impossible(
     if why := why_none_suits(room, view, request, host):
         return why
     claims = Shares(quotas).claims(request.gpu_pool, request.team, request.project, request.phase)
-    return over_ceiling(claims, request, least_amount(request, view))
+    return over_ceiling(claims, request, least_amount(request, view, host))
 
 
 def why_none_suits(room: Room, view: View, request: GpuRequest, host: str | None) -> str | None:

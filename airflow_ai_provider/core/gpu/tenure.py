@@ -56,8 +56,8 @@ class Visit:
 class Alarm:
     """Something a keeper found or did on its own that people must be able to look up later.
 
-    ``name`` is ``stranger``, ``uncertain``, ``stuck``, ``idle`` or ``fenced``; ``verdict`` one of
-    the ledger's.
+    ``name`` is ``stranger``, ``uncertain``, ``stuck``, ``vanished``, ``outlived`` or ``idle``;
+    ``verdict`` one of the ledger's.
     """
 
     name: str

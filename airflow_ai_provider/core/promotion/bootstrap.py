@@ -7,11 +7,13 @@ evidence names a group. Both models see the same resample (paired), which cancel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from airflow_ai_provider.core.promotion import bootstrap_ranks as ranks
 from airflow_ai_provider.core.promotion import metrics
 from airflow_ai_provider.core.promotion.metrics import Array, NotMeasurableError
 
@@ -19,6 +21,8 @@ FEWEST_GROUPS = 5
 _MATRIX_GROUPS = 400  # above, the pair counts of every two groups cost more than they save
 _MOST_UNDEFINED = 0.05
 _BLOCK_CELLS = 200_000  # counts that fit the cache
+_POISSON_GROUPS = 20_000
+_POOLED_VALUES = 64
 
 _ROW_METRICS: dict[str, Callable[[Array, Array], Array]] = {
     "accuracy": metrics.row_accuracy,
@@ -65,22 +69,23 @@ def paired_interval(
         raise NotMeasurableError(
             f"an interval needs at least {FEWEST_GROUPS} groups to resample, there are {groups}"
         )
-    pair = (
-        _statistic(metric, label, candidate, codes, groups),
-        _statistic(metric, label, reference, codes, groups),
-    )
-    differences = np.concatenate(
-        [pair[0](drawn) - pair[1](drawn) for drawn in _draws(groups, resamples, seed)]
-    )
+    random = np.random.default_rng(seed)
+    difference = _difference(metric, label, candidate, reference, codes, groups)
+    differences = None
+    if group is None and metric in _ROW_METRICS:
+        gains = _gains(metric, label, candidate, reference)
+        differences = _pooled(gains, resamples, random)
+    if differences is None:
+        drawn = _draws(groups, resamples, random)
+        differences = np.concatenate([difference(block) for block in drawn])
     defined = differences[np.isfinite(differences)]
     if len(defined) < (1 - _MOST_UNDEFINED) * resamples:
         raise NotMeasurableError(
             f"{resamples - len(defined)} of {resamples} resamples have only one class"
         )
-    whole = np.ones((1, groups))
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(
-        difference=float((pair[0](whole) - pair[1](whole))[0]),
+        difference=float(difference(np.ones((1, groups), dtype=np.int32))[0]),
         low=float(low),
         high=float(high),
         groups=groups,
@@ -88,107 +93,78 @@ def paired_interval(
     )
 
 
+def _draws(groups: int, resamples: int, random: np.random.Generator) -> Iterator[Array]:
+    """Yield blocks of resamples: each row says how often each group was drawn.
+
+    Of many groups each is drawn as often as a Poisson variable of mean one says. That differs from
+    drawing ``groups`` of them in the sum alone, by one part in its root, and no metric depends on
+    the sum: each is a ratio of two that are drawn alike.
+    """
+    block = max(1, _BLOCK_CELLS // groups)
+    table = _poisson_table() if groups >= _POISSON_GROUPS else None
+    for start in range(0, resamples, block):
+        shape = (min(block, resamples - start), groups)
+        if table is not None:
+            yield table.take(random.integers(0, len(table), shape, dtype=np.uint16))
+            continue
+        drawn = random.integers(0, groups, shape)
+        drawn += np.arange(shape[0])[:, None] * groups
+        counts = np.bincount(drawn.ravel(), minlength=shape[0] * groups)
+        yield counts.reshape(shape).astype(np.int32)
+
+
+def _poisson_table() -> Array:
+    """Return 65,535 counts in the shares of a Poisson variable of mean one."""
+    size = 2**16 - 1
+    shares = np.cumsum([math.exp(-1) / math.factorial(count) for count in range(12)])
+    found = np.searchsorted(shares, (np.arange(size) + 0.5) / size)
+    return np.asarray(found, dtype=np.int32)
+
+
 _Statistic = Callable[[Array], Array]  # how often each group was drawn, per resample -> the metric
 
 
-def _draws(groups: int, resamples: int, seed: int) -> Iterator[Array]:
-    """Yield blocks of resamples: each row says how often each group was drawn."""
-    random = np.random.default_rng(seed)
-    block = max(1, _BLOCK_CELLS // groups)
-    for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        drawn = random.integers(0, groups, (count, groups))
-        drawn += np.arange(count)[:, None] * groups
-        counts = np.bincount(drawn.ravel(), minlength=count * groups)
-        yield counts.reshape(count, groups).astype(np.float64)
-
-
-def _statistic(metric: str, label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
-    """Return the metric as a function of how often each group was drawn."""
+def _difference(
+    metric: str, label: Array, candidate: Array, reference: Array, codes: Array, groups: int
+) -> _Statistic:
+    """Return the difference as a function of how often each group was drawn."""
     if metric in _ROW_METRICS:
-        return _mean_of(_ROW_METRICS[metric](label, score), codes, groups)
-    if metric == "roc_auc":
-        made = _auc_of_pairs if groups <= _MATRIX_GROUPS else _auc_of_rows
-        return made(label, score, codes, groups)
-    return _precision_of_rows(label, score, codes, groups)
+        return _mean_of(_gains(metric, label, candidate, reference), codes, groups)
+    made: Callable[[Array, Array, Array, int], _Statistic]
+    if metric == "average_precision":
+        made = ranks.precision_of_rows
+    else:
+        made = ranks.auc_of_pairs if groups <= _MATRIX_GROUPS else ranks.auc_of_rows
+    mine = made(label, candidate, codes, groups)
+    theirs = made(label, reference, codes, groups)
+    return lambda drawn: mine(drawn) - theirs(drawn)
+
+
+def _gains(metric: str, label: Array, candidate: Array, reference: Array) -> Array:
+    """Return what each row adds to the difference of a metric that is a mean over rows."""
+    row = _ROW_METRICS[metric]
+    return row(label, candidate) - row(label, reference)
 
 
 def _mean_of(values: Array, codes: Array, groups: int) -> _Statistic:
     sums = np.bincount(codes, values, groups)
     sizes = np.bincount(codes, minlength=groups).astype(np.float64)
-    return lambda drawn: np.asarray((drawn @ sums) / (drawn @ sizes))
+
+    def mean(drawn: Array) -> Array:
+        counts = drawn.astype(np.float64)
+        return np.asarray((counts @ sums) / (counts @ sizes))
+
+    return mean
 
 
-def _auc_of_rows(label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
-    """Return the AUC from the weight of the negative rows below each positive one."""
-    positive, negative = _ascending(label, score)
-    below = np.searchsorted(score[negative], score[positive], "left")
-    upto = np.searchsorted(score[negative], score[positive], "right")
+def _pooled(values: Array, resamples: int, random: np.random.Generator) -> Array | None:
+    """Return the means of resampled rows that have few different values; None where they have many.
 
-    def auc(mine: Array, others: Array) -> float:
-        pairs = mine.sum() * others[-1]
-        return mine @ (others[below] + others[upto]) / (2 * pairs) if pairs else np.nan
-
-    return _weighed(auc, codes[positive], codes[negative])
-
-
-def _precision_of_rows(label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
-    """Return the average precision from the weights above each positive row, ties included."""
-    positive, negative = (rows[::-1] for rows in _ascending(label, score))
-    first = np.searchsorted(-score[positive], -score[positive], "right") - 1
-    over = np.searchsorted(-score[negative], -score[positive], "right")
-
-    def precision(mine: Array, others: Array) -> float:
-        right = np.cumsum(mine)[first]
-        seen = right + others[over]
-        parts = np.divide(right, seen, out=np.zeros_like(right), where=seen > 0)
-        return mine @ parts / mine.sum() if mine.any() else np.nan
-
-    return _weighed(precision, codes[positive], codes[negative])
-
-
-def _ascending(label: Array, score: Array) -> tuple[Array, Array]:
-    """Return the positive and the negative rows, each from the lowest score to the highest."""
-    order = np.argsort(score, kind="stable")
-    return order[label[order] == 1], order[label[order] == 0]
-
-
-def _weighed(
-    metric: Callable[[Array, Array], float], positive: Array, negative: Array
-) -> _Statistic:
-    """Return ``metric`` of positive rows' weights and of negative rows' cumulated ones."""
-
-    def statistic(drawn: Array) -> Array:
-        found = np.empty(len(drawn))
-        passed = np.zeros(len(negative) + 1)
-        for place, counts in enumerate(drawn):
-            np.cumsum(counts[negative], out=passed[1:])
-            found[place] = metric(counts[positive], passed)
-        return found
-
-    return statistic
-
-
-def _auc_of_pairs(label: Array, score: Array, codes: Array, groups: int) -> _Statistic:
-    """Return the AUC from how many pairs each two groups win.
-
-    The AUC counts pairs of a positive and a negative row; with whole groups drawn, each pair counts
-    as often as its two groups: a quadratic form, for which no row is looked at again.
+    How often each value is drawn is all that counts: a multinomial variable. Two classifiers differ
+    by -1, 0 or 1 on a row, which makes a resample three numbers instead of one for each row.
     """
-    positive, negative = label == 1, label == 0
-    won = np.empty((groups, groups))
-    scores, owners = score[positive], codes[positive]
-    for group in range(groups):
-        others = np.sort(score[negative & (codes == group)])
-        below = np.searchsorted(others, scores, "left")
-        ties = np.searchsorted(others, scores, "right") - below
-        won[:, group] = np.bincount(owners, below + ties / 2, groups)
-    positives = np.bincount(codes[positive], minlength=groups).astype(np.float64)
-    negatives = np.bincount(codes[negative], minlength=groups).astype(np.float64)
-
-    def auc(drawn: Array) -> Array:
-        pairs = (drawn @ positives) * (drawn @ negatives)
-        wins = ((drawn @ won) * drawn).sum(axis=1)
-        return np.asarray(np.divide(wins, pairs, out=np.full_like(wins, np.nan), where=pairs > 0))
-
-    return auc
+    found, counts = np.unique(values, return_counts=True)
+    if len(found) > _POOLED_VALUES:
+        return None
+    drawn = random.multinomial(len(values), counts / len(values), resamples)
+    return np.asarray(drawn @ found / len(values))

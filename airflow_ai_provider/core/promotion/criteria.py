@@ -1,26 +1,51 @@
 """The criteria of a model gate: read from dicts, checked, each with a name.
 
-::
+On the held-out rows::
 
     {"name": "ranks", "kind": "threshold", "metric": "roc_auc", "min": 0.70}
     {"kind": "improvement", "metric": "roc_auc", "over": "reference", "min_lower": 0.03}
     {"kind": "improvement", "metric": "log_loss", "max_upper": 0.0}
     {"kind": "rise", "metric": "ece", "max": 0.02}
     {"kind": "slice_gap", "slice": "carrier", "min_rows": 400, "max": 0.15}
-    {"kind": "budget", "cost": "size_bytes", "max": 50000000}
+    {"kind": "worst_slice", "slice": "carrier", "metric": "roc_auc", "min": 0.6}
+    {"kind": "slice_spread", "slice": "origin", "metric": "accuracy", "max": 0.05}
+    {"kind": "calibration", "error": "ece", "max": 0.05}             # "mce": of the worst bin
     {"kind": "min_rows", "min": 1000}
+    {"kind": "reproducible", "metric": "roc_auc", "max": 0.002}      # after a retraining
+
+On what else the evidence says::
+
+    {"kind": "reported", "figure": "val_loss", "max": 0.4}           # the run's own metric
+    {"kind": "loads"}                      # in a process of its own
+    {"kind": "budget", "cost": "p95_ms", "max": 50}
     {"kind": "gated_data"}
     {"kind": "own_data"}
+    {"kind": "drift"}                      # the evaluation data passed its drift gate
+
+On what the store knows when the gate judges::
+
+    {"kind": "human_score", "min": 3.5, "min_answers": 20, "bound": "lower"}
+    {"kind": "live_metric", "metric": "roc_auc", "min": 0.65, "min_rows": 200}
+    {"kind": "shadow", "metric": "log_loss", "max_upper": 0.0}     # on the same feedback
+    {"kind": "feedback_loop", "min": 1, "days": 30}
+    {"kind": "live_models", "max": 3}
+
+Your own::
+
+    {"kind": "custom", "name": "profit", "call": "our.criteria:profit", "min": 0.0}
+
+``call`` is a function of a ``Case`` that returns a number, or ``(number, sentence)``.
 
 ``severity: warn`` on any lets a miss pass with a warning; what could not be measured never passes.
-``no_reference: pass`` on an improvement or a rise lets the first model of its kind through.
-How each is measured: ``evaluate.py``.
+``no_reference: pass`` on an improvement, a rise or a shadow lets the first model through.
+How each is measured: ``on_rows.py``, ``on_evidence.py``, ``on_life.py``.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +56,7 @@ from airflow_ai_provider.core.promotion.metrics import METRICS
 
 OVER = ("reference", "champion", "baseline")
 SEVERITIES = ("fail", "warn")
+LIVE_METRICS = ("coverage", "gap", "log_loss", "roc_auc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,26 +67,58 @@ class _Kind:
     limits: tuple[str, ...] = ()  # exactly one of them
     numbers: Mapping[str, float] = field(default_factory=dict)  # optional, with the default
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # optional, first default
+    calls: tuple[str, ...] = ()  # functions, or their names
 
 
 _ALL = tuple(METRICS)
 _FIRST_MODEL = {"no_reference": ("fail", "pass")}
+_INTERVAL = {"resamples": 1000, "confidence": 0.95, "seed": 0}
 KINDS: dict[str, _Kind] = {
     "threshold": _Kind(texts={"metric": _ALL}, limits=("min", "max")),
     "improvement": _Kind(
         texts={"metric": COMPARABLE},
         limits=("min_lower", "max_upper"),
-        numbers={"resamples": 1000, "confidence": 0.95, "seed": 0},
+        numbers=_INTERVAL,
         choices={"over": OVER, **_FIRST_MODEL},
     ),
     "rise": _Kind(texts={"metric": _ALL}, limits=("max",), choices={"over": OVER, **_FIRST_MODEL}),
     "slice_gap": _Kind(texts={"slice": None}, limits=("max",), numbers={"min_rows": 1}),
-    "budget": _Kind(texts={"cost": None}, limits=("max",)),
+    "worst_slice": _Kind(
+        texts={"slice": None, "metric": _ALL}, limits=("min", "max"), numbers={"min_rows": 1}
+    ),
+    "slice_spread": _Kind(
+        texts={"slice": None, "metric": _ALL}, limits=("max",), numbers={"min_rows": 1}
+    ),
+    "calibration": _Kind(limits=("max",), choices={"error": ("ece", "mce")}),
     "min_rows": _Kind(limits=("min",)),
+    "reproducible": _Kind(texts={"metric": _ALL}, limits=("max",)),
+    "reported": _Kind(texts={"figure": None}, limits=("min", "max")),
+    "loads": _Kind(),
+    "budget": _Kind(texts={"cost": None}, limits=("max",)),
     "gated_data": _Kind(),
     "own_data": _Kind(),
+    "drift": _Kind(),
+    "human_score": _Kind(
+        limits=("min",), numbers={"min_answers": 10}, choices={"bound": ("mean", "lower")}
+    ),
+    "live_metric": _Kind(
+        texts={"metric": LIVE_METRICS}, limits=("min", "max"), numbers={"min_rows": 1}
+    ),
+    "shadow": _Kind(
+        texts={"metric": COMPARABLE},
+        limits=("min_lower", "max_upper"),
+        numbers={**_INTERVAL, "min_rows": 100},
+        choices=_FIRST_MODEL,
+    ),
+    "feedback_loop": _Kind(limits=("min",), numbers={"days": 30}),
+    "live_models": _Kind(limits=("max",)),
+    "custom": _Kind(limits=("min", "max"), calls=("call",)),
 }
+NEEDS_LIFE = ("human_score", "live_metric", "shadow", "feedback_loop", "live_models")
+_CALL = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _RANGES = {
+    "min_answers": (1, math.inf),
+    "days": (1, 3650),
     "resamples": (100, 100_000),
     "confidence": (0.5, 0.999),
     "seed": (0, 2**32),
@@ -151,7 +209,17 @@ def _options(where: str, kind: _Kind, given: dict[str, Any]) -> dict[str, Any]:
         options[option] = _number(where, option, given.pop(option, default))
     for option, choices in kind.choices.items():
         options[option] = _one_of(where, option, given.pop(option, choices[0]), choices)
+    for option in kind.calls:
+        options[option] = _call(where, option, given.pop(option, None))
     return options
+
+
+def _call(where: str, option: str, value: Any) -> Any:
+    if callable(value) or (isinstance(value, str) and _CALL.fullmatch(value)):
+        return value
+    raise CriteriaError(
+        f"{where} has {option}: {value!r}.", remedy="Write package.module:function, or a function."
+    )
 
 
 def _number(where: str, option: str, value: Any) -> float:
@@ -182,5 +250,16 @@ def _suggest(value: Any, allowed: tuple[str, ...]) -> str:
 
 
 def _name(kind: str, options: Mapping[str, Any]) -> str:
-    about = options.get("metric") or options.get("slice") or options.get("cost")
+    about = what(options)
     return f"{about} {kind}" if about else kind
+
+
+def what(options: Mapping[str, Any]) -> str:
+    """Return what a criterion with ``options`` is about, in a few words."""
+    call = options.get("call")
+    named = [
+        options[key] for key in ("slice", "metric", "cost", "figure", "error") if key in options
+    ]
+    if call is not None:
+        named.append(call if isinstance(call, str) else getattr(call, "__name__", "a function"))
+    return " ".join(named)

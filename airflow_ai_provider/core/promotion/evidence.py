@@ -12,7 +12,13 @@
      "group": "day" or null, "slices": ["carrier"],
      "data": {"name": "flights/2013-03", "own": true, "digest": "..."},
      "training": {"partitions": [...], "through": "2013-02-28", "gates": [...], ...},
-     "costs": {"p95_ms_per_1000": 23.0, "size_bytes": 854000, ...}}
+     "costs": {"p95_ms_per_1000": 23.0, "size_bytes": 854000, ...},
+     "run": {"metrics": {...}, "params": {...}, "code_revision": "..."},
+     "measured": {"loads": true, ...},          # by ModelEvidenceOperator, with "environment"
+     "retrained": {"run_id": "...", "training": {...}, "predictions": "...", ...}}
+
+In ``data``, ``drift`` names the gate record of the drift gate. ``retrained`` is the evidence on a
+second training with the same inputs, judged on the same rows in the same order.
 
 Its hash covers all of it and, as ``predictions_digest``, the bytes of the predictions.
 """
@@ -51,6 +57,9 @@ class ModelEvidence:
     data: Mapping[str, Any]
     training: Mapping[str, Any]
     costs: Mapping[str, Any]
+    run: Mapping[str, Any]
+    measured: Mapping[str, Any]
+    retrained: Mapping[str, Any]
     content: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -117,6 +126,9 @@ def parse_evidence(value: Any) -> ModelEvidence:
         data=_mapping(value, "data"),
         training=_mapping(value, "training"),
         costs=_mapping(value, "costs"),
+        run=_mapping(value, "run"),
+        measured=_mapping(value, "measured"),
+        retrained=_mapping(value, "retrained"),
         content=value,
     )
 

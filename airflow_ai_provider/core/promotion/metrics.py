@@ -48,11 +48,16 @@ def brier(label: Array, score: Array) -> float:
 
 def ece(label: Array, score: Array) -> float:
     """Return the expected calibration error over ten bins of equal count."""
+    bins = calibration_bins(label, score)
+    return sum(abs(found - said) * count for count, said, found in bins) / len(label)
+
+
+def calibration_bins(label: Array, score: Array) -> list[tuple[int, float, float]]:
+    """Return rows, mean score and rate of the label in each of ten bins of equal count."""
     label, score = probabilities(label, score, both_classes=False)
     order = np.argsort(score, kind="stable")
     bins = np.array_split(order, min(_BINS, len(order)))
-    gaps = [abs(float(label[b].mean() - score[b].mean())) * len(b) for b in bins]
-    return sum(gaps) / len(label)
+    return [(len(b), float(score[b].mean()), float(label[b].mean())) for b in bins]
 
 
 def accuracy(label: Array, score: Array) -> float:

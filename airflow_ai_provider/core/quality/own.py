@@ -1,8 +1,10 @@
 """Our own expectations: drift, freshness, volume and schema change, beside Great Expectations'.
 
 They stand in a suite like any other, with severity and ``$PARAMETER``; Great Expectations itself
-does not know them, so a suite that is also run there keeps them in a file of their own. Of a table
-or a query they tell freshness and volume; the others look at files.
+does not know them, so a suite that is also run there keeps them in a file of their own. They look
+at files and tables alike, but for ``expect_files_to_be_recent``. Of a table nothing is pulled but
+counts: Kolmogorov-Smirnov and Wasserstein then carry the error that the counting leaves (see
+``core.quality.drift.distances``), and types are compared by DuckDB's names for them.
 
 ``expect_column_drift_to_be_less_than``
     ``column``, ``reference`` (path of data or of a profile), ``method`` (a measure of drift: psi
@@ -19,6 +21,13 @@ or a query they tell freshness and volume; the others look at files.
     (1 unless said) in the ledger it is not met; 0 lets the first delivery pass.
 ``expect_table_schema_to_match_reference``
     ``reference``, and ``allow``: which of ``added``, ``removed`` and ``retyped`` are no failure.
+``expect_column_values_to_hold_no_personal_data``
+    ``column``, and ``kinds`` (all of ``core.quality.personal.kinds`` unless said): ``email``,
+    ``phone``, ``iban``, ``payment_card``, ``us_ssn``, ``uk_nino``, ``fr_nir``, ``de_tax_id``,
+    ``es_dni``, ``it_fiscal_code``, ``nl_bsn``, ``ip_address``, ``date_of_birth`` (by the column's
+    name). Every row is looked at; the result names kinds, rows and masks, and never a value.
+``expect_table_to_hold_no_personal_data``
+    The same of every column but those listed as ``except_columns``.
 """
 
 from __future__ import annotations
@@ -34,6 +43,8 @@ NEWEST = "expect_column_newest_value_to_be_recent"
 FILES = "expect_files_to_be_recent"
 VOLUME = "expect_table_row_count_to_be_near_reference"
 SCHEMA = "expect_table_schema_to_match_reference"
+PERSONAL_COLUMN = "expect_column_values_to_hold_no_personal_data"
+PERSONAL_TABLE = "expect_table_to_hold_no_personal_data"
 
 OWN: dict[str, Signature] = {
     DRIFT: Signature(required=("column", "reference"), optional=("method", "threshold")),
@@ -43,6 +54,8 @@ OWN: dict[str, Signature] = {
         optional=("reference", "last_records", "min_records", "min_ratio", "max_ratio")
     ),
     SCHEMA: Signature(required=("reference",), optional=("allow",)),
+    PERSONAL_COLUMN: Signature(required=("column",), optional=("kinds",)),
+    PERSONAL_TABLE: Signature(optional=("kinds", "except_columns")),
 }
 CHANGES = ("added", "removed", "retyped")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -67,7 +80,13 @@ def wrong_own_argument(kind: str, kwargs: Mapping[str, Any]) -> Problem | None:
     reference = kwargs.get("reference")
     if "reference" in kwargs and not (isinstance(reference, str) and reference):
         return f"has the reference {reference!r}", "Give the path of data or of a profile."
-    check = {DRIFT: _wrong_drift, VOLUME: _wrong_volume, SCHEMA: _wrong_schema}.get(kind)
+    check = {
+        DRIFT: _wrong_drift,
+        VOLUME: _wrong_volume,
+        SCHEMA: _wrong_schema,
+        PERSONAL_COLUMN: _wrong_personal,
+        PERSONAL_TABLE: _wrong_personal,
+    }.get(kind)
     return check(kwargs) if check else None
 
 
@@ -104,6 +123,19 @@ def _wrong_schema(kwargs: Mapping[str, Any]) -> Problem | None:
     if isinstance(allow, (list, tuple)) and set(allow) <= set(CHANGES):
         return None
     return f"has allow={allow!r}", f"Give a list of {', '.join(CHANGES)}."
+
+
+def _wrong_personal(kwargs: Mapping[str, Any]) -> Problem | None:
+    from airflow_ai_provider.core.quality.personal.kinds import BY_NAME
+
+    for name in ("kinds", "except_columns"):
+        listed = kwargs.get(name, [])
+        if not isinstance(listed, (list, tuple)) or not all(isinstance(v, str) for v in listed):
+            return f"has {name}={listed!r}", "Give a list of names."
+    kinds = kwargs.get("kinds")
+    if kinds is not None and not (kinds and set(kinds) <= set(BY_NAME)):
+        return f"has kinds={list(kinds)!r}", f"Give some of {', '.join(BY_NAME)}."
+    return None
 
 
 def _from_zero(value: Any) -> bool:

@@ -24,7 +24,7 @@ from typing import Any
 
 from airflow_ai_provider.core.errors import DataReadError
 from airflow_ai_provider.core.quality.drift.categories import Categories
-from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError
+from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError, Values
 from airflow_ai_provider.core.quality.drift.measures import Kind
 from airflow_ai_provider.core.quality.drift.numbers import Sample, Sketch
 
@@ -48,7 +48,7 @@ class ReferenceProfile:
         return {column.name: column.type for column in self.columns}
 
     def column(
-        self, name: str, kind: Kind | None = None, *, among: Categories | None = None
+        self, name: str, kind: Kind | None = None, *, like: Values | None = None
     ) -> ColumnValues:
         """Return column ``name``.
 

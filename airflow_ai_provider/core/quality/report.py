@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_ai_provider.core.gate import Criterion, Verdict
+from airflow_ai_provider.core.quality.page.pictures import Picture
 from airflow_ai_provider.core.quality.suite import Expectation, Severity, Suite
 from airflow_ai_provider.core.quality.values import json_safe
 
@@ -19,13 +20,17 @@ COMPILED, GREAT_EXPECTATIONS, MIXED = "compiled", "great_expectations", "mixed"
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectationResult:
-    """What one expectation said; ``engine`` is who measured it, ``reason`` why not the compiler."""
+    """What one expectation said; ``engine`` is who measured it, ``reason`` why not the compiler.
+
+    ``picture`` shows what failed, where the data was asked for one.
+    """
 
     expectation: Expectation
     success: bool
     result: Mapping[str, Any]
     engine: str = COMPILED
     reason: str | None = None
+    picture: Picture | None = None
 
     def as_gx(self) -> dict[str, Any]:
         """Return it in Great Expectations' shape, with ``engine`` added."""
@@ -97,6 +102,12 @@ class QualityReport:
         """The failures, the worst severity first."""
         found = [r for r in self.results if not r.success]
         return tuple(sorted(found, key=lambda r: -r.expectation.severity.rank))
+
+    @property
+    def score(self) -> float | None:
+        """The share of expectations that were met, from 0 to 1; None of a suite without any."""
+        met = sum(r.success for r in self.results)
+        return round(met / len(self.results), 4) if self.results else None
 
     @property
     def engine(self) -> str:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.core.errors import DataQualityGateError
-from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
+from airflow_ai_provider.core.gate import Criterion, GateDraft, GateKind, Verdict
 from airflow_ai_provider.core.quality.report import QualityReport, fitted
 from airflow_ai_provider.core.quality.suite import Severity
 from airflow_ai_provider.core.quality.values import json_safe
 
 DECIDED_BY = "DataQualityGateOperator"
+MOST_PARTS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSeen:
     """Exactly which data the gate saw: enough to find the same data again.
 
-    Files have ``size``, ``digest`` and ``modified`` or, from an object store, its ``version``. A
-    table has the time of the look and, on PostgreSQL, the name of the ``snapshot``; a query the
+    Files have ``size``, ``digest`` and ``modified`` or, from an object store, its ``version``; of
+    several files the first ``MOST_PARTS`` are listed in the gate record with name, size and digest.
+    A table has the time of the look and, on PostgreSQL, the name of the ``snapshot``; a query the
     SHA-256 of its text as well. A frame has the digest of its values.
     """
 
@@ -35,11 +38,19 @@ class DataSeen:
     looked_at: str | None = None
     snapshot: str | None = None
     query_digest: str | None = None
+    parts: tuple[Mapping[str, Any], ...] = ()
 
     def evidence(self) -> dict[str, Any]:
-        """Return what is known, for a gate record."""
+        """Return what is known, but for the single files."""
         always = ("path", "size", "digest", "rows")
-        return {k: v for k, v in vars(self).items() if v is not None or k in always}
+        known = {k: v for k, v in vars(self).items() if v is not None or k in always}
+        del known["parts"]
+        return known
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what is known, for a gate record."""
+        listed = [dict(part) for part in self.parts[:MOST_PARTS]]
+        return {**self.evidence(), "parts": listed} if listed else self.evidence()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +73,25 @@ class QualityResult:
     project: str | None = None
     quarantine: Quarantine | None = None
     good_rows: Quarantine | None = None
+    allow_empty: bool = False
+
+    @property
+    def saw_nothing(self) -> bool:
+        """Whether there was no row to look at, and nobody said that this is well.
+
+        Of no rows almost every expectation is true. An expectation on the number of rows says what
+        is well, and so does ``allow_empty``.
+        """
+        counted = any("table_row_count" in r.expectation.type for r in self.report.results)
+        return self.data.rows == 0 and not (counted or self.allow_empty)
 
     @property
     def verdict(self) -> Verdict:
-        """Fail when an expectation of ``fail_on`` or worse failed, warn when a lesser one did."""
-        return self.report.verdict(self.fail_on)
+        """Fail when an expectation of ``fail_on`` or worse failed, warn when a lesser one did.
+
+        Data without rows fail too: see ``saw_nothing``.
+        """
+        return Verdict.FAIL if self.saw_nothing else self.report.verdict(self.fail_on)
 
     @property
     def success(self) -> bool:
@@ -89,6 +114,7 @@ class QualityResult:
             "suite": self.report.suite.name,
             "engine": self.report.engine,
             "evaluated": len(self.report.results),
+            "score": self.report.score,
             "failed": [r.brief() for r in self.report.failed],
             "quarantine": _written(self.quarantine),
             "record": None,
@@ -103,9 +129,9 @@ class QualityResult:
             kind=GateKind.DATA,
             subject=self.subject,
             verdict=verdict or self.verdict,
-            criteria=self.report.criteria(self.fail_on),
+            criteria=self._criteria(),
             evidence={
-                "data": self.data.evidence(),
+                "data": self.data.recorded(),
                 "dataset": self.dataset,
                 "partition": self.partition,
                 "project": self.project,
@@ -123,6 +149,15 @@ class QualityResult:
 
     def error(self, *, record: str | None = None) -> DataQualityGateError:
         """Return the error that carries the failed expectations and the gate record's id."""
+        if self.saw_nothing:
+            return DataQualityGateError(
+                f"{self.subject} has no rows: there was nothing to hold to suite "
+                f"{self.report.suite.name}.",
+                remedy="Look for the delivery. Where no rows are well, say so in the suite with "
+                "expect_table_row_count_to_be_between, or allow_empty=True.",
+                record=record,
+                failed=[r.brief() for r in self.report.failed],
+            )
         refused = [
             r for r in self.report.failed if r.expectation.severity.rank >= self.fail_on.rank
         ]
@@ -137,6 +172,19 @@ class QualityResult:
             record=record,
             failed=[r.brief() for r in self.report.failed],
         )
+
+    def _criteria(self) -> tuple[Criterion, ...]:
+        found = self.report.criteria(self.fail_on)
+        if not self.saw_nothing:
+            return found
+        rows = Criterion(
+            name="rows",
+            limit={"min_value": 1},
+            observed=0,
+            verdict=Verdict.FAIL,
+            sentence="The data have no rows: no expectation could look at any.",
+        )
+        return (rows, *found)
 
 
 def subject_of(data: DataSeen, dataset: str | None, partition: str | None) -> str:

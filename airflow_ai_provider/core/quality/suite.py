@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -116,8 +117,9 @@ def parse_suite(
 ) -> Suite:
     """Return the suite that ``source`` means: JSON text, or the same as a mapping.
 
-    ``parameters`` fill in ``{"$PARAMETER": "name"}``, as in Great Expectations 1.x. ``name`` names
-    a suite that carries no name of its own.
+    ``parameters`` fill in ``{"$PARAMETER": "name"}``, as in Great Expectations 1.x and 0.18 (whose
+    expressions are not evaluated: they are an error that names them). ``name`` names a suite that
+    carries no name of its own.
 
     :raises SuiteError: it cannot be read, or one of its expectations means nothing.
     """
@@ -136,7 +138,8 @@ def parse_suite(
             remedy="Split it into several suites.",
             suite=own,
         )
-    given = {**(document.get("suite_parameters") or {}), **(parameters or {})}
+    written = document.get("suite_parameters") or document.get("evaluation_parameters") or {}
+    given = {**written, **(parameters or {})}
     return Suite(
         name=str(own),
         expectations=tuple(_expectation(str(own), i, e, given) for i, e in enumerate(listed)),
@@ -199,6 +202,9 @@ def _filled(suite: str, index: int, kind: str, value: Any, parameters: Mapping[s
     if not (isinstance(value, Mapping) and _PARAMETER in value):
         return value
     wanted = value[_PARAMETER]
+    if isinstance(wanted, str) and wanted not in parameters:
+        with suppress(KeyError):  # 0.18 keeps a value beside the name, for want of another
+            return value[f"{_PARAMETER}.{wanted}"]
     if not isinstance(wanted, str) or wanted not in parameters:
         raise _error(
             suite,

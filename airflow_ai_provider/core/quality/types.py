@@ -13,7 +13,7 @@ from airflow_ai_provider.core.quality.check import (
 )
 from airflow_ai_provider.core.quality.suite import Expectation
 
-_READ_INTO = {
+READ_INTO = {
     "TINYINT": "int8",
     "SMALLINT": "int16",
     "INTEGER": "int32",
@@ -26,7 +26,7 @@ _READ_INTO = {
     "BOOLEAN": "bool",
 }
 _MEANT = {
-    **{name: name for name in _READ_INTO.values()},
+    **{name: name for name in READ_INTO.values()},
     "int": "int64",
     "long": "int64",
     "float": "float64",
@@ -44,7 +44,7 @@ def column_type(e: Expectation, schema: Schema) -> Check:
     if column.type == "VARCHAR" and wanted == ["str"] and e.type.endswith("of_type"):
         met = Outcome(success=True, result={"observed_value": "str"})
         return Check(expectation=e, reads=(), judge=lambda _: met)
-    read = _READ_INTO.get(column.type)
+    read = READ_INTO.get(column.type)
     known = wanted and all(isinstance(w, str) and w in _MEANT for w in wanted)
     if read is None or not known:
         raise NotCompiledError(f"what {column.type} is to pandas depends on its version")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from airflow_ai_provider.services.promotion.checked import promote_checked
 from airflow_ai_provider.services.promotion.copying import Copied, CopyOrder, copy_model
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
+from airflow_ai_provider.services.promotion.life import StoreLife
+from airflow_ai_provider.services.promotion.measuring import measure_evidence
 from airflow_ai_provider.services.promotion.moving import Moved
 from airflow_ai_provider.services.promotion.orders import (
     LEDGER,
@@ -27,6 +29,7 @@ __all__ = [
     "Moved",
     "PromotionOrder",
     "RollbackOrder",
+    "StoreLife",
     "champion",
     "check_aliases",
     "copy_model",
@@ -35,6 +38,7 @@ __all__ = [
     "in_environment",
     "judge",
     "load_criteria",
+    "measure_evidence",
     "promote",
     "promote_checked",
     "read_order",

@@ -160,6 +160,8 @@ def standing_approval(
         record = read_record(ledger, approval, GateKind.APPROVAL)
     except EvidenceError as error:
         raise ApprovalError(error.message, remedy=error.remedy, **error.facts) from error
+    for part in record.evidence.get("approvals") or ():  # an approval by several
+        standing_approval(str(part), decision, bound, ledger)
     if (reason := _why_void(record, decision, bound)) is not None:
         raise ApprovalError(
             f"Approval {record.id} does not hold: {reason}.",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from airflow_ai_provider.core.promotion.evidence import (
     evidence_hash,
     parse_evidence,
 )
+from airflow_ai_provider.core.promotion.life import Life
 from airflow_ai_provider.core.promotion.metrics import METRICS, NotMeasurableError
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.store.ledger import Ledger
@@ -53,6 +55,9 @@ _RECORDED = (
     "data",
     "training",
     "costs",
+    "run",
+    "measured",
+    "environment",
 )
 
 
@@ -117,24 +122,33 @@ def judge(
     registry: Callable[[], ModelRegistry] | None = None,
     origin: Origin | None = None,
     project: str | None = None,
+    life: Life | None = None,
 ) -> Judgement:
     """Return the judgement on ``evidence`` by ``criteria`` (a list of dicts, or a YAML file).
 
     Evidence that was compared with a champion must have been compared with the one that is live:
-    ``registry`` is asked for it, and only then.
+    ``registry`` is asked for it, and only then. A model that was found not to load fails whatever
+    the criteria ask. ``life`` answers the criteria on what the store knows.
 
     :raises CriteriaError: the criteria mean nothing.
     :raises EvidenceError: the evidence is of another shape, or its predictions cannot be read.
     """
     wanted = load_criteria(criteria)
     found = parse_evidence(evidence)
-    predictions = None
-    if found.predictions is not None:
-        path = file_of(found.predictions)
-        content = {**found.content, "predictions_digest": digest_of(path)}
-        found, predictions = parse_evidence(content), _rows(found, path)
-    case = Case(evidence=found, predictions=predictions, gates=_gates(found, ledger))
-    judged = (*evaluate(wanted, case), *_champion_is_live(found, registry))
+    found, predictions = _with_rows(found)
+    retrained = None
+    if found.retrained:
+        again, retrained = _with_rows(parse_evidence(found.retrained))
+        found = parse_evidence({**found.content, "retrained": again.content})
+    case = Case(
+        evidence=found,
+        predictions=predictions,
+        gates=_gates(found, ledger),
+        retrained=retrained,
+        life=life,
+        project=project,
+    )
+    judged = (*evaluate(wanted, case), *_usable(wanted, case), *_champion_is_live(found, registry))
     measured = _metrics(predictions)
     bound = evidence_hash(found.content)
     recorded = {name: found.content[name] for name in _RECORDED if name in found.content}
@@ -158,7 +172,7 @@ def load_criteria(value: Any) -> tuple[ModelCriterion, ...]:
     :raises CriteriaError: they cannot be read or mean nothing.
     """
     if not isinstance(value, (str, Path)):
-        return parse_criteria(value)
+        return _with_calls(parse_criteria(value))
     try:
         text = Path(value).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -169,7 +183,44 @@ def load_criteria(value: Any) -> tuple[ModelCriterion, ...]:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise CriteriaError(f"The criteria {value} are no YAML: {error}") from error
-    return parse_criteria(document)
+    return _with_calls(parse_criteria(document))
+
+
+def _with_calls(criteria: tuple[ModelCriterion, ...]) -> tuple[ModelCriterion, ...]:
+    """Return the criteria with the functions that they name.
+
+    :raises CriteriaError: there is no such function.
+    """
+    return tuple(
+        replace(c, options={**c.options, "call": _looked_up(c)})
+        if isinstance(c.options.get("call"), str)
+        else c
+        for c in criteria
+    )
+
+
+def _looked_up(criterion: ModelCriterion) -> Callable[..., Any]:
+    module, _, name = criterion["call"].partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # the module is not ours
+        raise CriteriaError(
+            f"Criterion {criterion.name} calls {criterion['call']}, which is not found: {error}.",
+            remedy="Write package.module:function of a module that the worker can import.",
+        ) from error
+    if not callable(found):
+        raise CriteriaError(f"{criterion['call']} of criterion {criterion.name} is no function.")
+    called: Callable[..., Any] = found
+    return called
+
+
+def _usable(criteria: tuple[ModelCriterion, ...], case: Case) -> list[Criterion]:
+    """Return the failure of a model that does not load, where no criterion asks for it."""
+    if case.evidence.measured.get("loads") is not False:
+        return []
+    if any(criterion.kind == "loads" for criterion in criteria):
+        return []
+    return list(evaluate(parse_criteria([{"kind": "loads"}]), case))
 
 
 def _champion_is_live(
@@ -193,6 +244,15 @@ def _champion_is_live(
     ]
 
 
+def _with_rows(evidence: ModelEvidence) -> tuple[ModelEvidence, Predictions | None]:
+    """Return the evidence with the digest of its predictions, and these."""
+    if evidence.predictions is None:
+        return evidence, None
+    path = file_of(evidence.predictions)
+    content = {**evidence.content, "predictions_digest": digest_of(path)}
+    return parse_evidence(content), _rows(evidence, path)
+
+
 def _rows(evidence: ModelEvidence, path: Path) -> Predictions:
     columns = read_columns(path, evidence.columns)
     return Predictions(
@@ -206,8 +266,10 @@ def _rows(evidence: ModelEvidence, path: Path) -> Predictions:
 
 def _gates(evidence: ModelEvidence, ledger: Ledger) -> dict[str, GateRecord]:
     found = {}
-    for name in map(str, evidence.training.get("gates") or []):
-        with suppress(LedgerError):  # the criterion on gated data says which partition lacks one
+    drift = evidence.data.get("drift")
+    named = [*(evidence.training.get("gates") or []), *([] if drift is None else [drift])]
+    for name in map(str, named):
+        with suppress(LedgerError):  # the criterion says which record lacks
             found[name] = ledger.get(name)
     return found
 

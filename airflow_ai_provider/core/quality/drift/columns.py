@@ -64,11 +64,12 @@ class Source(Protocol):
         """DuckDB's type of each column, in the data's order."""
 
     def column(
-        self, name: str, kind: Kind | None = None, *, among: Categories | None = None
+        self, name: str, kind: Kind | None = None, *, like: Values | None = None
     ) -> ColumnValues:
         """Return the values of column ``name`` as ``kind`` (its type's unless said).
 
-        ``among`` are categories that must be kept apart, however rare.
+        ``like`` are the reference's values: its categories are kept apart, however rare, and a
+        source that counts (a table) counts numbers at its points.
 
         :raises NotOfKindError: they are not of this kind.
         :raises DataReadError: the data cannot be read.

@@ -1,0 +1,101 @@
+"""What the store knows of models in use, as the criteria ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from airflow_ai_provider.adapters.shadow import shadow_rows
+from airflow_ai_provider.core.errors import FeedbackSourceError, RegistryNotFoundError
+from airflow_ai_provider.core.gate import GateKind, Verdict
+from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
+from airflow_ai_provider.core.promotion.evidence import Predictions
+from airflow_ai_provider.core.promotion.life import LivePoint, Opinions
+from airflow_ai_provider.core.promotion.metrics import NotMeasurableError
+from airflow_ai_provider.core.promotion.registry import ModelRegistry
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.feedback import FeedbackStore
+from airflow_ai_provider.store.feedback_opinions import came_in, opinions
+from airflow_ai_provider.store.feedback_series import MetricSeries
+from airflow_ai_provider.store.ledger import Ledger
+
+_MOVES = (GateKind.PROMOTION, GateKind.ROLLBACK)
+
+
+class StoreLife:
+    """The port ``Life`` on a store, a registry and a prediction log."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        registry: Callable[[], ModelRegistry] | None = None,
+        predictions: str | None = None,
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self.predictions = predictions
+
+    def opinions(self, model_name: str, version: str) -> Opinions:
+        """Return what people think of a version's answers."""
+        answers, mean, deviation = opinions(self.store, model_name, version)
+        return Opinions(answers=answers, mean=mean, deviation=deviation)
+
+    def live_metric(self, model_name: str, version: str, metric: str) -> LivePoint:
+        """Return the newest value of a live metric."""
+        points = [
+            point
+            for point in MetricSeries(self.store).read(model_name, metric=metric)
+            if point["model_version"] == version
+        ]
+        if not points:
+            raise NotMeasurableError(f"nobody measured {metric} of version {version} live")
+        newest = points[-1]  # the series comes by partition
+        if newest["value"] is None:
+            raise NotMeasurableError(
+                f"{metric} of version {version} has no value in {newest['partition']}"
+            )
+        return LivePoint(
+            value=float(newest["value"]), rows=int(newest["n"]), partition=newest["partition"]
+        )
+
+    def shadow(self, model_name: str, version: str, reference: str) -> Predictions:
+        """Return the rows that two versions both answered and whose outcome came in."""
+        if not self.predictions:
+            raise NotMeasurableError("no prediction log is named to compare live answers in")
+        try:
+            return shadow_rows(
+                self.predictions,
+                FeedbackStore(self.store).outcomes(model_name),
+                model_name=model_name,
+                candidate=version,
+                reference=reference,
+            )
+        except FeedbackSourceError as error:
+            raise NotMeasurableError(error.message.rstrip(".")) from error
+
+    def champion(self, model_name: str) -> str | None:
+        """Return the version in the last environment."""
+        if self.registry is None:
+            raise NotMeasurableError("no registry was given to ask for the champion")
+        try:
+            return self.registry().aliases(model_name).get(DEFAULT_PATH.last)
+        except RegistryNotFoundError:
+            return None
+
+    def feedback(self, model_name: str, days: float) -> int:
+        """Return how many records came in during the last ``days``."""
+        return came_in(self.store, model_name, days)
+
+    def live_models(self, project: str | None) -> Sequence[str]:
+        """Return the models that the ledger put into the last environment."""
+        ledger = Ledger(self.store)
+        return sorted(
+            {
+                str(record.evidence["model_name"])
+                for kind in _MOVES
+                for record in ledger.search(kind=kind)
+                if record.evidence.get("environment") == DEFAULT_PATH.last
+                and Verdict(record.verdict).lets_pass
+                and (project is None or record.evidence.get("project") == project)
+            }
+        )

@@ -1,0 +1,50 @@
+"""What people say of a version, and whether anything is said at all."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.feedback import effective
+from airflow_ai_provider.store.schema import feedback, feedback_batch
+
+
+def opinions(store: Store, model_name: str, version: str) -> tuple[int, float, float]:
+    """Return count, mean and standard deviation of people's scores (1 to 5) of a version.
+
+    A revised score counts once, as it was revised. With no score mean and deviation are 0.
+    """
+    score = feedback.c.score
+    statement = (
+        sa.select(
+            sa.func.count(score),
+            sa.func.coalesce(sa.func.avg(score), 0.0),
+            sa.func.coalesce(sa.func.avg(score * score), 0.0),
+        )
+        .where(*effective(model_name))
+        .where(
+            score.is_not(None),
+            feedback.c.model_version == version,
+            feedback.c.source_kind == "person",
+        )
+    )
+    with store.read() as connection:
+        count, mean, squares = connection.execute(statement).one()
+    count, mean = int(count), float(mean)
+    spread = max(0.0, float(squares) - mean * mean)
+    return count, mean, math.sqrt(spread * count / (count - 1)) if count > 1 else 0.0
+
+
+def came_in(store: Store, model_name: str, days: float) -> int:
+    """Return how many effective records of a model came in during the last ``days``."""
+    with store.read() as connection:
+        since = store.utcnow(connection) - timedelta(days=days)
+        statement = (
+            sa.select(sa.func.count())
+            .select_from(feedback.join(feedback_batch, feedback_batch.c.id == feedback.c.batch_id))
+            .where(*effective(model_name), feedback_batch.c.created_at >= since)
+        )
+        return int(connection.execute(statement).scalar_one())
