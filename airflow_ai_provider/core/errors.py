@@ -37,6 +37,7 @@ AirflowAiError
 │   ├── ApprovalError
 │   ├── PromotionConflictError
 │   ├── ModelCopyError
+│   ├── SmokeCheckError
 │   └── RegistryError
 │       ├── RegistryNotFoundError
 │       └── RegistryUnavailableError
@@ -234,6 +235,10 @@ class PromotionConflictError(PromotionError):
 
 class ModelCopyError(PromotionError):
     """A model version cannot be copied to another server, or did not arrive whole."""
+
+
+class SmokeCheckError(PromotionError):
+    """The endpoint does not serve the promoted version well; says whether it was taken back."""
 
 
 class RegistryError(PromotionError):

@@ -104,7 +104,32 @@ def handler_of(registry, on_request=None):
 @contextmanager
 def serving(registry, on_request=None):
     """Serve ``registry`` over HTTP and yield its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(registry, on_request))
+    with _running(handler_of(registry, on_request)) as address:
+        yield address
+
+
+@contextmanager
+def answering(document, asked):
+    """Serve ``document`` to whoever posts, note the body and who asks, and yield the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append((json.loads(body), self.headers["Authorization"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
+
+        def log_message(self, *_args):
+            pass
+
+    with _running(Handler) as address:
+        yield address
+
+
+@contextmanager
+def _running(handler):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -76,6 +76,10 @@ PATHS = [
     "/airflow-ai/ledger/none",
     "/airflow-ai/gpu",
     "/airflow-ai/gpu/lease/none",
+    "/airflow-ai/promotion/history?model=m",
+    "/airflow-ai/promotion/history?model=m&at=2026-01-01T00:00:00Z",
+    "/airflow-ai/promotion/history?model=m&at=yesterday",
+    "/airflow-ai/promotion/alarms?model=m",
     "/airflow-ai/quality/list",
     "/airflow-ai/quality/dataset?name=ai-data://x",
     "/airflow-ai/quality/task?dag_id=d&run_id=r&task_id=t",
@@ -173,6 +177,14 @@ def test_the_page_of_a_lease_is_for_those_who_are_logged_in(answers: dict[str, A
     assert "fake:0" in page
     assert '<meta http-equiv="refresh"' in page
     assert "<script>" not in page
+
+
+@pytest.mark.parametrize("role", ["viewer", "user", "op", "admin"])
+def test_who_is_logged_in_reads_a_models_history(answers: dict[str, Any], role: str) -> None:
+    paths = [path for path in PATHS if path.startswith("/airflow-ai/promotion/")]
+    statuses = [answers[f"{role} {path}"][0] for path in paths]
+    assert statuses == [200, 200, 422, 200]
+    assert answers[f"{role} {paths[0]}"][1] == []
 
 
 @pytest.mark.parametrize("role", [None, "viewer", "user", "op", "admin"])

@@ -25,12 +25,13 @@ from airflow_ai_provider.core.errors import (
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 from airflow_ai_provider.operators.promotion import (
+    ModelCopyOperator,
     ModelGateOperator,
     ModelPromoteOperator,
     ModelRollbackOperator,
     PromotionApprovalOperator,
 )
-from tests.edge.promotion_scene import connection, context_of
+from tests.edge.promotion_scene import answering, connection, context_of
 
 # --- the gate ----------------------------------------------------------------------------------
 
@@ -395,6 +396,57 @@ def test_a_registry_that_is_away_is_tried_again_by_airflow(ledger, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host="http://127.0.0.1:1"))
     operator = move()
     with pytest.raises(RegistryUnavailableError):
+        operator.execute(context_of(operator))
+
+
+# --- the smoke check and the copy --------------------------------------------------------------
+
+
+def test_a_move_that_the_endpoint_does_not_serve_fails_and_is_taken_back(ledger, registry):
+    first = move()
+    first.execute(context_of(first))
+    nobody = {"url": "http://127.0.0.1:1/invocations", "inputs": [[1]], "patience": 0}
+    operator = move(version="2", smoke_check=nobody)
+    context = context_of(operator)
+    with pytest.raises(AirflowFailException, match=r"does not answer.*taken back to version 1"):
+        operator.execute(context)
+    assert context["outlet_events"] == {}
+    assert registry.aliases("flights") == {"dev": "1"}
+    assert [r.kind for r in ledger.search()] == ["promotion", "promotion", "rollback"]
+
+
+def test_a_smoke_check_that_means_nothing_moves_nothing(ledger, registry):
+    operator = move(smoke_check={"url": "http://127.0.0.1:1"})
+    with pytest.raises(AirflowFailException, match="needs url and inputs"):
+        operator.execute(context_of(operator))
+    assert registry.aliases("flights") == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "header"),
+    [
+        ({"login": "ml", "password": "s"}, "Basic bWw6cw=="),
+        ({"extra": {"token": "t"}}, "Bearer t"),
+    ],
+)
+def test_a_connection_lets_the_smoke_check_in(ledger, registry, monkeypatch, said, header):
+    asked = []
+    with answering([0.5], asked) as url:
+        monkeypatch.setenv("AIRFLOW_CONN_SERVING", connection(conn_type="http", **said))
+        operator = move(smoke_check={"url": url, "inputs": [[1]]}, smoke_conn_id="serving")
+        assert operator.execute(context_of(operator))["version"] == "1"
+    assert asked == [([[1]], header)]
+
+
+def test_a_copy_under_the_same_name_is_refused(ledger, registry):
+    operator = ModelCopyOperator(
+        task_id="copy",
+        model_name="flights",
+        version=1,
+        target_name="flights",
+        mlflow_conn_id="mlflow_default",
+    )
+    with pytest.raises(AirflowFailException, match="needs a name of its own"):
         operator.execute(context_of(operator))
 
 

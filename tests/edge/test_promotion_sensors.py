@@ -14,6 +14,7 @@ from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.get_provider_info import get_provider_info
 from airflow_ai_provider.links.promotion import ModelVersionLink
 from airflow_ai_provider.operators.promotion import ModelPromoteOperator, ModelRollbackOperator
+from airflow_ai_provider.plugins.promotion import alarms_of, history_of
 from airflow_ai_provider.sensors.promotion import AliasDriftSensor, ModelVersionSensor
 from airflow_ai_provider.triggers.promotion import ModelVersionTrigger
 from tests.edge.promotion_scene import connection, context_of
@@ -151,6 +152,7 @@ def test_a_move_by_hand_raises_the_alarm_and_is_put_back(registry, ledger):
         "watch",
         "ModelRegistryHook",
     )
+    assert [a["id"] for a in alarms_of("flights")] == [alarm["alarm"]]
     back = ModelRollbackOperator(
         task_id="back",
         model_name="flights",
@@ -162,6 +164,12 @@ def test_a_move_by_hand_raises_the_alarm_and_is_put_back(registry, ledger):
     assert back.execute(context_of(back))["version"] == "2"
     assert not sensor.poke(context_of(sensor))
     assert [r.verdict for r in ledger.search(kind=GateKind.DRIFT)] == ["fail", "pass"]
+    assert alarms_of("flights") == []
+    told = history_of("flights")
+    assert [i["version"] for i in told] == ["1", "2", "2"]
+    then = datetime.fromisoformat(told[0]["from"])
+    for moment in (then, then.replace(tzinfo=None)):
+        assert [i["version"] for i in history_of("flights", moment)] == ["1"]
 
 
 def test_a_registry_that_is_away_alarms_nobody(ledger, monkeypatch):

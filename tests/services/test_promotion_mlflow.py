@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from airflow_ai_provider.core.errors import (
     RegistryUnavailableError,
 )
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
+from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 from airflow_ai_provider.services.promotion import (
     CopyOrder,
     PromotionOrder,
@@ -293,7 +295,9 @@ def test_a_model_logged_in_a_run_is_registered_by_both_addresses(server, logged)
         assert (found.run_id, found.source) == (run_id, model_uri)
 
 
-def test_a_model_is_copied_between_servers_and_loads_there(server, sqlite, logged, tmp_path):
+def test_a_model_is_copied_between_servers_and_loads_there(
+    server, sqlite, logged, tmp_path, monkeypatch
+):
     run_id, model_uri = logged
     one, two = RegistrySettings(tracking_uri=server), RegistrySettings(tracking_uri=sqlite)
     made = register(
@@ -315,6 +319,16 @@ def test_a_model_is_copied_between_servers_and_loads_there(server, sqlite, logge
 
     away = copy("origin", made.version, "prod.origin", one, two)
     assert copy("origin", made.version, "prod.origin", one, two).version == away.version
+    monkeypatch.setenv("AIRFLOW_CONN_ONE", json.dumps({"conn_type": "mlflow", "host": server}))
+    monkeypatch.setenv("AIRFLOW_CONN_TWO", json.dumps({"conn_type": "mlflow", "host": sqlite}))
+    found = {
+        name: ModelRegistryHook(name).get_files().describe(*what).metrics["auc"]
+        for name, what in (
+            ("one", ("origin", made.version)),
+            ("two", ("prod.origin", away.version.version)),
+        )
+    }
+    assert found == {"one": 0.7, "two": 0.7}
     home = copy("prod.origin", away.version.version, "home.origin", two, one)
     assert home.record.evidence["manifest"] == away.record.evidence["manifest"]
     for settings, copied in ((two, away), (one, home)):

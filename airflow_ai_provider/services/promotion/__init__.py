@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_ai_provider.services.promotion.checked import promote_checked
 from airflow_ai_provider.services.promotion.copying import Copied, CopyOrder, copy_model
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
 from airflow_ai_provider.services.promotion.life import StoreLife
@@ -39,6 +40,7 @@ __all__ = [
     "load_criteria",
     "measure_evidence",
     "promote",
+    "promote_checked",
     "read_order",
     "read_rollback",
     "register",

@@ -128,12 +128,7 @@ def watch_aliases(
             for d in deleted_versions(model_name, ledger=ledger, registry=registry)
         },
     }
-    last = {
-        record.subject: record
-        for record in ledger.search(
-            kind=GateKind.DRIFT, subject_prefix=f"{SUBJECT_SCHEME}{model_name}@"
-        )
-    }
+    last = _last_told(model_name, ledger)
     by = {"decided_by": decided_by, "origin": origin or Origin()}
     for subject, record in last.items():
         if record.verdict == Verdict.FAIL.value and subject not in open_now:
@@ -146,6 +141,19 @@ def watch_aliases(
             standing = _write(ledger, _alarm(subject, drift, **by), after=standing)
         told.append({**drift, "alarm": standing.id if standing else None, "is_new": is_new})
     return told
+
+
+def open_alarms(model_name: str, *, ledger: Ledger) -> list[GateRecord]:
+    """Return the alarms that the ledger has open, without a look at the registry."""
+    told = _last_told(model_name, ledger).values()
+    return [record for record in told if record.verdict == Verdict.FAIL.value]
+
+
+def _last_told(model_name: str, ledger: Ledger) -> dict[str, GateRecord]:
+    """Return the newest alarm, or its closing, about each environment and version."""
+    prefix = f"{SUBJECT_SCHEME}{model_name}@"
+    found = ledger.search(kind=GateKind.DRIFT, subject_prefix=prefix)
+    return {record.subject: record for record in found}
 
 
 def _told(
