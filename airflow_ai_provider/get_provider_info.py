@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
             "promotion",
             "promotion_moves",
             "model_evidence",
+            "model_card",
             "approval_quorum",
             "feedback",
             "lifecycle",
