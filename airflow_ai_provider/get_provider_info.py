@@ -38,6 +38,7 @@ def get_provider_info() -> dict[str, Any]:
             "promotion_moves",
             "promotion_copy",
             "model_evidence",
+            "model_card",
             "approval_quorum",
             "feedback",
             "lifecycle",

@@ -49,6 +49,9 @@ class DuckDBColumns:
         """DuckDB's type of each column, in the data's order."""
         return {name: column.type for name, column in self._columns.items()}
 
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Do nothing: a file's column is read alone, and let go."""
+
     def column(
         self, name: str, kind: Kind | None = None, *, like: Values | None = None
     ) -> ColumnValues:

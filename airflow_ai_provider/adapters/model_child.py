@@ -23,6 +23,7 @@ from typing import Any
 _PDEATHSIG = 1
 _ONE_ROW, _MANY_ROWS = (50, 4.0), (20, 8.0)  # calls at most, seconds at most
 _WARM = 2
+_IMPORTANCE_ROWS, _IMPORTANCE_COLUMNS = 2000, 200
 _LONGEST_REQUIREMENTS = 200
 _SERVER_ERRORS = (
     "INTERNAL_ERROR",
@@ -77,12 +78,14 @@ def _stages(order: dict[str, Any]) -> Any:
     costs["load_s"] = time.perf_counter() - began
     yield "loaded", {"costs": costs}
     frame = _inputs(order["inputs"], place if is_mlflow else None)
+    label = frame.pop(order["label"]) if order["label"] and frame is not None else None
     rows = 0 if frame is None else len(frame)
     if frame is not None:
         _check_answers(model, frame)
         costs.update(_latencies(model.predict, frame))
+    importance = None if label is None else _importance(model.predict, frame, label)
     costs["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    yield "done", {"costs": costs, "rows": rows}
+    yield "done", {"costs": costs, "rows": rows, "importance": importance}
 
 
 def digest_of_tree(place: Path) -> tuple[int, str]:
@@ -151,6 +154,25 @@ def _check_answers(model: Any, frame: Any) -> None:
     answers = model.predict(frame)
     if len(answers) != len(frame):
         raise ValueError(f"it gave {len(answers)} answers to {len(frame)} rows")
+
+
+def _importance(predict: Callable[[Any], Any], frame: Any, label: Any) -> dict[str, float]:
+    """Return how much the mean squared error rises when one input is shuffled, for each."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    chosen = random.permutation(len(frame))[:_IMPORTANCE_ROWS]
+    frame, label = frame.iloc[chosen], np.asarray(label, dtype=float)[chosen]
+
+    def error(rows: Any) -> float:
+        return float(np.mean((label - np.asarray(predict(rows), dtype=float)) ** 2))
+
+    whole, found = error(frame), {}
+    for column in list(frame.columns)[:_IMPORTANCE_COLUMNS]:
+        shuffled = frame.copy()
+        shuffled[column] = frame[column].to_numpy()[random.permutation(len(frame))]
+        found[str(column)] = error(shuffled) - whole
+    return found
 
 
 def _latencies(predict: Callable[[Any], Any], frame: Any) -> dict[str, float]:

@@ -38,6 +38,7 @@ def measure_model(
     *,
     inputs: str | Path | None = None,
     limits: MeasureLimits | None = None,
+    label: str | None = None,
     loader: str = MLFLOW_LOADER,
     run_id: str | None = None,
     environment: Mapping[str, str] | None = None,
@@ -45,13 +46,16 @@ def measure_model(
     """Return what loading ``model_uri`` and calling ``predict`` on ``inputs`` costs.
 
     ``inputs`` is a Parquet file of features; None means the input example that was logged with an
-    MLflow model. ``loader`` is ``module:function``; ``environment`` adds variables, such as those
-    that let MLflow in. Whatever the model does is an answer: this raises for none of it.
+    MLflow model. ``label`` is the column of ``inputs`` with what was observed, from which the
+    permutation importance of each input is measured. ``loader`` is ``module:function``;
+    ``environment`` adds variables, such as those that let MLflow in. Whatever the
+    model does is an answer: this raises for none of it.
     """
     limits = limits or MeasureLimits()
     order = {
         "model_uri": model_uri,
         "inputs": None if inputs is None else str(inputs),
+        "label": label,
         "loader": loader,
         "run_id": run_id,
     }
@@ -164,6 +168,7 @@ def _measurement(
         artifact_digest=facts.get("artifact_digest"),
         environment=facts.get("environment") or {},
         run=facts.get("run") or {},
+        importance=facts.get("importance") or {},
         rows=int(facts.get("rows") or 0),
     )
 

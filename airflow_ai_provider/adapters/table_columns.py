@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
 
 _NAMED = 10_000  # categories that one statement asks for by name
 _LISTED = 1_000  # categories worth telling apart where the reference does not
+_TOGETHER = 100  # columns that one statement summarises
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 
 class TableColumns:
     """The columns of an open table or query by name; only counts leave the database.
 
-    Beside a reference (``like``) two statements count a column of numbers or times: its ends and
-    what is missing, then its rows at and between the reference's points. Without one, its own
-    sketch is made by the database, as for a profile. Categories are grouped, the rare ones as one.
+    Of numbers and times one scan tells the ends and what is missing (of all columns at once after
+    ``look_ahead``), and beside a reference (``like``) one the rows at and between its points.
+    Without one, the database makes the column's own sketch, as for a profile. Categories are
+    grouped, the rare ones as one.
     """
 
     def __init__(self, data: TableData, rows: int | None = None) -> None:
@@ -40,6 +43,7 @@ class TableColumns:
         self._rows = rows
         self._columns = {column.name: column for column in data.columns}
         self._types: dict[str, str] | None = None
+        self._summaries: dict[tuple[str, Kind], Summary] = {}
 
     @property
     def rows(self) -> int:
@@ -76,6 +80,35 @@ class TableColumns:
             return type_of_values(self._data.rows(ends)[0])
         except StatementRefusedError:  # it has no order: nothing but a category
             return "VARCHAR"
+
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Summarise the columns of numbers and times among ``names`` in one scan.
+
+        Where the database refuses that, each is asked alone when it is needed, and says why.
+        """
+        from airflow_ai_provider.adapters.sql_tables import StatementRefusedError
+        from airflow_ai_provider.core.quality.database.dialect import chunks
+
+        kinds = {name: kind_of(self.types[name]) for name in names if name in self.types}
+        ordered = [name for name, kind in kinds.items() if kind is not Kind.CATEGORY]
+        for part in chunks(ordered, _TOGETHER):
+            with suppress(StatementRefusedError, NotOfKindError):
+                self._summarise([(name, kinds[name]) for name in part])
+
+    def _summarise(self, asked: Sequence[tuple[str, Kind]]) -> None:
+        import sqlalchemy as sa
+
+        from airflow_ai_provider.core.quality.database import counting
+
+        readings = [self._reading(name, kind) for name, kind in asked]
+        reads = [counting.summary_reads(one) for one in readings]
+        named = [read.label(f"s{i}") for i, read in enumerate(r for some in reads for r in some)]
+        if not named:
+            return
+        [row] = self._data.rows(sa.select(*named).select_from(self._data.relation))
+        size = len(reads[0])
+        for i, one in enumerate(asked):
+            self._summaries[one] = counting.as_summary(row[i * size : (i + 1) * size])
 
     def column(
         self, name: str, kind: Kind | None = None, *, like: Values | None = None
@@ -141,13 +174,12 @@ class TableColumns:
     # --- numbers and times --------------------------------------------------------------------
 
     def _sketch(self, name: str, kind: Kind, like: Values | None) -> Sketch:
-        import sqlalchemy as sa
-
         from airflow_ai_provider.core.quality.database import counting
 
         asked = self._reading(name, kind)
-        reads = sa.select(*counting.summary_reads(asked)).select_from(self._data.relation)
-        seen = counting.as_summary(self._data.rows(reads)[0])
+        if (name, kind) not in self._summaries:
+            self._summarise([(name, kind)])
+        seen = self._summaries[name, kind]
         if seen.wrong:
             raise NotOfKindError(
                 f"{seen.wrong} of its values are no {kind.value}s, whatever its type says"
@@ -155,7 +187,7 @@ class TableColumns:
         if isinstance(like, (Sample, Sketch)):
             reference = like if isinstance(like, Sketch) else Sketch.of(like)
             points = counting.points_of(reference.points, seen)
-            cells = counting.cells_statement(asked, points, self._data.relation)
+            cells = counting.cells_statement(asked, points, self._data.relation, self._data.dialect)
             found = counting.sketch_of_cells(points, self._data.rows(cells))
         else:
             found = self._own_sketch(asked, seen)

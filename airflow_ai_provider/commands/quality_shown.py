@@ -71,7 +71,10 @@ def shown(
     yield from _left_to_the_reference(report.results)
     yield ""
     yield from _summary(result)
-    yield from _next(result, suite)
+    if result.saw_nothing:
+        yield str(result.error()).replace("allow_empty=True", "--allow-empty")
+    else:
+        yield from _next(result, suite)
     if page:
         yield f"The page with pictures is {page}"
 

@@ -14,7 +14,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_ai_provider.core.errors import DataReadError
-from airflow_ai_provider.hooks._object_storage import fetch, send
+from airflow_ai_provider.hooks._object_storage import Fetched, fetch, send
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -83,14 +83,15 @@ class DataQualityHook(BaseHook):
         from airflow_ai_provider.services.quality import check
 
         with (
-            self.fetched(data) as (near, version),
+            self.fetched(data) as near,
             self.local_suite(suite) as read_suite,
             Kept(quarantine_path, good_rows_path) as kept,
         ):
             result = check(
-                near,
+                near.path,
                 read_suite,
-                version=version,
+                version=near.version,
+                versions=near.versions,
                 shown_as=data if isinstance(data, str) and local_path(data) is None else None,
                 quarantine_path=kept.near(quarantine_path),
                 good_rows_path=kept.near(good_rows_path),
@@ -187,31 +188,31 @@ class DataQualityHook(BaseHook):
 
         A table is given as it is.
         """
-        with self.fetched(address) as (path, _):
-            yield path
+        with self.fetched(address) as near:
+            yield near.path
 
     @contextmanager
-    def fetched(self, data: Any) -> Iterator[tuple[Any, str | None]]:
-        """Give the local path of data at an address, and the version of what was fetched.
+    def fetched(self, data: Any) -> Iterator[Fetched]:
+        """Give the local path of data at an address, and the versions of what was fetched.
 
         A table or a frame is given as it is.
         """
         here = local_path(data) if isinstance(data, str) else data
         if here is not None:
-            yield here, None
+            yield Fetched(path=here)
             return
         with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder:
-            path, version = fetch(data, Path(folder))
-            yield str(path), version
+            found = fetch(data, Path(folder))
+            yield replace(found, path=str(found.path))
 
     @contextmanager
     def local_suite(self, suite: Any) -> Iterator[Any]:
         """Give the local path of a suite at an address, of each of several; others as they are."""
         with ExitStack() as stack:
             if isinstance(suite, (list, tuple)):
-                yield [stack.enter_context(self.fetched(one))[0] for one in suite]
+                yield [stack.enter_context(self.fetched(one)).path for one in suite]
             else:
-                yield stack.enter_context(self.fetched(suite))[0]
+                yield stack.enter_context(self.fetched(suite)).path
 
 
 class Kept:

@@ -29,6 +29,8 @@ class ModelEvidenceOperator(BaseOperator):
 
     :param evidence: the dict that training made; ``core.promotion.evidence`` gives its shape.
     :param inputs: a Parquet file with rows of features; the model's own input example unless said.
+    :param label_column: the column of ``inputs`` with what was observed, not shown to the model:
+        the permutation importance of each input is measured from it.
     :param time_limit: seconds for fetching, loading and predicting together.
     :param memory_limit: bytes, or a text such as ``4GiB``.
     :param loader: ``module:function`` that loads a model; MLflow's unless said.
@@ -38,6 +40,7 @@ class ModelEvidenceOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "evidence",
         "inputs",
+        "label_column",
         "time_limit",
         "memory_limit",
         "mlflow_conn_id",
@@ -50,6 +53,7 @@ class ModelEvidenceOperator(BaseOperator):
         *,
         evidence: Any,
         inputs: str | None = None,
+        label_column: str | None = None,
         time_limit: float = 300.0,
         memory_limit: int | str = "4GiB",
         loader: str = "mlflow.pyfunc:load_model",
@@ -59,6 +63,7 @@ class ModelEvidenceOperator(BaseOperator):
         super().__init__(**kwargs)
         self.evidence = evidence
         self.inputs = inputs
+        self.label_column = label_column
         self.time_limit = time_limit
         self.memory_limit = memory_limit
         self.loader = loader
@@ -74,6 +79,7 @@ class ModelEvidenceOperator(BaseOperator):
             found = measure_evidence(
                 self.evidence,
                 inputs=self.inputs or None,
+                label=self.label_column or None,
                 time_limit=self.time_limit,
                 memory_limit=self.memory_limit,
                 loader=self.loader,

@@ -241,7 +241,10 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
             suite=result.report.suite.name,
             dataset=self.dataset or "",
             rows=result.data.rows,
-            failed=[r.expectation.severity.value for r in result.report.failed],
+            failed=[
+                *(["critical"] if result.saw_nothing else []),
+                *(r.expectation.severity.value for r in result.report.failed),
+            ],
             seen=Seen.of(of_quality(result), record, verdict),
         )
         return {**result.compact(), "verdict": verdict.value, "record": record.id}

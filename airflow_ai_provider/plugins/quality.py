@@ -27,6 +27,7 @@ from airflow_ai_provider.store.ledger import Ledger
 
 REFRESH = 5  # seconds
 _EARLIER = 30
+_LISTED = 300  # decisions that a list reads; each brings its criteria
 _HEADERS = {
     "Content-Security-Policy": POLICY,
     "Cache-Control": "no-store",
@@ -47,12 +48,12 @@ def add_quality_routes(app: FastAPI) -> None:
 
 def overview() -> HTMLResponse:
     """Return the list of data sets, each with its newest decision."""
-    return _page(overview_html(_decisions(_reports(), None, limit=1000)))
+    return _page(overview_html(_decisions(_reports(), None, limit=_LISTED)))
 
 
 def history(name: Name) -> HTMLResponse:
     """Return the decisions on one data set."""
-    return _page(history_html(name, _decisions(_reports(), name, limit=200)))
+    return _page(history_html(name, _decisions(_reports(), name, limit=_LISTED)))
 
 
 def of_task(dag_id: Name, run_id: Name, task_id: Name, map_index: int = -1) -> HTMLResponse:
@@ -77,7 +78,10 @@ def of_record(record_id: str) -> HTMLResponse:
 def _report(reports: GateReports, record: GateRecord, *, home: str) -> str:
     kept = reports.find(record.id)
     page = (from_kept(kept) if kept else None) or record_page(record)
-    decided = Decided(record=record.id, at=record.created_at, by=record.decided_by, home=home)
+    task = f" in {record.dag_id}.{record.task_id}, run {record.run_id}" if record.dag_id else ""
+    decided = Decided(
+        record=record.id, at=record.created_at, by=f"{record.decided_by}{task}", home=home
+    )
     earlier = _decisions(reports, data_set_of(record.subject), limit=_EARLIER)
     return report_html(page, decided=decided, earlier=earlier)
 

@@ -87,9 +87,10 @@ def compare(
             data, shown_as=shown_as, memory_limit=memory_limit, time_limit=time_limit
         ) as opened,
     ):
+        names = _compared(settings, held, opened.source)
+        opened.source.look_ahead(names)
         found = tuple(
-            compare_column(held.source, opened.source, name, settings.of(name))
-            for name in _compared(settings, held, opened.source)
+            compare_column(held.source, opened.source, name, settings.of(name)) for name in names
         )
         return DriftResult(
             columns=found,
@@ -148,6 +149,7 @@ def make_profile(
         source, seen = opened.source, opened.seen
         names = wanted or tuple(source.types)
         _need_known((*names, *categories), source, seen.path)
+        source.look_ahead(names)
         found = tuple(
             stored(_profiled(source, name, Kind.CATEGORY if name in categories else None))
             for name in names

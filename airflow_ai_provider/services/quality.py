@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import QualityError
@@ -25,6 +23,7 @@ from airflow_ai_provider.services.quality_criteria import (
 from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, Fallback, not_compiled
 from airflow_ai_provider.services.quality_look import Look, keep_rows
 from airflow_ai_provider.services.quality_pictures import with_pictures
+from airflow_ai_provider.services.quality_seen import seen_of
 from airflow_ai_provider.services.suites import load_suite
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ def check(
     allow_empty: bool = False,
     shown_as: str | None = None,
     version: str | None = None,
+    versions: Mapping[str, str] | None = None,
     memory_limit: str | None = None,
     around: Surroundings | None = None,
     time_limit: float = DEFAULT_TIME,
@@ -74,9 +74,11 @@ def check(
     ``great_expectations`` leaves everything to it. ``fail_on`` is the severity from which a failure
     refuses, and ``allow_empty`` lets data without rows pass where the suite says nothing of their
     number. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
-    version of what was copied. ``time_limit`` is in seconds, for each statement. ``around``
-    is what our own expectations (``core.quality.own``) need besides the data. ``pictures``: read
-    files and frames once more for a picture of each failure; a table is not read again.
+    version of what was copied, ``versions`` those of several files by their names. ``time_limit``
+    is in seconds, for each statement. ``memory_limit`` is DuckDB's (``"1GiB"``): unless given, what
+    the pod leaves, 2 GiB at most; it spills what is more. ``around`` is what our own expectations
+    (``core.quality.own``) need besides the data. ``pictures``: read files and frames once more for
+    a picture of each failure; a table is not read again.
 
     Rows that fail a row-level expectation which itself failed go to ``quarantine_path`` as Parquet,
     with the column ``failed_expectations`` (a list of text); the others to ``good_rows_path``.
@@ -114,7 +116,7 @@ def check(
         engine=engine,
         time_limit=time_limit,
         memory_limit=memory_limit,
-        shown=(shown_as, version),
+        shown=(shown_as, version, versions or {}),
         kept=kept,
         around=around or Surroundings(),
         pictures=pictures,
@@ -132,7 +134,7 @@ def _check_files(
     engine: str,
     time_limit: float,
     memory_limit: str | None,
-    shown: tuple[str | None, str | None],
+    shown: tuple[str | None, str | None, Mapping[str, str]],
     kept: Kept,
     around: Surroundings,
     pictures: bool,
@@ -156,7 +158,7 @@ def _check_files(
             results.sort(key=lambda result: result.expectation.index)
         if pictures:
             results = with_pictures(results, suite, opened, looked.predicates)
-        seen = _seen(opened.files, looked.rows, *shown)
+        seen = seen_of(opened.files, looked.rows, *shown)
         opened.files.need_unchanged()
         report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
         result = QualityResult(report=report, data=seen, **about)
@@ -166,41 +168,6 @@ def _check_files(
             quarantine=keep_rows(opened, failing, kept[0], bad=True),
             good_rows=keep_rows(opened, failing, kept[1], bad=False),
         )
-
-
-def _seen(source: Any, rows: int, shown_as: str | None, version: str | None) -> DataSeen:
-    """Say exactly which files, or which frame, were seen."""
-    if source.format == "frame":
-        return DataSeen(
-            path=shown_as or source.path, rows=rows, digest=source.digest(), kind="frame"
-        )
-    own = shown_as in {None, source.path}  # a copy's time says nothing
-    newest = max(changed for _, changed in source.stamps) / 1e9
-    path = shown_as or source.path
-    return DataSeen(
-        path=path if "://" in path else str(Path(path).absolute()),
-        size=source.size,
-        digest=source.digest,
-        parts=_parts(source) if len(source.files) > 1 else (),
-        rows=rows,
-        files=len(source.files),
-        version=version,
-        modified=datetime.fromtimestamp(newest, timezone.utc).isoformat() if own else None,
-    )
-
-
-def _parts(source: Any) -> tuple[Mapping[str, Any], ...]:
-    """Return name (below the folder, if it is one), size and digest of each file."""
-    folder = Path(source.path)
-    below = folder.is_dir()
-    return tuple(
-        {
-            "name": str(file.relative_to(folder) if below else file.absolute()),
-            "size": size,
-            "digest": digest,
-        }
-        for file, (size, _), digest in zip(source.files, source.stamps, source.digests, strict=True)
-    )
 
 
 def _check_table(

@@ -80,7 +80,7 @@ def apart(suite: Suite) -> tuple[Suite, tuple[Expectation, ...]]:
 def need_table(suite: Suite, own: Sequence[Expectation]) -> None:
     """Make sure that our expectations ``own`` can look at a table.
 
-    :raises SuiteError: one asks when files were written, which no table tells.
+    :raises SuiteError: one asks when files were written, or for every value of a column.
     """
     for e in own:
         if e.type == FILES:
@@ -88,6 +88,12 @@ def need_table(suite: Suite, own: Sequence[Expectation]) -> None:
                 e,
                 "looks at files, and this is a table",
                 "Use expect_column_newest_value_to_be_recent on a column of times.",
+            )
+        if e.type in {PERSONAL_COLUMN, PERSONAL_TABLE}:
+            raise suite.error(
+                e,
+                "looks at every value, and a table's are not pulled",
+                "Export the table to Parquet first; `airflow-ai quality scan` looks at a sample.",
             )
 
 
@@ -164,6 +170,7 @@ class Criteria:
         pairs: dict[tuple[str, str], list[Expectation]] = {}
         for e in wanted:
             pairs.setdefault((e.kwargs["reference"], e.kwargs["column"]), []).append(e)
+        self._data.columns.look_ahead([column for _, column in pairs])
         found: dict[int, ExpectationResult] = {}
         for asked in pairs.values():
             found |= self._compared(asked)

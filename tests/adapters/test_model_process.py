@@ -86,6 +86,24 @@ def is_running(pid):
         return False
 
 
+def test_importance_is_what_shuffling_an_input_costs(model, tmp_path):
+    path = tmp_path / "labelled.parquet"
+    duckdb.sql(
+        f"COPY (SELECT i % 7 AS distance, i % 5 AS noise, (i % 7 > 3)::INT AS late"
+        f" FROM range(700) t(i)) TO '{path}'"
+    )
+    found = measure_model(
+        str(model), inputs=path, label="late", loader="tests.toy_models:far_is_late"
+    )
+    assert found.failure is None
+    assert found.importance["noise"] == 0
+    assert 0.35 < found.importance["distance"] < 0.65
+    missing = measure_model(
+        str(model), inputs=path, label="delay", loader="tests.toy_models:far_is_late"
+    )
+    assert missing.failure == "while predicting, KeyError: 'delay'"
+
+
 def test_a_model_that_loads_for_ever_is_ended_with_what_it_started(model):
     found = measured(model, "hangs_in_a_child", time_s=2.0)
     assert found.failure == "while loading, it was not done within 2 s"

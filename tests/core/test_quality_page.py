@@ -224,6 +224,31 @@ def test_a_report_of_another_version_is_not_guessed_at() -> None:
             "expect_column_values_to_be_of_type", {"column": "a", "type_": "int64"},
             {"observed_value": "str"}, Names(names=(("str", "failed"), ("int64", "missing"))),
         ),
+        (
+            "expect_table_to_hold_no_personal_data", {},
+            {"observed_value": "4 e-mail addresses in mail", "unexpected_count": 6, "details": {
+                "found": [{"column": "card", "kind": "payment_card", "count": 2},
+                          {"column": "mail", "kind": "email", "count": 4}]}},
+            Bars(bars=(("mail: email", 4), ("card: payment_card", 2))),
+        ),
+        (
+            "expect_table_schema_to_match_reference", {"reference": "r"},
+            {"observed_value": {"added": ["a"]}, "details": {
+                "changed": {"added": ["a"], "removed": ["b"], "retyped": {"c": ["INT", "TEXT"]}}}},
+            Names(names=(
+                ("a (added)", "failed"), ("c (retyped)", "failed"), ("b (removed)", "missing"),
+            )),
+        ),
+        (
+            "expect_table_row_count_to_be_near_reference", {"min_ratio": 0.5, "reference": "r"},
+            {"observed_value": 10, "details": {"expected": 100, "ratio": 0.1}},
+            Gauge(value=0.1, low=0.5, unit="x"),
+        ),
+        (
+            "expect_files_to_be_recent", {"max_age": "2h"},
+            {"observed_value": "2026-01-01", "details": {"age_seconds": 9000.0}},
+            Gauge(value=2.5, high=2.0, unit="h"),
+        ),
         ("expect_column_to_exist", {"column": "a"}, {}, Names(names=(("a", "missing"),))),
     ],
 )  # fmt: skip

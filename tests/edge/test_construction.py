@@ -25,6 +25,7 @@ from airflow_ai_provider.operators.lifecycle import (
     MilestoneOperator,
     PhaseGateOperator,
 )
+from airflow_ai_provider.operators.model_card import ModelCardOperator
 from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.operators.promotion import (
     ModelCopyOperator,
@@ -90,6 +91,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
     "ModelEvidenceOperator": lambda: ModelEvidenceOperator(
         task_id="t", evidence=None, inputs=NOWHERE, memory_limit="what", time_limit="{{ 1 }}"
+    ),
+    "ModelCardOperator": lambda: ModelCardOperator(
+        task_id="t", verdict=None, project_file=NOWHERE, folder=NOWHERE
     ),
     "ApprovalQuorumOperator": lambda: ApprovalQuorumOperator(
         task_id="t", approvals=None, needed="what"

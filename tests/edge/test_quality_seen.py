@@ -159,6 +159,16 @@ def test_the_link_leads_to_the_page_of_a_gate_that_failed(
     assert client.get("/quality/record/none").status_code == 404
 
 
+def test_data_without_rows_are_seen_to_be_that(
+    client: TestClient, tmp_path: Path, backend: FakeBackend
+) -> None:
+    (tmp_path / "empty.csv").write_text("amount,who\n")
+    page = followed(client, refused(gate(data=str(tmp_path / "empty.csv"))))
+    assert "The data have no rows" in page
+    assert backend.said[("ai_quality.rows", "data", "orders", "orders")] == 0
+    assert backend.said[("ai_quality.failed", "data", "orders", "orders", "critical")] == 1
+
+
 def test_the_link_is_there_before_anything_was_looked_at(
     client: TestClient, tmp_path: Path
 ) -> None:

@@ -185,6 +185,15 @@ def test_without_values_no_value_is_on_the_page() -> None:
     assert "secret" not in str(quality_page(result, values=False))
 
 
+def test_of_personal_data_only_kinds_and_counts_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("id,mail\n" + "\n".join(f"{i},anna.secret{i}@example.org" for i in range(9)))
+    page = quality_page(check(str(file), "airflow-ai:personal_data", pictures=True))
+    [finding] = page.failed
+    assert finding.picture == Bars(bars=(("mail: email", 9),))
+    assert "secret" not in str(page)
+
+
 def test_a_table_is_not_read_again_for_its_pictures(tmp_path: Path) -> None:
     import sqlite3
 

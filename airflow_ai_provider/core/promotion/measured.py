@@ -43,6 +43,7 @@ class Measurement:
     environment: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
     rows: int = 0
+    importance: Mapping[str, float] = field(default_factory=dict)
 
 
 def with_measurement(
@@ -62,6 +63,7 @@ def with_measurement(
                 "time_limit_s": limits.time_s,
                 "memory_limit_bytes": limits.memory_bytes,
                 "artifact_digest": found.artifact_digest,
+                "importance": found.importance,
             },
             "environment": found.environment,
             "run": found.run,

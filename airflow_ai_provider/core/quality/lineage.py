@@ -56,6 +56,11 @@ class LookedAt:
     columns: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
+_NO_ROWS = Asserted(
+    assertion="rows", success=False, severity="error", expected="min_value=1", actual="0"
+)
+
+
 def of_quality(result: QualityResult) -> LookedAt | None:
     """Return what a data gate saw; None of a frame that belongs to no data set."""
     place = named(result.data, result.dataset, result.partition)
@@ -64,7 +69,10 @@ def of_quality(result: QualityResult) -> LookedAt | None:
     return LookedAt(
         namespace=place[0],
         name=place[1],
-        asserted=tuple(_asserted(r) for r in result.report.results),
+        asserted=(
+            *([_NO_ROWS] if result.saw_nothing else []),
+            *(_asserted(r) for r in result.report.results),
+        ),
         columns=_columns(result.report.results),
         **_measures(result.data),
     )
@@ -156,14 +164,17 @@ def _measures(data: DataSeen) -> dict[str, Any]:
 def _asserted(r: ExpectationResult) -> Asserted:
     e = r.expectation
     limits = {k: v for k, v in e.kwargs.items() if k in {"min_value", "max_value", "mostly"}}
-    count = r.result.get("unexpected_count")
+    count, observed = r.result.get("unexpected_count"), r.result.get("observed_value")
+    actual = None if count is None else f"{count} unexpected"
+    if actual is None and isinstance(observed, (int, float)):
+        actual = f"{observed:g}"
     return Asserted(
         assertion=e.type,
         success=r.success,
         column=e.columns[0] if len(e.columns) == 1 else None,
         severity=_level(e.severity.value),
         expected=", ".join(f"{k}={v}" for k, v in limits.items()) or None,
-        actual=None if count is None else f"{count} unexpected",
+        actual=actual,
     )
 
 

@@ -3,7 +3,7 @@
 One JSON document, of format ``airflow-ai-profile`` and version 1::
 
     {"format": "airflow-ai-profile", "version": 1, "made_at": TIME, "rows": N,
-     "source": {"path", "digest", "size"},
+     "source": {"path", "digest", "size"} (of a table also {"looked_at", "query_digest"}),
      "columns": [{"name", "type", "kind", "rows" (with a value), ...}]}
 
 A column of numbers or times has ``points`` (ascending; infinities by name), ``below`` and
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,9 @@ class ReferenceProfile:
     def types(self) -> Mapping[str, str]:
         """DuckDB's type of each column."""
         return {column.name: column.type for column in self.columns}
+
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Do nothing: everything is at hand."""
 
     def column(
         self, name: str, kind: Kind | None = None, *, like: Values | None = None

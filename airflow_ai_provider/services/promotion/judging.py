@@ -15,6 +15,7 @@ import yaml
 from airflow_ai_provider.adapters.predictions import digest_of, file_of, read_columns
 from airflow_ai_provider.core.errors import (
     CriteriaError,
+    EvidenceError,
     LedgerError,
     ModelGateError,
     RegistryNotFoundError,
@@ -242,6 +243,21 @@ def _champion_is_live(
             f"{f'version {live}' if live else 'no version'} is in {DEFAULT_PATH.last}.",
         )
     ]
+
+
+def read_rows(evidence: ModelEvidence) -> Predictions | None:
+    """Return the held-out rows that the evidence names; None when it names none.
+
+    :raises EvidenceError: they cannot be read, or are not those that were judged.
+    """
+    if evidence.predictions is None:
+        return None
+    path, judged = file_of(evidence.predictions), evidence.content.get("predictions_digest")
+    if judged is not None and digest_of(path) != judged:
+        raise EvidenceError(
+            f"The predictions {path} were changed since they were judged.", remedy="Judge again."
+        )
+    return _rows(evidence, path)
 
 
 def _with_rows(evidence: ModelEvidence) -> tuple[ModelEvidence, Predictions | None]:

@@ -19,6 +19,7 @@ def measure_evidence(
     evidence: Any,
     *,
     inputs: str | None = None,
+    label: str | None = None,
     time_limit: float = 300.0,
     memory_limit: int | str = "4GiB",
     loader: str = MLFLOW_LOADER,
@@ -42,6 +43,7 @@ def measure_evidence(
     measured = measure_model(
         found.model_uri,
         inputs=inputs,
+        label=label,
         limits=limits,
         loader=loader,
         run_id=found.run_id,

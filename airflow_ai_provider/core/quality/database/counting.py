@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
+from airflow_ai_provider.core.quality.database.dialect import Dialect
 from airflow_ai_provider.core.quality.database.readings import Expression, Reading
 from airflow_ai_provider.core.quality.drift.numbers import (
     EXACT_VALUES,
@@ -103,15 +105,27 @@ def cell_of(value: Expression, points: Sequence[Any]) -> Expression:
     return within(0, len(bound))
 
 
-def cells_statement(reading: Reading, points: Array, source: Any) -> Any:
+def cells_statement(reading: Reading, points: Array, source: Any, dialect: Dialect) -> Any:
     """Return the statement of how many rows each cell has.
 
     OFFSET keeps the planner from putting the reading in place of its name at each comparison.
     """
     read = sa.select(reading.value.label("value")).select_from(source)
     values = read.where(reading.value.is_not(None)).offset(0).subquery("read")
-    cells = sa.select(cell_of(values.c.value, points.tolist()).label("cell")).subquery("cells")
+    searched = _searched if dialect.name == "postgresql" else cell_of
+    cell = searched(values.c.value, points.tolist()).label("cell")
+    cells = sa.select(cell).subquery("cells")
     return sa.select(cells.c.cell, sa.func.count()).group_by(cells.c.cell)
+
+
+def _searched(value: Expression, points: Sequence[Any]) -> Any:
+    """Return the cell of ``value`` by PostgreSQL's own search, which no planner has to compile."""
+    whole = all(isinstance(point, int) for point in points)
+    kind: Any = sa.BigInteger() if whole else sa.Double()
+    known: Any = sa.cast(sa.literal(list(points), ARRAY(kind)), ARRAY(kind))
+    place: Any = sa.func.width_bucket(sa.cast(value, kind), known, type_=sa.Integer())
+    at_it: Expression = value == sa.sql.elements.Grouping(known)[place]
+    return sa.literal_column("2") * place - sa.case((at_it, 1), else_=0)
 
 
 def sketch_of_cells(points: Array, rows: Iterable[Sequence[Any]]) -> Sketch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +62,12 @@ class Source(Protocol):
     @property
     def types(self) -> Mapping[str, str]:
         """DuckDB's type of each column, in the data's order."""
+
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Read at once what a comparison of these columns needs, where that is cheaper.
+
+        :raises DataReadError: the data cannot be read.
+        """
 
     def column(
         self, name: str, kind: Kind | None = None, *, like: Values | None = None

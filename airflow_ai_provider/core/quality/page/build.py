@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.quality.page.known import known_picture
 from airflow_ai_provider.core.quality.page.pictures import (
+    Gauge,
     Picture,
     shares_of,
     shown,
@@ -38,6 +39,14 @@ _WORDS = {
     "query_digest": "SHA-256 of the query",
 }
 
+_NO_ROWS = Finding(
+    label="rows",
+    severity="critical",
+    verdict="fail",
+    sentence="The data have no rows: no expectation could look at any.",
+    picture=Gauge(value=0.0, low=1.0),
+)
+
 Fact = tuple[str, str]
 
 
@@ -50,7 +59,10 @@ def quality_page(
         subject=result.subject,
         verdict=(verdict or result.verdict).value,
         facts=tuple(_quality_facts(result)),
-        findings=tuple(_expectation(r, result, values=values) for r in result.report.results),
+        findings=(
+            *([_NO_ROWS] if result.saw_nothing else []),
+            *(_expectation(r, result, values=values) for r in result.report.results),
+        ),
         notes=() if values else ("Values of rows are not kept, as this gate was told.",),
     )
 

@@ -103,7 +103,7 @@ def _gauge(what: Gauge, title: str) -> str:
         parts.append(text(*_kept_in(at, words, 62), words, "middle"))
     at = place(what.value)
     parts.append(f'<circle class="failed" cx="{at:.2f}" cy="38" r="7"/>')
-    words = f"observed {number(what.value)}"
+    words = f"observed {_with_unit(what, what.value)}"
     parts.append(text(*_kept_in(at, words, 20), words, "middle", "name"))
     return picture(72, parts, title)
 
@@ -112,10 +112,15 @@ def _said(what: Gauge, left: float, right: float) -> list[tuple[float, str]]:
     """Return the words under the limits; of two that stand too near each other one for both."""
     low, high = what.low, what.high
     if low is not None and high is not None and right - left < 150:
-        words = f"{number(low)} to {number(high)}" if low < high else f"exactly {number(low)}"
-        return [((left + right) / 2, words)]
-    found = [] if low is None else [(left, f"at least {number(low)}")]
-    return found if high is None else [*found, (right, f"at most {number(high)}")]
+        if low == high:
+            return [(left, f"exactly {_with_unit(what, low)}")]
+        return [((left + right) / 2, f"{number(low)} to {_with_unit(what, high)}")]
+    found = [] if low is None else [(left, f"at least {_with_unit(what, low)}")]
+    return found if high is None else [*found, (right, f"at most {_with_unit(what, high)}")]
+
+
+def _with_unit(what: Gauge, value: float) -> str:
+    return f"{number(value)} {what.unit}".rstrip()
 
 
 def _kept_in(x: float, words: str, y: float) -> tuple[float, float]:

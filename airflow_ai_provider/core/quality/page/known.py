@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_ai_provider.core.quality.page.known_own import own_picture
 from airflow_ai_provider.core.quality.page.pictures import (
     Bars,
     Gauge,
@@ -28,6 +29,8 @@ def known_picture(
 
     ``values``: whether it may show values of rows.
     """
+    if own := own_picture(kwargs, result.get("details")):
+        return own
     bars = _sampled(result) if values and kind != _NULLS else None
     if bars and bars.bars[0][1] > 1:
         return bars

@@ -67,11 +67,12 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True)
 class Gauge:
-    """One measured figure against its limits."""
+    """One measured figure against its limits; ``unit`` stands behind each number."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
