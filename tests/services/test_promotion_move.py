@@ -238,6 +238,9 @@ def test_an_alias_moved_by_hand_is_not_moved_over(world):
     with pytest.raises(PromotionConflictError, match="names 3, not 1 as expected") as caught:
         world.promote("dev", "2")
     assert caught.value.facts["winner"] == "somebody outside Airflow"
+    alarm = world.ledger.get(caught.value.facts["alarm"])
+    assert (alarm.kind, alarm.subject, alarm.verdict) == ("drift", "mlflow://m@dev", "fail")
+    assert (alarm.evidence["expected"], alarm.evidence["found"]) == ("1", "3")
     assert world.registry.aliases("m")["dev"] == "3"
     world.promote("dev", "2", expected="3")
     assert world.registry.aliases("m")["dev"] == "2"

@@ -125,6 +125,7 @@ def test_an_alias_moved_by_hand_is_not_moved_over(world):
     with pytest.raises(PromotionConflictError, match="names 1, not 3 as expected") as caught:
         world.roll_back("dev")
     assert caught.value.facts["winner"] == "somebody outside Airflow"
+    assert world.ledger.get(caught.value.facts["alarm"]).subject == "mlflow://m@dev"
     done = world.roll_back("dev", target="3", expected="1", reason="who did that?")
     assert (done.version, done.previous) == ("3", "1")
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import pytest
 
-from airflow_ai_provider.core.errors import RegistryUnavailableError
+from airflow_ai_provider.core.errors import PromotionConflictError, RegistryUnavailableError
 from airflow_ai_provider.core.gate import GateKind, Origin
+from airflow_ai_provider.core.promotion.environments import EnvironmentPath
 from airflow_ai_provider.services.promotion import watch_aliases
-from airflow_ai_provider.testing import memory_store
+from airflow_ai_provider.store.schema import promotion_state
+from airflow_ai_provider.testing import FakeRegistry, memory_store
 from tests.services.promotion_world import World
+
+OVERRIDE = {"by": "ada", "reason": "it is only a test"}
 
 
 @pytest.fixture
@@ -65,6 +71,73 @@ def test_an_alarm_is_raised_once_and_closed(world):
         ("mlflow://m@test", "pass", None),
         ("mlflow://m@test", "fail", "3"),
     ]
+
+
+def test_a_look_at_one_environment_leaves_the_others_alarms(world):
+    for environment in ("dev", "test"):
+        world.registry.set_alias("m", environment, "3")
+    assert len(watch(world)) == 2
+    world.registry.set_alias("m", "dev", "2")
+    here = EnvironmentPath(names=("test",), decision_from="test")
+    assert [t["environment"] for t in watch(world, path=here)] == ["test"]
+    assert len(alarms(world)) == 2
+    watch(world)
+    assert alarms(world)[2:] == [("mlflow://m@dev", "pass", None)]
+
+
+def test_a_refused_promotion_raises_the_alarm_once(world):
+    world.registry.set_alias("m", "test", "3")
+    for _ in range(2):
+        with pytest.raises(PromotionConflictError, match=r"Alarm \w+ is on record"):
+            world.promote("test", "1")
+    assert alarms(world) == [("mlflow://m@test", "fail", "3")]
+    assert watch(world)[0]["is_new"] is False
+
+
+def test_a_move_under_way_is_no_alarm(world):
+    """Somebody looks after the alias was moved and before it is on record."""
+    seen = []
+
+    class Watched(FakeRegistry):
+        def set_tags(self, name, version, tags):
+            seen.append(watch(world))
+            with pytest.raises(PromotionConflictError) as caught:
+                world.promote("test", "2", key=stood)
+            seen.append(caught.value.facts["winner"])
+            super().set_tags(name, version, tags)
+
+    stood = "test:2"
+    world.promote("test", "1", key="test:1")
+    world.promote("test", "2", key=stood)
+    world.registry.__class__ = Watched
+    world.promote("test", "3", key="three", by="dag/run/three", override=OVERRIDE)
+    assert seen == [[], "dag/run/three"] * 2
+    assert alarms(world) == []
+    assert watch(world) == []
+
+
+def test_what_a_dead_mover_left_is_told_of(world):
+    class Dying(FakeRegistry):
+        def set_tags(self, name, version, tags):
+            raise KeyboardInterrupt
+
+    world.registry.__class__ = Dying
+    with pytest.raises(KeyboardInterrupt):
+        world.promote("test", "3", override=OVERRIDE)
+    world.registry.__class__ = FakeRegistry
+    assert watch(world) == []
+    with world.store.write() as connection:
+        long_ago = datetime(2020, 1, 1, tzinfo=timezone.utc)
+        connection.execute(promotion_state.update().values(claimed_at=long_ago))
+    assert [t["found"] for t in watch(world)] == ["3"]
+    world.promote("test", "1")
+    assert watch(world) == []
+
+
+def test_what_was_expected_wrongly_is_no_alarm(world):
+    with pytest.raises(PromotionConflictError):
+        world.promote("production", "2", expected="9", decision=world.decide("2"))
+    assert alarms(world) == []
 
 
 def test_another_move_by_hand_is_another_alarm(world):

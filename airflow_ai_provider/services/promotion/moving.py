@@ -34,12 +34,15 @@ from airflow_ai_provider.core.gate import (
     Verdict,
     plain,
 )
+from airflow_ai_provider.core.promotion.environments import EnvironmentPath
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.services.promotion.timeline import holder
+from airflow_ai_provider.services.promotion.watching import watch_aliases
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.promotion import Claim, Promotions
 
 TAG = "airflow_ai."  # with the environment's name: what a version is, or was, there
+OUTSIDE = "somebody outside Airflow"
 LIVE, PAST, ROLLED_BACK = "live", "past", "rolled back"
 
 log = logging.getLogger(__name__)
@@ -113,7 +116,12 @@ def make_move(
         _move_alias(move, claim, promotions, registry, ledger, resumed=resumed)
     except RegistryUnavailableError:
         raise  # whether the alias moved is unknown: the claim stays for the retry
-    except (RegistryError, PromotionConflictError):
+    except PromotionConflictError as error:
+        promotions.release(claim)
+        raise reported(
+            error, move.model_name, move.environment, ledger=ledger, registry=registry
+        ) from error
+    except RegistryError:
         promotions.release(claim)
         raise
     _set_tags(move, registry)
@@ -133,7 +141,9 @@ def standing_move(
         return None
     found = registry.aliases(model_name).get(environment)
     if found != standing.evidence["to"]:
-        raise conflict(model_name, environment, standing.evidence["to"], found, ledger)
+        held = standing.evidence["to"]
+        error = refused(model_name, environment, held, found, ledger)
+        raise reported(error, model_name, environment, ledger=ledger, registry=registry)
     return _as_done(standing)
 
 
@@ -167,17 +177,16 @@ def finish_claim(
     )
 
 
-def conflict(
-    model_name: str,
-    environment: str,
-    expected: str | None,
-    found: str | None,
-    ledger: Ledger,
+def refused(
+    model_name: str, environment: str, expected: str | None, found: str | None, ledger: Ledger
 ) -> PromotionConflictError:
     """Return the error that says who moved the alias away from ``expected``."""
     last = holder(model_name, environment, ledger=ledger)
     by_us = last is not None and last.evidence["to"] == found
-    who = (last.evidence["moved_by"] if last and by_us else None) or "somebody outside Airflow"
+    who = (last.evidence["moved_by"] if last and by_us else None) or OUTSIDE
+    now = Promotions(ledger.store).claimed(model_name)
+    if now and (now.move["environment"], now.move["version"]) == (environment, found):
+        by_us, who = True, now.by  # its move is made and not yet on record
     return PromotionConflictError(
         f"{model_name}@{environment} names {found or 'no version'}, "
         f"not {expected or 'none'} as expected: moved by {who}.",
@@ -187,6 +196,34 @@ def conflict(
         expected=expected,
         found=found,
     )
+
+
+def reported(
+    error: PromotionConflictError,
+    model_name: str,
+    environment: str,
+    *,
+    ledger: Ledger,
+    registry: ModelRegistry,
+) -> PromotionConflictError:
+    """Return the error with the alarm that goes with it, when nobody of ours moved the alias."""
+    if error.facts.get("winner") != OUTSIDE:
+        return error
+    alarm = _alarm(model_name, environment, ledger, registry)
+    said = error.message if alarm is None else f"{error.message} Alarm {alarm} is on record."
+    return PromotionConflictError(said, remedy=error.remedy, **{**error.facts, "alarm": alarm})
+
+
+def _alarm(
+    model_name: str, environment: str, ledger: Ledger, registry: ModelRegistry
+) -> str | None:
+    """Raise the alarm about this environment and return its record; None when there is no drift."""
+    here = EnvironmentPath(names=(environment,), decision_from=environment)
+    with suppress(RegistryError):  # the refusal stands, with or without an alarm
+        for drift in watch_aliases(model_name, ledger=ledger, registry=registry, path=here):
+            if drift["is_holder"]:
+                return str(drift["alarm"])
+    return None
 
 
 def _claimed(claim: Claim, promotions: Promotions, patience: float) -> bool:
@@ -216,7 +253,7 @@ def _move_alias(
     if resumed and found == version:
         return  # an earlier try of this decision moved it
     if found != move.expected:
-        raise conflict(name, environment, move.expected, found, ledger)
+        raise refused(name, environment, move.expected, found, ledger)
     if found != version:
         promotions.renew(claim)  # a mover that was taken for dead meanwhile stops here
         if version is None:
@@ -225,7 +262,7 @@ def _move_alias(
             registry.set_alias(name, environment, version)
         found = registry.aliases(name).get(environment)
     if found != version:
-        raise conflict(name, environment, version, found, ledger)
+        raise refused(name, environment, version, found, ledger)
 
 
 def _set_tags(move: Move, registry: ModelRegistry) -> None:

@@ -24,8 +24,9 @@ from airflow_ai_provider.services.promotion.moving import (
     ROLLED_BACK,
     Move,
     Moved,
-    conflict,
     make_move,
+    refused,
+    reported,
     settle_abandoned,
     standing_move,
 )
@@ -151,7 +152,10 @@ def _there_already(
     """Return the error that says why there is nothing to go back from."""
     found = registry.aliases(order.model_name).get(order.environment)
     if found != version:
-        return conflict(order.model_name, order.environment, version, found, ledger)
+        error = refused(order.model_name, order.environment, version, found, ledger)
+        return reported(
+            error, order.model_name, order.environment, ledger=ledger, registry=registry
+        )
     return PromotionError(
         f"{order.model_name}@{order.environment} holds version {version} already.",
         remedy="Name another version.",

@@ -29,6 +29,7 @@ from airflow_ai_provider.core.promotion.evidence import SUBJECT_SCHEME
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.services.promotion.timeline import holders, moves
 from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.promotion import Promotions
 
 MOVED, TAKEN_AWAY, DELETED = "moved", "taken away", "deleted"
 
@@ -116,19 +117,23 @@ def watch_aliases(
 ) -> list[dict[str, Any]]:
     """Look, raise an alarm for what is new, close what is in order again; return what is open.
 
-    Each is as from ``check_aliases``, with ``alarm`` (the record) and ``is_new``.
+    Only at the environments of ``path``. Each is as from ``check_aliases``, with ``alarm`` (the
+    record), ``is_new``, and ``is_holder``: false for a version that was there and is deleted.
     """
+    look: dict[str, Any] = {"ledger": ledger, "registry": registry}
+    drifts, moving = _settled(model_name, path, **look)
     open_now = {
-        **{
-            _subject(d["model_name"], d["environment"]): d
-            for d in check_aliases(model_name, ledger=ledger, registry=registry, path=path)
-        },
-        **{
-            f"{_subject(d['model_name'], d['environment'])}/{d['expected']}": d
-            for d in deleted_versions(model_name, ledger=ledger, registry=registry)
-        },
+        _subject(model_name, drift["environment"]): {**drift, "is_holder": True} for drift in drifts
     }
-    last = _last_told(model_name, ledger)
+    for drift in deleted_versions(model_name, **look):
+        if drift["environment"] in path.names:
+            subject = f"{_subject(model_name, drift['environment'])}/{drift['expected']}"
+            open_now[subject] = {**drift, "is_holder": False}
+    last = {
+        subject: record
+        for subject, record in _last_told(model_name, ledger).items()
+        if subject.rpartition("@")[2].partition("/")[0] in set(path.names) - moving
+    }
     by = {"decided_by": decided_by, "origin": origin or Origin()}
     for subject, record in last.items():
         if record.verdict == Verdict.FAIL.value and subject not in open_now:
@@ -141,6 +146,32 @@ def watch_aliases(
             standing = _write(ledger, _alarm(subject, drift, **by), after=standing)
         told.append({**drift, "alarm": standing.id if standing else None, "is_new": is_new})
     return told
+
+
+def _settled(
+    model_name: str, path: EnvironmentPath, *, ledger: Ledger, registry: ModelRegistry
+) -> tuple[list[dict[str, Any]], set[str]]:
+    """Return the drifts that are no move of ours under way, and the environments of such moves.
+
+    Between the alias and the record of a move the two differ. So a drift counts only when two looks
+    see the same, and nobody has claimed the environment before either.
+    """
+    moving = _moving(model_name, ledger)
+    first = check_aliases(model_name, ledger=ledger, registry=registry, path=path)
+    if not first:
+        return [], moving
+    moving |= _moving(model_name, ledger)
+    again = check_aliases(model_name, ledger=ledger, registry=registry, path=path)
+    return [d for d in again if d in first and d["environment"] not in moving], moving
+
+
+def _moving(model_name: str, ledger: Ledger) -> set[str]:
+    """Return the environment that somebody alive is moving the model in."""
+    promotions = Promotions(ledger.store)
+    claim = promotions.claimed(model_name)
+    if claim is None or promotions.abandoned(model_name) is not None:
+        return set()
+    return {claim.move["environment"]}
 
 
 def open_alarms(model_name: str, *, ledger: Ledger) -> list[GateRecord]:
