@@ -14,7 +14,13 @@ from airflow_ai_provider.services.promotion.orders import (
     read_rollback,
 )
 from airflow_ai_provider.services.promotion.promoting import promote
-from airflow_ai_provider.services.promotion.registration import champion, in_environment, register
+from airflow_ai_provider.services.promotion.registration import (
+    challengers,
+    champion,
+    in_environment,
+    mark_challenger,
+    register,
+)
 from airflow_ai_provider.services.promotion.rolling_back import roll_back
 from airflow_ai_provider.services.promotion.timeline import check_aliases, history, holders
 
@@ -25,6 +31,7 @@ __all__ = [
     "PromotionOrder",
     "RollbackOrder",
     "StoreLife",
+    "challengers",
     "champion",
     "check_aliases",
     "history",
@@ -32,6 +39,7 @@ __all__ = [
     "in_environment",
     "judge",
     "load_criteria",
+    "mark_challenger",
     "measure_evidence",
     "promote",
     "read_order",
