@@ -45,6 +45,12 @@ class FakeRegistry:
         self._asked("aliases")
         return dict(self._known(self._aliases, name, name))
 
+    def changed_at(self, name: str) -> str | None:
+        """Return when the model changed: nobody notes it here."""
+        self._asked("changed_at")
+        self._known(self._aliases, name, name)
+        return None
+
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version."""
         self._asked("get_version")

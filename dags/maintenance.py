@@ -9,7 +9,11 @@ from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import Param, dag, task
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSkipException,
+)
 
 import use_cases
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
@@ -35,9 +39,13 @@ def maintenance():
         return AiStoreHook().verify_ledger()
 
     @task
-    def check_aliases(params: dict) -> list[dict]:
+    def check_aliases(params: dict, **context) -> list[dict]:
         names = [use_case.name for use_case in use_cases.load(params["project"]).use_cases]
-        return [found for name in names for found in ModelRegistryHook().check_aliases(name)]
+        hook = ModelRegistryHook()
+        alarms = [a for name in names for a in hook.watch_aliases(name, context=context)]
+        if alarms:  # on record already; a red task is what Airflow notifies people of
+            raise AirflowFailException(" ".join(alarm["sentence"] for alarm in alarms))
+        return alarms
 
     @task
     def check_devices() -> list[dict]:

@@ -10,6 +10,7 @@ from airflow_ai_provider.core.quality.drift.categories import MOST, Categories
 from airflow_ai_provider.core.quality.drift.columns import (
     ColumnValues,
     NotOfKindError,
+    Values,
     kind_of,
 )
 from airflow_ai_provider.core.quality.drift.measures import Kind
@@ -48,8 +49,11 @@ class DuckDBColumns:
         """DuckDB's type of each column, in the data's order."""
         return {name: column.type for name, column in self._columns.items()}
 
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Do nothing: a file's column is read alone, and let go."""
+
     def column(
-        self, name: str, kind: Kind | None = None, *, among: Categories | None = None
+        self, name: str, kind: Kind | None = None, *, like: Values | None = None
     ) -> ColumnValues:
         """Return the values of column ``name`` as ``kind`` (its type's unless said).
 
@@ -62,7 +66,7 @@ class DuckDBColumns:
         own = kind_of(column.type)
         wanted = kind or own
         if wanted is Kind.CATEGORY:
-            kept = among.counts if among else {}
+            kept = like.counts if isinstance(like, Categories) else {}
             values: Any = Categories.of(self._groups(column), among=kept)
         elif wanted is own:
             values = Sample.of(self._numbers(column))
@@ -77,7 +81,8 @@ class DuckDBColumns:
     def _numbers(self, column: Column) -> Any:
         read = column.sql
         if column.type.upper().startswith(("TIMESTAMP", *_CLOCKED)):
-            read = f"epoch({read})"
+            zoned = column.type.upper() == "TIMESTAMP WITH TIME ZONE"  # its epoch() is not rounded
+            read = f"epoch_us({read}) / 1e6" if zoned else f"epoch({read})"
         elif column.type.upper() not in _WHOLE:
             read = f"CAST({read} AS DOUBLE)"
         statement = f"SELECT {read} AS v FROM {RELATION} WHERE {read} IS NOT NULL"  # noqa: S608

@@ -1,49 +1,18 @@
-"""A table as our own expectations ask it: how many rows, and the newest time of a column."""
+"""A table as our own expectations ask it: its columns, and the newest time of one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, time, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow_ai_provider.adapters.table_columns import TableColumns
 from airflow_ai_provider.core.errors import QualityError
-from airflow_ai_provider.core.quality.drift.categories import Categories
-from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError
-from airflow_ai_provider.core.quality.drift.measures import Kind
+from airflow_ai_provider.core.quality.drift.columns import NotOfKindError
 
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import TableData
     from airflow_ai_provider.core.quality.personal.tally import Finding
-
-
-class TableColumns:
-    """The columns of a table by name; its values stay in the database."""
-
-    def __init__(self, data: TableData, rows: int) -> None:
-        self._data = data
-        self._rows = rows
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are."""
-        return self._rows
-
-    @property
-    def types(self) -> Mapping[str, str]:
-        """The database's type of each column; empty where it does not tell."""
-        return {column.name: str(column.type or "") for column in self._data.columns}
-
-    def column(
-        self, name: str, kind: Kind | None = None, *, among: Categories | None = None
-    ) -> ColumnValues:
-        """Refuse: a table's values are not pulled.
-
-        :raises QualityError: always.
-        """
-        raise QualityError(
-            f"The values of {self._data.source.address} are not pulled to be compared.",
-            remedy="Export the table to Parquet first.",
-        )
 
 
 class TableLooked:

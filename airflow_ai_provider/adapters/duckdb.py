@@ -14,12 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from airflow_ai_provider.adapters.memory import default_memory
 from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.quality.check import RELATION
-from airflow_ai_provider.core.quality.sql import Column, text
+from airflow_ai_provider.core.quality.sql import Column, Family, text
 
-DEFAULT_MEMORY = "2GiB"
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 # What pandas' read_csv takes for missing.
 _MISSING = (
@@ -35,6 +35,7 @@ _FORMATS = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
+_COUNTED = ("parquet", "frame")  # what says how many rows it has, and an integer's extent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +147,10 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def _digest(file: Path) -> str:
     running = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            running.update(block)
+    block = memoryview(bytearray(_BLOCK))  # small and read into again: it stays in the cache
+    with file.open("rb", buffering=0) as stream:
+        while size := stream.readinto(block):
+            running.update(block[:size])
     return running.hexdigest()
 
 
@@ -190,10 +192,20 @@ class DuckDBData:
 
     @property
     def count(self) -> int | None:
-        """How many rows there are, where the files say so without being read."""
-        if self.files.format != "parquet":
+        """How many rows there are, where that costs next to nothing."""
+        if self.files.format not in _COUNTED:
             return None
         return int(self.row(f"SELECT count(*) FROM {RELATION}")[0])  # noqa: S608
+
+    def extent(self, column: Column) -> tuple[int, int] | None:
+        """Return the least and the greatest integer of ``column``, where they cost next to nothing.
+
+        DuckDB takes them from the statistics of a Parquet file, and from a frame in a moment.
+        """
+        if self.files.format not in _COUNTED or column.family is not Family.INTEGER:
+            return None
+        low, high = self.row(f"SELECT min({column.sql}), max({column.sql}) FROM {RELATION}")  # noqa: S608
+        return None if low is None else (int(low), int(high))
 
     def row(self, statement: str) -> tuple[Any, ...]:
         """Return the only row of ``statement``."""
@@ -298,11 +310,12 @@ def _as_read(frame: Any, columns: Sequence[Column]) -> Any:
 
 @contextmanager
 def open_data(
-    path: str | os.PathLike[str], *, memory_limit: str = DEFAULT_MEMORY
+    path: str | os.PathLike[str], *, memory_limit: str | None = None
 ) -> Iterator[DuckDBData]:
     """Open the data at ``path`` (a file, a glob or a folder) in bounded memory.
 
-    What does not fit spills into a temporary folder that goes away with the connection.
+    Unless ``memory_limit`` says otherwise it takes what its pod or control group leaves it, 2 GiB
+    at most. What does not fit spills into a temporary folder that goes away with the connection.
 
     :raises DataReadError: it is absent, cut short or malformed; the message names the file.
     """
@@ -311,7 +324,8 @@ def open_data(
     files = find_files(path)
     with tempfile.TemporaryDirectory(prefix="airflow-ai-") as spill:
         connection = duckdb.connect(
-            ":memory:", config={"memory_limit": memory_limit, "temp_directory": spill}
+            ":memory:",
+            config={"memory_limit": memory_limit or default_memory(), "temp_directory": spill},
         )
         try:
             with _reading(files, opening=True):

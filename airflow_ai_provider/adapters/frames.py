@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, DuckDBData, make_view
+from airflow_ai_provider.adapters.duckdb import DuckDBData, make_view
+from airflow_ai_provider.adapters.memory import default_memory
 from airflow_ai_provider.core.errors import DataReadError
 
 NAMED = "frame://"
@@ -68,7 +69,7 @@ def is_frame(data: Any) -> bool:
 
 
 @contextmanager
-def open_frame(data: Any, *, memory_limit: str = DEFAULT_MEMORY) -> Iterator[DuckDBData]:
+def open_frame(data: Any, *, memory_limit: str | None = None) -> Iterator[DuckDBData]:
     """Open a frame; DuckDB reads its memory, and spills what it must sort.
 
     Columns that pandas holds as Python objects, categories or its own nullable types are told
@@ -82,7 +83,8 @@ def open_frame(data: Any, *, memory_limit: str = DEFAULT_MEMORY) -> Iterator[Duc
     _need_names(frame)
     with tempfile.TemporaryDirectory(prefix="airflow-ai-") as spill:
         connection = duckdb.connect(
-            ":memory:", config={"memory_limit": memory_limit, "temp_directory": spill}
+            ":memory:",
+            config={"memory_limit": memory_limit or default_memory(), "temp_directory": spill},
         )
         try:
             scanned, own = _scannable(frame)

@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime, timezone
+from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from airflow_ai_provider.core.errors import (
@@ -42,6 +43,16 @@ class RegistrySettings:
     verify_tls: bool = True
     timeout: float = 10.0
 
+    VARIABLES: ClassVar[tuple[str, ...]] = (
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_REGISTRY_URI",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+        "MLFLOW_TRACKING_SERVER_CERT_PATH",
+        "MLFLOW_TRACKING_INSECURE_TLS",
+    )
+
     @property
     def uri(self) -> str:
         """The registry's own address."""
@@ -59,15 +70,16 @@ class RegistrySettings:
 
     def environment(self) -> dict[str, str]:
         """Return the variables under which MLflow's own client uses these settings."""
-        said = {
-            "MLFLOW_TRACKING_URI": self.tracking_uri,
-            "MLFLOW_REGISTRY_URI": self.registry_uri,
-            "MLFLOW_TRACKING_USERNAME": self.username,
-            "MLFLOW_TRACKING_PASSWORD": self.password,
-            "MLFLOW_TRACKING_TOKEN": self.token,
-            "MLFLOW_TRACKING_SERVER_CERT_PATH": self.ca_file,
-            "MLFLOW_TRACKING_INSECURE_TLS": None if self.verify_tls else "true",
-        }
+        values = (
+            self.tracking_uri,
+            self.registry_uri,
+            self.username,
+            self.password,
+            self.token,
+            self.ca_file,
+            None if self.verify_tls else "true",
+        )
+        said = dict(zip(self.VARIABLES, values, strict=True))
         return {name: value for name, value in said.items() if value is not None}
 
 
@@ -88,6 +100,24 @@ def point_process_at(settings: RegistrySettings) -> None:
     os.environ.update(settings.environment())
     for variable, value in (("MAX_RETRIES", "3"), ("BACKOFF_FACTOR", "1"), ("TIMEOUT", "30")):
         os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{variable}", value)
+
+
+@contextmanager
+def process_pointed_at(settings: RegistrySettings) -> Iterator[None]:
+    """Let MLflow in this process use ``settings`` and nothing else, within the block.
+
+    MLflow reads user, password and token from the environment at each request: with two servers
+    the one must not see the other's.
+    """
+    ours = RegistrySettings.VARIABLES
+    before = {name: os.environ.pop(name, None) for name in ours}
+    try:
+        point_process_at(settings)
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+        os.environ.update({name: v for name, v in before.items() if v is not None})
 
 
 def client_of(settings: RegistrySettings) -> Any:
@@ -161,6 +191,11 @@ class ClientRegistry:
             model = models[0] if models else registry.get_registered_model(name)
         return {str(alias): str(version) for alias, version in model.aliases.items()}
 
+    def changed_at(self, name: str) -> str | None:
+        """Return when MLflow last noted a change of the model."""
+        with self._asking() as client:
+            return moment(client.get_registered_model(name).last_updated_timestamp)
+
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version."""
         with self._asking() as client:
@@ -227,17 +262,31 @@ class ClientRegistry:
     def _asking(self) -> Iterator[Any]:
         if self._client is None:
             self._client = client_of(self._settings)
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import OperationalError
-
-        try:
+        with translated(self.address):
             yield self._client
-        except MlflowException as error:
-            raise typed(self.address, str(error.error_code), str(error.message)) from error
-        except (OperationalError, ConnectionError, TimeoutError) as error:
-            raise RegistryUnavailableError(
-                f"The registry {self.address} does not answer: {error}."
-            ) from error
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Raise the errors of MLflow's client as ours."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except MlflowException as error:
+        raise typed(address, str(error.error_code), str(error.message)) from error
+    except (OperationalError, ConnectionError, TimeoutError) as error:
+        raise RegistryUnavailableError(
+            f"The registry {address} does not answer: {error}."
+        ) from error
+
+
+def moment(milliseconds: Any) -> str | None:
+    """Return MLflow's time (milliseconds since 1970, or None) as ISO 8601 in UTC."""
+    if not milliseconds:
+        return None
+    return datetime.fromtimestamp(int(milliseconds) / 1000, tz=timezone.utc).isoformat()
 
 
 def _for_prompts_too(client: Any) -> Any:
@@ -297,4 +346,6 @@ def _version(found: Any) -> ModelVersion:
         source=found.source or None,
         status=found.status or "READY",
         tags=dict(found.tags or {}),
+        created_by=found.user_id or None,
+        created_at=moment(found.creation_timestamp),
     )

@@ -50,6 +50,12 @@ class RestRegistry:
         found = self._part(answer, "registered_model")
         return {a["alias"]: str(a["version"]) for a in found.get("aliases", [])}
 
+    def changed_at(self, name: str) -> str | None:
+        """Return when MLflow last noted a change of the model."""
+        answer = self._ask("GET", "registered-models/get", {"name": name})
+        found = self._part(answer, "registered_model")
+        return mlflow.moment(found.get("last_updated_timestamp"))
+
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version."""
         found = self._ask("GET", "model-versions/get", {"name": name, "version": version})
@@ -241,4 +247,6 @@ def _version(found: Mapping[str, Any]) -> ModelVersion:
         source=found.get("source") or None,
         status=found.get("status") or "READY",
         tags={tag["key"]: tag.get("value", "") for tag in found.get("tags", [])},
+        created_by=found.get("user_id") or None,
+        created_at=mlflow.moment(found.get("creation_timestamp")),
     )

@@ -179,8 +179,10 @@ def marks(seen: Iterable[int]) -> Iterator[tuple[int, str]]:
     """
     prefix = f"{LEASE_VARIABLE}=".encode()
     for pid in seen:
-        content = _read(f"/proc/{pid}/environ") or b""
-        if prefix not in content:
+        content = None
+        with suppress(OSError):  # another user's
+            content = _read(f"/proc/{pid}/environ")
+        if content is None or prefix not in content:
             continue
         for entry in content.split(b"\0"):
             if entry.startswith(prefix):
@@ -247,20 +249,20 @@ def _look(pid: int) -> Seen | None:
 
 
 def _read(path: str) -> bytes | None:
-    """Return what a file of ``/proc`` says; None when its process is gone or hides it.
+    """Return what a file of ``/proc`` says; None when its process is gone.
 
     A tenth of what ``Path.read_bytes`` costs, and each look reads one of every process.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return None
     try:
         content = block = os.read(descriptor, _BLOCK)
         while block:
             block = os.read(descriptor, _BLOCK)
             content += block
-    except OSError:
+    except ProcessLookupError:  # it ended meanwhile
         return None
     else:
         return content

@@ -200,6 +200,7 @@ def _query(
         with _reading(connection, source, time_limit):
             answer = connection.execute(nothing.where(sa.text("1 = 0")))
             names, natives = list(answer.keys()), _natives(answer.cursor)
+            shown = _shown_types(connection, answer.cursor)
     except StatementRefusedError as error:
         raise _unreadable(
             source, f"the database refuses the query: {error}", "Correct it."
@@ -207,8 +208,8 @@ def _query(
     if len(set(names)) < len(names):
         raise _unreadable(source, "two columns have the same name", "Name them with AS.")
     columns = tuple(
-        TableColumn(name=str(name), native=native)
-        for name, native in zip(names, natives, strict=True)
+        TableColumn(name=str(name), native=native, shown_type=type_)
+        for name, native, type_ in zip(names, natives, shown, strict=True)
     )
     relation = sa.text(escaped + "\n").columns(*(sa.column(n) for n in names)).subquery("data")
     return columns, relation
@@ -224,6 +225,20 @@ def _natives(cursor: Any) -> list[Any]:
         **dict.fromkeys((25, 1042, 1043), sa.String()),
     }
     return [kinds.get(column[1]) for column in cursor.description]
+
+
+def _shown_types(connection: Any, cursor: Any) -> list[str | None]:
+    """Return how PostgreSQL names the types of a query's columns; other databases do not tell."""
+    import sqlalchemy as sa
+
+    codes = [column[1] for column in cursor.description]
+    if connection.engine.dialect.name != "postgresql":
+        return [None] * len(codes)
+    asked = sa.text(
+        "SELECT oid::bigint, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(:codes)"
+    )
+    named = {int(oid): str(name) for oid, name in connection.execute(asked, {"codes": codes})}
+    return [named.get(code) for code in codes]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.commands.output import DONE, emit, open_store, table
@@ -21,15 +22,24 @@ def register(subparsers: Any) -> None:
         type=_moment,
         help="only what held at this time (ISO 8601; UTC unless it names a zone)",
     )
+    history.add_argument(
+        "--export",
+        metavar="FILE",
+        type=Path,
+        help="also write it to FILE, which ends in .jsonl or .csv",
+    )
     history.set_defaults(run=run_history)
 
 
 def run_history(args: argparse.Namespace) -> int:
     """Print the intervals of a model's versions in their environments."""
+    from airflow_ai_provider.services.promotion.export import export_history
     from airflow_ai_provider.services.promotion.timeline import history
     from airflow_ai_provider.store.ledger import Ledger
 
     intervals = history(args.model, ledger=Ledger(open_store(args)), at=args.at)
+    if args.export is not None:
+        export_history(intervals, args.export)
     columns = ("environment", "version", "from", "to", "by", "why")
     lines = table([tuple(i[c] for c in columns) for i in intervals], columns)
     emit(args, intervals, lines if intervals else [f"{args.model} was in no environment."])

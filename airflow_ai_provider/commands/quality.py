@@ -41,7 +41,11 @@ def register(subparsers: Any) -> None:
         metavar="NAME=VALUE",
         help="a value for the suite's $PARAMETER; JSON, or else text",
     )
+    check.add_argument(
+        "--allow-empty", action="store_true", help="let data without rows pass, which else refuse"
+    )
     check.add_argument("--quarantine", metavar="PATH", help="where failing rows go, as Parquet")
+    check.add_argument("--report", metavar="FILE", help="the page with pictures of what failed")
     check.set_defaults(run=run_check)
     add_suggest(commands)
     add_scan(commands)
@@ -53,17 +57,26 @@ def register(subparsers: Any) -> None:
 def run_check(args: argparse.Namespace) -> int:
     """Check; refused when the gate fails."""
     from airflow_ai_provider.services.quality import check
+    from airflow_ai_provider.services.quality_page import write_page
 
     result = check(
         data_of(args),
         args.suite,
         engine=args.engine,
         fail_on=args.fail_on,
+        allow_empty=args.allow_empty,
         suite_parameters=dict(_parameter(text) for text in args.parameter),
         quarantine_path=args.quarantine,
+        pictures=args.report is not None,
     )
+    if args.report is not None:
+        write_page(result, args.report)
     look = Look.of_standard_output()
-    emit(args, result.report.as_gx(), shown(result, suite=args.suite, look=look))
+    lines = shown(result, suite=args.suite, look=look, page=args.report)
+    document = result.report.as_gx()
+    if result.saw_nothing:  # every expectation is true of no rows: say why it is refused
+        document["meta"]["refused"] = result.error().message
+    emit(args, document, lines)
     return DONE if result.success else REFUSED
 
 

@@ -53,7 +53,9 @@ class Look:
         return f"\033[{_COLOURS[word]}m{word}\033[0m{text[len(word) :]}"
 
 
-def shown(result: QualityResult, *, suite: str, look: Look) -> Iterator[str]:
+def shown(
+    result: QualityResult, *, suite: str, look: Look, page: str | None = None
+) -> Iterator[str]:
     """Yield the lines: what was looked at, expectation by expectation, and what to do next."""
     report, seen = result.report, result.data
     known = f", sha256 {seen.digest[:12]}" if seen.digest else ""
@@ -69,7 +71,12 @@ def shown(result: QualityResult, *, suite: str, look: Look) -> Iterator[str]:
     yield from _left_to_the_reference(report.results)
     yield ""
     yield from _summary(result)
-    yield from _next(result, suite)
+    if result.saw_nothing:
+        yield str(result.error()).replace("allow_empty=True", "--allow-empty")
+    else:
+        yield from _next(result, suite)
+    if page:
+        yield f"The page with pictures is {page}"
 
 
 _HEADER = ("", "severity", "expectation", "column", "seen", "expected", "examples")

@@ -36,6 +36,8 @@ AirflowAiError
 │   ├── EvidenceError
 │   ├── ApprovalError
 │   ├── PromotionConflictError
+│   ├── ModelCopyError
+│   ├── SmokeCheckError
 │   └── RegistryError
 │       ├── RegistryNotFoundError
 │       └── RegistryUnavailableError
@@ -229,6 +231,14 @@ class ApprovalError(PromotionError):
 
 class PromotionConflictError(PromotionError):
     """Somebody else moved the model; ``facts["winner"]`` names who."""
+
+
+class ModelCopyError(PromotionError):
+    """A model version cannot be copied to another server, or did not arrive whole."""
+
+
+class SmokeCheckError(PromotionError):
+    """The endpoint does not serve the promoted version well; says whether it was taken back."""
 
 
 class RegistryError(PromotionError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,27 @@ _WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "created")  # a
 _VERSIONS = ("VersionId", "version_id", "versionId", "generation", "ETag", "etag", "e_tag", "md5")
 
 
-def fetch(address: str, folder: Path) -> tuple[Path, str | None]:
-    """Fetch what ``address`` means into ``folder``: a file, a glob, or a folder with all below.
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """Where data lie now, and the versions that their store says they have.
 
-    Return where they lie now and the version that the store says they have, if it does; of several
-    files that is a digest of their names and versions.
+    ``version`` is that of the one file; of several, a digest of their names and ``versions``.
+    """
+
+    path: Any
+    version: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def fetch(address: str, folder: Path) -> Fetched:
+    """Fetch what ``address`` means into ``folder``: a file, a glob, or a folder with all below.
 
     Names below the address are kept, so that partitions (``month=1/``) keep theirs. The connection
     is named as in ``s3://conn_id@bucket/key``.
 
-    :raises DataReadError: there is none, or its kind of storage is not installed.
+    :raises DataReadError: there is none, it changed meanwhile, or its kind of storage is not
+        installed.
+    :raises StorageLostError: the storage dropped the transfer.
     """
     from airflow.sdk import ObjectStoragePath
 
@@ -98,23 +110,22 @@ def _told_of(address: str, deed: str, remedy: str) -> Iterator[None]:
         ) from error
 
 
-def _fetched(files: Any, path: str, folder: Path, address: str) -> tuple[Path, str | None]:
+def _fetched(files: Any, path: str, folder: Path, address: str) -> Fetched:
     several = _several(files, path)
     if several is None:
         target = folder / path.rsplit("/", 1)[-1]
-        _copy(files, path, target)
-        return target, _version(files.info(path))
+        return Fetched(path=target, version=_copy(files, path, target))
     names = list(several)
     if not names:
         raise _absent(address)
     base = _fixed(path)
-    versions = []
+    found: dict[str, str | None] = {}
     for name in names:
         below = name[len(base) :].lstrip("/")
-        _copy(files, name, folder / "data" / below)
-        versions.append([below, _version(files.info(name))])
-    known = all(version for _, version in versions)
-    return folder / "data", digest(versions) if known else None
+        found[below] = _copy(files, name, folder / "data" / below)
+    versions = {below: version for below, version in found.items() if version}
+    whole = digest(list(versions.items())) if len(versions) == len(found) else None
+    return Fetched(path=folder / "data", version=whole, versions=versions)
 
 
 def _several(files: Any, path: str) -> Iterator[str] | None:
@@ -136,12 +147,19 @@ def _fixed(path: str) -> str:
     return "/".join(kept)
 
 
-def _copy(files: Any, name: str, target: Path) -> None:
+def _copy(files: Any, name: str, target: Path) -> str | None:
+    """Copy one file; return its version, which must be the same before and after."""
+    before = _version(files.info(name))
     target.parent.mkdir(parents=True, exist_ok=True)
     with files.open(name, "rb") as remote, target.open("wb") as near:
         while block := remote.read(_BLOCK):
             near.write(block)
-    _keep_age(files.info(name), target)
+    files.invalidate_cache(name.rpartition("/")[0])
+    info = files.info(name)
+    if _version(info) != before:
+        raise _cannot(name, "read", "it changed while it was read", "Run the gate again.")
+    _keep_age(info, target)
+    return before
 
 
 def _keep_age(info: Any, target: Path) -> None:

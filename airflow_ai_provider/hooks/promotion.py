@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_ai_provider.adapters.mlflow import RegistrySettings
+    from airflow_ai_provider.core.promotion.copying import ModelFiles
     from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
 
 _TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -90,6 +91,12 @@ class ModelRegistryHook(BaseHook):
             self._registry = open_registry(self.get_settings())
         return self._registry
 
+    def get_files(self) -> ModelFiles:
+        """Return the runs and files of the server's models; nothing is asked yet."""
+        from airflow_ai_provider.adapters.mlflow_files import MlflowFiles
+
+        return MlflowFiles(self.get_settings())
+
     def get_client(self) -> Any:
         """Return MLflow's own client; this process's MLflow variables are set to match."""
         from airflow_ai_provider.adapters.mlflow import client_of
@@ -157,6 +164,25 @@ class ModelRegistryHook(BaseHook):
 
         ledger = AiStoreHook(store_conn_id).ledger
         return check_aliases(name, ledger=ledger, registry=self.get_conn())
+
+    def watch_aliases(
+        self, name: str, *, store_conn_id: str = "ai_store_default", context: Any = None
+    ) -> list[dict[str, Any]]:
+        """Return what was done to the model outside Airflow, each with its alarm in the ledger.
+
+        An alarm is raised once and closed when registry and ledger agree again. ``context`` names
+        the task that looked.
+        """
+        from airflow_ai_provider.hooks.store import AiStoreHook, origin_of
+        from airflow_ai_provider.services.promotion import watch_aliases
+
+        return watch_aliases(
+            name,
+            ledger=AiStoreHook(store_conn_id).ledger,
+            registry=self.get_conn(),
+            decided_by=type(self).__name__,
+            origin=origin_of(context) if context else None,
+        )
 
     def version_at(self, name: str, alias: str) -> str | None:
         """Return the version that ``alias`` names; None when it names none.

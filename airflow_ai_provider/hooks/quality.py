@@ -14,7 +14,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_ai_provider.core.errors import DataReadError
-from airflow_ai_provider.hooks._object_storage import fetch, send
+from airflow_ai_provider.hooks._object_storage import Fetched, fetch, send
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.sql_tables import SqlSource
     from airflow_ai_provider.core.gate import GateDraft, GateRecord
     from airflow_ai_provider.core.quality.drift.report import DriftResult
+    from airflow_ai_provider.core.quality.page.values import ReportPage
     from airflow_ai_provider.core.quality.requirement import Standing
     from airflow_ai_provider.core.quality.result import Quarantine
     from airflow_ai_provider.services.quality import QualityResult
@@ -82,14 +83,15 @@ class DataQualityHook(BaseHook):
         from airflow_ai_provider.services.quality import check
 
         with (
-            self.fetched(data) as (near, version),
+            self.fetched(data) as near,
             self.local_suite(suite) as read_suite,
             Kept(quarantine_path, good_rows_path) as kept,
         ):
             result = check(
-                near,
+                near.path,
                 read_suite,
-                version=version,
+                version=near.version,
+                versions=near.versions,
                 shown_as=data if isinstance(data, str) and local_path(data) is None else None,
                 quarantine_path=kept.near(quarantine_path),
                 good_rows_path=kept.near(good_rows_path),
@@ -102,10 +104,10 @@ class DataQualityHook(BaseHook):
                 good_rows=kept.sent(result.good_rows, good_rows_path),
             )
 
-    def compare(self, data: str, reference: str, **arguments: Any) -> DriftResult:
+    def compare(self, data: Any, reference: Any, **arguments: Any) -> DriftResult:
         """Compare ``data`` with ``reference``; arguments as in ``services.drift.compare``.
 
-        Both are addresses as in ``check``; the reference may be a profile.
+        Both are addresses, or tables, as in ``check``; the reference may be a profile.
 
         :raises DataReadError: one is absent, cut short or malformed.
         :raises DriftSettingsError: an argument means nothing, or names an unknown column.
@@ -116,8 +118,8 @@ class DataQualityHook(BaseHook):
             return compare(
                 data_path,
                 reference_path,
-                shown_as=data,
-                reference_shown_as=reference,
+                shown_as=data if isinstance(data, str) else None,
+                reference_shown_as=reference if isinstance(reference, str) else None,
                 **arguments,
             )
 
@@ -163,41 +165,54 @@ class DataQualityHook(BaseHook):
             raise refusal(found)
         return found
 
-    def record(self, draft: GateDraft, *, context: Any) -> GateRecord:
-        """Write the gate record of this task instance's decision, once over its retries."""
+    def record(
+        self, draft: GateDraft, *, context: Any, page: ReportPage | None = None
+    ) -> GateRecord:
+        """Write the gate record of this task instance's decision, once over its retries.
+
+        ``page`` is kept beside it, for the page behind the task's link; without one that page shows
+        the record.
+        """
+        from airflow_ai_provider.core.quality.page.values import as_kept
         from airflow_ai_provider.hooks.store import AiStoreHook, decision_key
+        from airflow_ai_provider.store.gate_reports import GateReports
 
-        ledger = AiStoreHook(self.store_conn_id).ledger
-        return ledger.append(draft, key=decision_key(context, draft))
-
-    @contextmanager
-    def local(self, address: str) -> Iterator[str]:
-        """Give the local path of what is at ``address``, fetching it when it is elsewhere."""
-        with self.fetched(address) as (path, _):
-            yield path
+        hook, key = AiStoreHook(self.store_conn_id), decision_key(context, draft)
+        if page is None:
+            return hook.ledger.append(draft, key=key)
+        return GateReports(hook.get_conn()).append(draft, as_kept(page), key=key)
 
     @contextmanager
-    def fetched(self, data: Any) -> Iterator[tuple[Any, str | None]]:
-        """Give the local path of data at an address, and the version of what was fetched.
+    def local(self, address: Any) -> Iterator[Any]:
+        """Give the local path of what is at ``address``, fetching it when it is elsewhere.
+
+        A table is given as it is.
+        """
+        with self.fetched(address) as near:
+            yield near.path
+
+    @contextmanager
+    def fetched(self, data: Any) -> Iterator[Fetched]:
+        """Give the local path of data at an address, and the versions of what was fetched.
 
         A table or a frame is given as it is.
         """
         here = local_path(data) if isinstance(data, str) else data
         if here is not None:
-            yield here, None
+            yield Fetched(path=here)
             return
         with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder:
-            path, version = fetch(data, Path(folder))
-            yield str(path), version
+            found = fetch(data, Path(folder))
+            yield replace(found, path=str(found.path))
 
     @contextmanager
     def local_suite(self, suite: Any) -> Iterator[Any]:
         """Give the local path of a suite at an address, of each of several; others as they are."""
         with ExitStack() as stack:
             if isinstance(suite, (list, tuple)):
-                yield [stack.enter_context(self.fetched(one))[0] for one in suite]
+                yield [stack.enter_context(self.fetched(one)).path for one in suite]
             else:
-                yield stack.enter_context(self.fetched(suite))[0]
+                yield stack.enter_context(self.fetched(suite)).path
 
 
 class Kept:

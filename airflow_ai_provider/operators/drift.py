@@ -12,19 +12,22 @@ from airflow_ai_provider.assets import data_alias, data_asset
 from airflow_ai_provider.core.errors import DatabaseLostError, QualityError, StorageLostError
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.operators._gate import GateOutcome
+from airflow_ai_provider.operators._seen import LINKS, GateSeen, Seen
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_ai_provider.core.quality.drift.report import DriftResult
+    from airflow_ai_provider.hooks.quality import DataQualityHook
 
 
-class DriftGateOperator(BaseOperator, GateOutcome):
+class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
     """Let data pass only when it is like its reference, column by column, and record the decision.
 
     The reference is a profile (``airflow-ai quality profile``), so that its data need not be kept,
-    or data; against data the figures are exact, against a profile each carries its error. The
-    report is pushed and the gate record written before anything is raised.
+    or data; between files the figures are exact, against a profile or of a table Kolmogorov-Smirnov
+    and Wasserstein carry an error. The report is pushed and the gate record written before anything
+    is raised.
 
     Returns ``{"success", "verdict", "dataset", "partition", "data": {"path", "size", "digest",
     "rows"}, "reference": {"path", "digest", "rows", "profile", "made_from"}, "compared", "drifted",
@@ -37,6 +40,10 @@ class DriftGateOperator(BaseOperator, GateOutcome):
 
     :param data: path or address of Parquet, CSV or JSON (Lines): a file, a glob or a folder.
     :param reference: the same of the reference's data, or of its profile.
+    :param conn_id: instead of ``data``, a connection to any SQL database, with ``table`` (and its
+        ``schema``) or a query as ``sql``; it is counted there, and nothing but counts is pulled.
+    :param reference_table: instead of ``reference``, a table behind the same connection.
+    :param reference_sql: instead of ``reference``, a query there: last month's rows, say.
     :param columns: which columns (all of the reference unless said): names, or a mapping from a
         name to ``{"methods", "thresholds", "kind"}`` of its own; ``kind`` is ``number``, ``time``
         or ``category``.
@@ -52,11 +59,18 @@ class DriftGateOperator(BaseOperator, GateOutcome):
     :param dataset: the data set's name; the gate record's subject is ``ai-data://DATASET/PARTITION``.
     :param partition: which part of the data set this is.
     :param announce: whether a pass is an event on the data set's asset.
+    :param report_values: whether the page behind the link *Quality report* may show categories.
     """
 
     template_fields: Sequence[str] = (
         "data",
         "reference",
+        "conn_id",
+        "table",
+        "schema",
+        "sql",
+        "reference_table",
+        "reference_sql",
         "columns",
         "methods",
         "thresholds",
@@ -66,15 +80,27 @@ class DriftGateOperator(BaseOperator, GateOutcome):
         "project",
         "branch_task_ids",
     )
-    template_fields_renderers = {"columns": "json", "thresholds": "json"}
+    template_fields_renderers = {
+        "columns": "json",
+        "thresholds": "json",
+        "sql": "sql",
+        "reference_sql": "sql",
+    }
     ui_color = "#d5e8d4"
     inherits_from_skipmixin = True
+    operator_extra_links = LINKS
 
     def __init__(
         self,
         *,
-        data: str,
-        reference: str,
+        data: str | None = None,
+        reference: str | None = None,
+        conn_id: str | None = None,
+        table: str | None = None,
+        schema: str | None = None,
+        sql: str | None = None,
+        reference_table: str | None = None,
+        reference_sql: str | None = None,
         columns: Sequence[str] | Mapping[str, Any] | None = None,
         methods: Sequence[str] | None = None,
         thresholds: Mapping[str, Any] | None = None,
@@ -85,12 +111,19 @@ class DriftGateOperator(BaseOperator, GateOutcome):
         partition: str | None = None,
         project: str | None = None,
         announce: bool = True,
+        report_values: bool = True,
         store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.data = data
         self.reference = reference
+        self.conn_id = conn_id
+        self.table = table
+        self.schema = schema
+        self.sql = sql
+        self.reference_table = reference_table
+        self.reference_sql = reference_sql
         self.columns = columns
         self.methods = methods
         self.thresholds = thresholds
@@ -101,6 +134,7 @@ class DriftGateOperator(BaseOperator, GateOutcome):
         self.partition = partition
         self.project = project
         self.announce = announce
+        self.report_values = report_values
         self.store_conn_id = store_conn_id
         if announce and isinstance(dataset, str) and "{{" not in dataset:
             alias = data_alias(dataset)
@@ -112,11 +146,14 @@ class DriftGateOperator(BaseOperator, GateOutcome):
         from airflow_ai_provider.hooks.quality import DataQualityHook
 
         self.check_on_fail()
+        self.begin(context)
         hook = DataQualityHook(self.store_conn_id)
         try:
             result = hook.compare(
-                self.data,
-                self.reference,
+                self._one_of(hook, "data", self.data, self.table, self.sql),
+                self._one_of(
+                    hook, "reference", self.reference, self.reference_table, self.reference_sql
+                ),
                 columns=self.columns,
                 methods=self.methods,
                 thresholds=self.thresholds,
@@ -137,6 +174,19 @@ class DriftGateOperator(BaseOperator, GateOutcome):
         refusal = None if verdict.lets_pass else result.error(record=report["record"])
         return self.conclude(context, report, refusal)
 
+    def _one_of(
+        self, hook: DataQualityHook, what: str, path: str | None, table: str | None, sql: str | None
+    ) -> Any:
+        """Return what to compare: exactly one of files, a table and a query."""
+        if sum(one is not None for one in (path, table, sql)) != 1:
+            before = "" if what == "data" else "reference_"
+            raise AirflowFailException(f"Give one of {what}, {before}table and {before}sql.")
+        if path is not None:
+            return path
+        if self.conn_id is None:
+            raise AirflowFailException("conn_id names no connection for the table or the query.")
+        return hook.source(self.conn_id, table=table, schema=self.schema, query=sql)
+
     def _verdict(self, result: DriftResult) -> Verdict:
         if self.on_fail == "warn" and result.verdict is Verdict.FAIL:
             return Verdict.WARN
@@ -147,10 +197,21 @@ class DriftGateOperator(BaseOperator, GateOutcome):
     ) -> dict[str, Any]:
         from dataclasses import replace
 
+        from airflow_ai_provider.core.quality.lineage import of_drift
+        from airflow_ai_provider.core.quality.page.build import drift_page
         from airflow_ai_provider.hooks.store import origin_of
 
         draft = replace(result.draft(verdict=verdict), origin=origin_of(context))
-        record = hook.record(draft, context=context)
+        page = drift_page(result, verdict=verdict, values=self.report_values)
+        record = hook.record(draft, context=context, page=page)
+        self.tell(
+            gate="drift",
+            suite="",
+            dataset=self.dataset or "",
+            rows=result.data.rows,
+            failed=[entry["severity"] for entry in result.failed()],
+            seen=Seen.of(of_drift(result), record, verdict),
+        )
         return {**result.compact(), "verdict": verdict.value, "record": record.id}
 
     def _say(self, result: DriftResult, report: Mapping[str, Any]) -> None:

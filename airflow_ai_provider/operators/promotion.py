@@ -17,6 +17,7 @@ from airflow_ai_provider.core.errors import (
     RegistryUnavailableError,
 )
 from airflow_ai_provider.operators._gate import GateOutcome
+from airflow_ai_provider.operators.promotion_copy import ModelCopyOperator
 from airflow_ai_provider.operators.promotion_moves import (
     ModelPromoteOperator,
     ModelRollbackOperator,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.core.promotion.approval import ApprovalRequest
 
 __all__ = [
+    "ModelCopyOperator",
     "ModelGateOperator",
     "ModelPromoteOperator",
     "ModelRollbackOperator",

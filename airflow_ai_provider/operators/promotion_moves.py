@@ -5,13 +5,21 @@ They are imported from ``operators.promotion`` too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.log import mask_secret
+
+from airflow_ai_provider.core.errors import PromotionError
 from airflow_ai_provider.operators._moves import LEDGER, REGISTRY, STORE, MoveOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_ai_provider.services.promotion import Moved
 
 
 class ModelPromoteOperator(MoveOperator):
@@ -33,6 +41,11 @@ class ModelPromoteOperator(MoveOperator):
         said when the decision was written (on the last environment what the decision compared
         with), a version, or None.
     :param override: ``{"by", "reason"}``: lets a step or a decision be missing, on record.
+    :param smoke_check: what the serving endpoint must answer after the move, as
+        ``core.promotion.smoke.SmokeCheck``: ``{"url", "inputs"}``, and ``count``, ``min``, ``max``,
+        ``version_field``, ``timeout``, ``patience``. A move that fails it is taken back, on record.
+    :param smoke_conn_id: an ``http`` connection whose login and password, or token in the extra
+        ``token``, let the smoke check in.
     :param project: the project that the record names.
     :param store_conn_id: the connection of the store.
     :param mlflow_conn_id: the connection of the registry.
@@ -47,10 +60,13 @@ class ModelPromoteOperator(MoveOperator):
         "evidence_hash",
         "expected",
         "override",
+        "smoke_check",
+        "smoke_conn_id",
         "project",
         "store_conn_id",
         "mlflow_conn_id",
     )
+    template_fields_renderers = {"smoke_check": "json"}
     ui_color = "#e6f4ea"
 
     def __init__(
@@ -64,6 +80,8 @@ class ModelPromoteOperator(MoveOperator):
         evidence_hash: str | None = None,
         expected: str | int | None = LEDGER,
         override: Mapping[str, str] | None = None,
+        smoke_check: Mapping[str, Any] | None = None,
+        smoke_conn_id: str | None = None,
         project: str | None = None,
         store_conn_id: str = STORE,
         mlflow_conn_id: str = REGISTRY,
@@ -82,6 +100,8 @@ class ModelPromoteOperator(MoveOperator):
         self.evidence_hash = evidence_hash
         self.expected = expected
         self.override = override
+        self.smoke_check = smoke_check
+        self.smoke_conn_id = smoke_conn_id
         self.project = project
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -91,9 +111,33 @@ class ModelPromoteOperator(MoveOperator):
         names = ("model_name", "version", "environment", "decision", "approval", "evidence_hash")
         said = {name: getattr(self, name) for name in (*names, "expected", "override", "project")}
         order = read_order(**said)
-        moved = self.move(context, order, promote)
+        moved = self.move(context, order, self._checked() if self.smoke_check else promote)
         done: dict[str, Any] = self.emit(context, order.model_name, order.environment, moved)
         return done
+
+    def _checked(self) -> Callable[..., Moved]:
+        from airflow_ai_provider.core.promotion.smoke import read_smoke
+        from airflow_ai_provider.services.promotion import promote_checked
+
+        try:
+            check = read_smoke({**(self.smoke_check or {}), "headers": self._let_in()})
+        except PromotionError as error:
+            raise AirflowFailException(str(error)) from error
+        return lambda order, **how: promote_checked(order, check, **how)
+
+    def _let_in(self) -> dict[str, str]:
+        """Return the headers that let the smoke check in; no secret stands in a template field."""
+        if not self.smoke_conn_id:
+            return {}
+        connection = BaseHook.get_connection(self.smoke_conn_id)
+        token = connection.extra_dejson.get("token")
+        for secret in (connection.password, token):
+            if secret:
+                mask_secret(secret)
+        if token:
+            return {"Authorization": f"Bearer {token}"}
+        pair = f"{connection.login or ''}:{connection.password or ''}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
 class ModelRollbackOperator(MoveOperator):

@@ -13,6 +13,7 @@ from airflow_ai_provider.core.errors import DatabaseLostError, QualityError, Sto
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.operators._calling import named, rendered_by
 from airflow_ai_provider.operators._gate import GateOutcome
+from airflow_ai_provider.operators._seen import LINKS, GateSeen, Seen
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.services.quality import QualityResult
 
 
-class DataQualityGateOperator(BaseOperator, GateOutcome):
+class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
     """Let data pass only when it meets its expectations, and record the decision.
 
     The suite is Great Expectations' own JSON. It is compiled to one DuckDB statement; what has no
@@ -60,6 +61,8 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
     :param good_rows_path: where the other rows go.
     :param time_limit: seconds that a statement to a database, or all that is left to Great
         Expectations, may take (an hour unless said): a regular expression may run forever.
+    :param report_values: whether the page behind the link *Quality report* may show values of rows:
+        samples and pictures of what failed. Without, it shows counts.
     """
 
     template_fields: Sequence[str] = (
@@ -85,6 +88,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
     template_fields_renderers = {"suite": "json", "suite_parameters": "json", "sql": "sql"}
     ui_color = "#d5e8d4"
     inherits_from_skipmixin = True
+    operator_extra_links = LINKS
 
     def __init__(
         self,
@@ -108,6 +112,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         good_rows_path: str | None = None,
         project: str | None = None,
         time_limit: float | str | None = None,
+        report_values: bool = True,
         store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
@@ -131,6 +136,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         self.good_rows_path = good_rows_path
         self.project = project
         self.time_limit = time_limit
+        self.report_values = report_values
         self.store_conn_id = store_conn_id
         if isinstance(dataset, str) and "{{" not in dataset:
             alias = data_alias(dataset)
@@ -142,6 +148,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         from airflow_ai_provider.hooks.quality import DataQualityHook
 
         self.check_on_fail()
+        self.begin(context)
         hook = DataQualityHook(self.store_conn_id)
         try:
             result = hook.check(
@@ -157,6 +164,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
                 partition=self.partition,
                 project=self.project,
                 **self._limits(),
+                pictures=True,
             )
         except (DatabaseLostError, StorageLostError):  # Airflow's retries may help
             raise
@@ -174,7 +182,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
         """Let the suite be a function that names what it wants; Airflow calls it with all."""
         if callable(self.suite):
             self.suite = rendered_by(self.suite)
-        super()._do_render_template_fields(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super()._do_render_template_fields(*args, **kwargs)
 
     def _limits(self) -> dict[str, float]:
         if self.time_limit is None:
@@ -221,10 +229,24 @@ class DataQualityGateOperator(BaseOperator, GateOutcome):
     ) -> dict[str, Any]:
         from dataclasses import replace
 
+        from airflow_ai_provider.core.quality.lineage import of_quality
+        from airflow_ai_provider.core.quality.page.build import quality_page
         from airflow_ai_provider.hooks.store import origin_of
 
         draft = replace(result.draft(verdict=verdict), origin=origin_of(context))
-        record = hook.record(draft, context=context)
+        page = quality_page(result, verdict=verdict, values=self.report_values)
+        record = hook.record(draft, context=context, page=page)
+        self.tell(
+            gate="data",
+            suite=result.report.suite.name,
+            dataset=self.dataset or "",
+            rows=result.data.rows,
+            failed=[
+                *(["critical"] if result.saw_nothing else []),
+                *(r.expectation.severity.value for r in result.report.failed),
+            ],
+            seen=Seen.of(of_quality(result), record, verdict),
+        )
         return {**result.compact(), "verdict": verdict.value, "record": record.id}
 
     def _say(self, result: QualityResult, report: Mapping[str, Any]) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
+from airflow.sdk.configuration import conf
 from airflow.sdk.plugins_manager import AirflowPlugin
 
 from airflow_ai_provider.plugins.listener import LeaseListener
@@ -21,9 +23,24 @@ def _fastapi_apps() -> list[dict[str, Any]]:
     return [{"app": make_app(), "url_prefix": "/airflow-ai", "name": "AI projects"}]
 
 
+def _external_views() -> list[dict[str, Any]]:
+    """Return what stands in Airflow's menu: pages of ours, framed by Airflow's own."""
+    base = urlsplit(conf.get("api", "base_url", fallback="/") or "/").path.rstrip("/")
+    return [
+        {
+            "name": "Data gates",
+            "href": f"{base}/airflow-ai/quality/list",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "airflow-ai-data-gates",
+        }
+    ]
+
+
 class AirflowAiPlugin(AirflowPlugin):
-    """Serves the ledger and the GPU-slot pool, read-only, under ``/airflow-ai``."""
+    """Serves the ledger, the data gates and the GPU-slot pool, read-only, under ``/airflow-ai``."""
 
     name = "airflow_ai"
     fastapi_apps = _fastapi_apps()
+    external_views = _external_views()
     listeners = [LeaseListener()]

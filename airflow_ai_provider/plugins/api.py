@@ -1,4 +1,4 @@
-"""The ledger and the GPU-slot pool over HTTP, read-only, for whoever may see Airflow's plugins.
+"""The ledger, the data gates and the GPU-slot pool over HTTP, for whoever may see plugins.
 
 Airflow does not guard a plugin's application, so every route asks its auth manager here, and the
 routes that FastAPI adds by itself (which would answer anybody) are left out.
@@ -17,6 +17,8 @@ from airflow_ai_provider.core.errors import AirflowAiError, LedgerError
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.hooks.store import AiStoreHook
 from airflow_ai_provider.plugins.gpu import add_gpu_routes
+from airflow_ai_provider.plugins.promotion import add_promotion_routes
+from airflow_ai_provider.plugins.quality import add_quality_routes
 from airflow_ai_provider.services.store import open_store
 from airflow_ai_provider.store.ledger import Ledger
 
@@ -33,6 +35,8 @@ def make_app() -> FastAPI:
     app.get("/ledger/verify")(verify)
     app.get("/ledger/{record_id}")(get_record)
     add_gpu_routes(app)
+    add_promotion_routes(app)
+    add_quality_routes(app)
     return app
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError, QualityError
-from airflow_ai_provider.core.quality.drift.categories import Categories
-from airflow_ai_provider.core.quality.drift.columns import NotOfKindError, Source
+from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError, Source
 from airflow_ai_provider.core.quality.drift.compare import ColumnDrift, compare_columns
 from airflow_ai_provider.core.quality.drift.measures import Kind
 from airflow_ai_provider.core.quality.drift.report import DriftResult, ReferenceSeen, SchemaChange
@@ -28,11 +27,12 @@ from airflow_ai_provider.core.quality.profile import (
     parse_profile,
     stored,
 )
-from airflow_ai_provider.core.quality.result import DataSeen
 from airflow_ai_provider.core.quality.suite import Severity
+from airflow_ai_provider.services.drift_sources import open_source
+from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME
 
 if TYPE_CHECKING:
-    from airflow_ai_provider.adapters.duckdb import DuckDBData
+    from airflow_ai_provider.adapters.sql_tables import SqlSource
 
 __all__ = ["DriftResult", "compare", "make_profile", "open_reference", "write_profile"]
 
@@ -48,8 +48,8 @@ class Reference:
 
 
 def compare(
-    data: str | os.PathLike[str],
-    reference: str | os.PathLike[str],
+    data: str | os.PathLike[str] | SqlSource,
+    reference: str | os.PathLike[str] | SqlSource,
     *,
     columns: Sequence[str] | Mapping[str, Any] | None = None,
     methods: Sequence[str] | None = None,
@@ -61,37 +61,43 @@ def compare(
     shown_as: str | None = None,
     reference_shown_as: str | None = None,
     memory_limit: str | None = None,
+    time_limit: float = DEFAULT_TIME,
 ) -> DriftResult:
-    """Compare the data at ``data`` with ``reference``: a path of data, or of a profile.
+    """Compare ``data`` with ``reference``: paths, or tables; the reference may be a profile.
 
     ``columns``, ``methods`` and ``thresholds`` as in ``core.quality.drift.settings``. A column that
-    is gone, or whose values are of another kind now, fails as critical. Against data the figures
-    are exact; against a profile each carries the error that the profile leaves.
+    is gone, or whose values are of another kind now, fails as critical. Between files the figures
+    are exact; against a profile each carries the error that the profile leaves. A table (or query)
+    is counted where it is: shares of bins and categories, and so PSI, Jensen-Shannon, chi-squared,
+    new categories and missing rates, are those of the same rows in a file; Kolmogorov-Smirnov and
+    Wasserstein carry an error. ``time_limit`` is in seconds, for each statement to a database.
 
     :raises DriftSettingsError: a setting means nothing, or names an unknown column.
     :raises DataReadError: data or reference is absent, cut short or malformed.
     """
-    from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
-
     settings, limit = parse_settings(columns, methods, thresholds), _fail_on(fail_on)
-    memory = memory_limit or DEFAULT_MEMORY
     with (
-        open_reference(reference, shown_as=reference_shown_as, memory_limit=memory) as held,
-        open_data(data, memory_limit=memory) as opened,
+        open_reference(
+            reference,
+            shown_as=reference_shown_as,
+            memory_limit=memory_limit,
+            time_limit=time_limit,
+        ) as held,
+        open_source(
+            data, shown_as=shown_as, memory_limit=memory_limit, time_limit=time_limit
+        ) as opened,
     ):
-        now = DuckDBColumns(opened)
+        names = _compared(settings, held, opened.source)
+        opened.source.look_ahead(names)
         found = tuple(
-            compare_column(held.source, now, name, settings.of(name))
-            for name in _compared(settings, held, now)
+            compare_column(held.source, opened.source, name, settings.of(name)) for name in names
         )
-        opened.files.need_unchanged()
         return DriftResult(
             columns=found,
-            data=_seen(opened, now.rows, shown_as),
+            data=opened.seen,
             reference=held.seen,
             fail_on=limit,
-            schema=SchemaChange.between(held.source.types, now.types),
+            schema=SchemaChange.between(held.source.types, opened.source.types),
             dataset=dataset,
             partition=partition,
             project=project,
@@ -115,48 +121,57 @@ def compare_column(
     if name not in now.types:
         return ColumnDrift(column=name, kind=old.kind, problem="the column is gone")
     try:
-        among = old.values if isinstance(old.values, Categories) else None
-        new = now.column(name, old.kind, among=among)
+        new = now.column(name, old.kind, like=old.values)
     except NotOfKindError as error:
         return ColumnDrift(column=name, kind=old.kind, problem=str(error))
     return compare_columns(old, new, settings)
 
 
 def make_profile(
-    data: str | os.PathLike[str],
+    data: str | os.PathLike[str] | SqlSource,
     *,
     columns: Sequence[str] | None = None,
     categories: Sequence[str] = (),
     shown_as: str | None = None,
     memory_limit: str | None = None,
+    time_limit: float = DEFAULT_TIME,
 ) -> ReferenceProfile:
-    """Return the profile of the data at ``data``: of ``columns``, all unless said.
+    """Return the profile of ``data`` (a path, or a table): of ``columns``, all unless said.
 
     ``categories`` are columns whose numbers are names (codes, grades) and are counted as such.
 
     :raises DriftSettingsError: ``columns`` means nothing, or names an unknown column.
     :raises DataReadError: the data is absent, cut short or malformed.
     """
-    from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
-
     wanted = parse_settings(columns).columns
-    with open_data(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
-        source = DuckDBColumns(opened)
+    opening = open_source(data, shown_as=shown_as, memory_limit=memory_limit, time_limit=time_limit)
+    with opening as opened:
+        source, seen = opened.source, opened.seen
         names = wanted or tuple(source.types)
-        _need_known((*names, *categories), source, opened.files.path)
+        _need_known((*names, *categories), source, seen.path)
+        source.look_ahead(names)
         found = tuple(
-            stored(source.column(name, Kind.CATEGORY if name in categories else None))
+            stored(_profiled(source, name, Kind.CATEGORY if name in categories else None))
             for name in names
         )
-        opened.files.need_unchanged()
-        seen = _seen(opened, source.rows, shown_as)
+        origin = {"path": seen.path, "digest": seen.digest, "size": seen.size}
+        if seen.looked_at:
+            origin |= {"looked_at": seen.looked_at, "query_digest": seen.query_digest}
         return ReferenceProfile(
             rows=source.rows,
             columns=found,
-            source={"path": seen.path, "digest": seen.digest, "size": seen.size},
+            source=origin,
             made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
+
+
+def _profiled(source: Source, name: str, kind: Kind | None) -> ColumnValues:
+    try:
+        return source.column(name, kind)
+    except NotOfKindError as error:
+        raise DriftSettingsError(
+            f"Column {name} cannot be profiled: {error}.", remedy="Name the other columns."
+        ) from error
 
 
 def write_profile(profile: ReferenceProfile, target: str | os.PathLike[str]) -> Path:
@@ -182,21 +197,19 @@ def write_profile(profile: ReferenceProfile, target: str | os.PathLike[str]) -> 
 
 @contextmanager
 def open_reference(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | SqlSource,
     *,
     shown_as: str | None = None,
     memory_limit: str | None = None,
+    time_limit: float = DEFAULT_TIME,
 ) -> Iterator[Reference]:
     """Open the reference at ``path``: a profile is told from data by how it begins.
 
-    :raises DataReadError: it is absent, cut short or malformed.
+    :raises DataReadError: it is absent, cut short or malformed, or the database was lost.
     """
-    from airflow_ai_provider.adapters.drift_duckdb import DuckDBColumns
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
-
-    shown = shown_as or os.fspath(path)
-    content = _profile_text(Path(path))
+    content = _profile_text(Path(path)) if isinstance(path, (str, os.PathLike)) else None
     if content is not None:
+        shown = shown_as or os.fspath(path)  # type: ignore[arg-type]
         profile = parse_profile(content, shown)
         made_from = profile.source.get("digest")
         yield Reference(
@@ -210,11 +223,16 @@ def open_reference(
             ),
         )
         return
-    with open_data(path, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
-        source = DuckDBColumns(opened)
-        seen = ReferenceSeen(path=shown, digest=opened.on_disk.digest, rows=source.rows)
-        yield Reference(source=source, seen=seen)
-        opened.files.need_unchanged()
+    opening = open_source(path, shown_as=shown_as, memory_limit=memory_limit, time_limit=time_limit)
+    with opening as opened:
+        data = opened.seen
+        seen = ReferenceSeen(
+            path=data.path,
+            digest=data.digest or data.query_digest,
+            rows=data.rows,
+            looked_at=data.looked_at,
+        )
+        yield Reference(source=opened.source, seen=seen)
 
 
 def _profile_text(path: Path) -> bytes | None:
@@ -252,17 +270,6 @@ def _need_known(names: Sequence[str], source: Source, path: str) -> None:
             f"{path} has no column {unknown[0]!r}.",
             remedy=f"It has {', '.join(list(source.types)[:40])}.",
         )
-
-
-def _seen(opened: DuckDBData, rows: int, shown_as: str | None) -> DataSeen:
-    files = opened.on_disk
-    return DataSeen(
-        path=shown_as or files.path,
-        size=files.size,
-        digest=files.digest,
-        rows=rows,
-        files=len(files.files),
-    )
 
 
 def _fail_on(said: str | Severity) -> Severity:

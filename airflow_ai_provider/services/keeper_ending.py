@@ -84,6 +84,8 @@ class Ender:
             self._press(kept, ending, left, now)
         elif kept.lost:
             self._forget(kept)
+        elif kept.holder is not None and now - ending.since < END_EVERY:
+            pass  # a child left between fork and exec shows neither its mark nor whose it is
         elif not kept.devices:
             self._look_soon()  # the store says which they are, or that it knows no such lease
         else:

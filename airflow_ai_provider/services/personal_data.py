@@ -86,13 +86,13 @@ def scan(
     wanted = _kinds(kinds)
     if type(data).__name__ == "SqlSource":
         return _scan_table(data, wanted, except_columns, sample, time_limit)
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
     from airflow_ai_provider.adapters.frames import is_frame, open_frame
     from airflow_ai_provider.adapters.personal_duckdb import scan as scanned
     from airflow_ai_provider.core.quality.check import RELATION
 
     opening = open_frame if is_frame(data) else open_data
-    with opening(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    with opening(data, memory_limit=memory_limit) as opened:
         names = [c.name for c in opened.columns if c.name not in except_columns]
         rows = int(opened.row(f"SELECT count(*) FROM {RELATION}")[0])  # noqa: S608
         found = scanned(opened, names, wanted)

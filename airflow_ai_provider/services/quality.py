@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import QualityError
@@ -24,6 +22,8 @@ from airflow_ai_provider.services.quality_criteria import (
 )
 from airflow_ai_provider.services.quality_fallback import DEFAULT_TIME, Fallback, not_compiled
 from airflow_ai_provider.services.quality_look import Look, keep_rows
+from airflow_ai_provider.services.quality_pictures import with_pictures
+from airflow_ai_provider.services.quality_seen import seen_of
 from airflow_ai_provider.services.suites import load_suite
 
 if TYPE_CHECKING:
@@ -59,9 +59,11 @@ def check(
     allow_empty: bool = False,
     shown_as: str | None = None,
     version: str | None = None,
+    versions: Mapping[str, str] | None = None,
     memory_limit: str | None = None,
     around: Surroundings | None = None,
     time_limit: float = DEFAULT_TIME,
+    pictures: bool = False,
 ) -> QualityResult:
     """Look at ``data`` through ``suite`` and decide.
 
@@ -72,8 +74,11 @@ def check(
     ``great_expectations`` leaves everything to it. ``fail_on`` is the severity from which a failure
     refuses, and ``allow_empty`` lets data without rows pass where the suite says nothing of their
     number. ``shown_as`` is the address to report where ``data`` is a local copy, ``version`` the
-    version of what was copied. ``time_limit`` is in seconds, for each statement. ``around``
-    is what our own expectations (``core.quality.own``) need besides the data.
+    version of what was copied, ``versions`` those of several files by their names. ``time_limit``
+    is in seconds, for each statement. ``memory_limit`` is DuckDB's (``"1GiB"``): unless given, what
+    the pod leaves, 2 GiB at most; it spills what is more. ``around`` is what our own expectations
+    (``core.quality.own``) need besides the data. ``pictures``: read files and frames once more for
+    a picture of each failure; a table is not read again.
 
     Rows that fail a row-level expectation which itself failed go to ``quarantine_path`` as Parquet,
     with the column ``failed_expectations`` (a list of text); the others to ``good_rows_path``.
@@ -111,9 +116,10 @@ def check(
         engine=engine,
         time_limit=time_limit,
         memory_limit=memory_limit,
-        shown=(shown_as, version),
+        shown=(shown_as, version, versions or {}),
         kept=kept,
         around=around or Surroundings(),
+        pictures=pictures,
         **about,
     )
 
@@ -128,27 +134,31 @@ def _check_files(
     engine: str,
     time_limit: float,
     memory_limit: str | None,
-    shown: tuple[str | None, str | None],
+    shown: tuple[str | None, str | None, Mapping[str, str]],
     kept: Kept,
     around: Surroundings,
+    pictures: bool,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
     from airflow_ai_provider.adapters.frames import is_frame, open_frame
 
     others, own = apart(suite)
     _need_known(others, engine)
     opening = open_frame if is_frame(data) else open_data
-    with opening(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    with opening(data, memory_limit=memory_limit) as opened:
         need_own_columns(suite, own, [column.name for column in opened.columns])
         plan = _plan(others, opened, engine)
         looked = Look(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
+
             results += judge(suite, own, DuckDBLooked(opened), around)
             results.sort(key=lambda result: result.expectation.index)
-        seen = _seen(opened.files, looked.rows, *shown)
+        if pictures:
+            results = with_pictures(results, suite, opened, looked.predicates)
+        seen = seen_of(opened.files, looked.rows, *shown)
         opened.files.need_unchanged()
         report = QualityReport(suite=suite, results=tuple(results), meta={"data": seen.evidence()})
         result = QualityResult(report=report, data=seen, **about)
@@ -158,41 +168,6 @@ def _check_files(
             quarantine=keep_rows(opened, failing, kept[0], bad=True),
             good_rows=keep_rows(opened, failing, kept[1], bad=False),
         )
-
-
-def _seen(source: Any, rows: int, shown_as: str | None, version: str | None) -> DataSeen:
-    """Say exactly which files, or which frame, were seen."""
-    if source.format == "frame":
-        return DataSeen(
-            path=shown_as or source.path, rows=rows, digest=source.digest(), kind="frame"
-        )
-    own = shown_as in {None, source.path}  # a copy's time says nothing
-    newest = max(changed for _, changed in source.stamps) / 1e9
-    path = shown_as or source.path
-    return DataSeen(
-        path=path if "://" in path else str(Path(path).absolute()),
-        size=source.size,
-        digest=source.digest,
-        parts=_parts(source) if len(source.files) > 1 else (),
-        rows=rows,
-        files=len(source.files),
-        version=version,
-        modified=datetime.fromtimestamp(newest, timezone.utc).isoformat() if own else None,
-    )
-
-
-def _parts(source: Any) -> tuple[Mapping[str, Any], ...]:
-    """Return name (below the folder, if it is one), size and digest of each file."""
-    folder = Path(source.path)
-    below = folder.is_dir()
-    return tuple(
-        {
-            "name": str(file.relative_to(folder) if below else file.absolute()),
-            "size": size,
-            "digest": digest,
-        }
-        for file, (size, _), digest in zip(source.files, source.stamps, source.digests, strict=True)
-    )
 
 
 def _check_table(
@@ -205,7 +180,6 @@ def _check_table(
     around: Surroundings,
     **about: Any,
 ) -> QualityResult:
-    from airflow_ai_provider.adapters.drift_table import TableLooked
     from airflow_ai_provider.adapters.sql_tables import open_table
     from airflow_ai_provider.core.quality.database.check import TableSchema
     from airflow_ai_provider.core.quality.database.compiler import (
@@ -236,6 +210,8 @@ def _check_table(
         looked = TableLook(others, opened, time_limit=time_limit)
         results = looked.results(plan, compiled_only=engine == "compiled")
         if own:
+            from airflow_ai_provider.adapters.drift_table import TableLooked
+
             results += judge(suite, own, TableLooked(opened, looked.rows), around)
             results.sort(key=lambda result: result.expectation.index)
         seen = DataSeen(
@@ -281,7 +257,7 @@ def _need_known(suite: Suite, engine: str) -> None:
 def _plan(suite: Suite, data: DuckDBData, engine: str) -> Plan:
     if engine == "great_expectations":
         return all_left_over(suite, data.columns)
-    plan = compile_suite(suite, data.columns, count=data.count)
+    plan = compile_suite(suite, data.columns, count=data.count, extent=data.extent)
     if engine == "compiled" and plan.leftovers:
         raise not_compiled(suite, plan.leftovers[0])
     return plan

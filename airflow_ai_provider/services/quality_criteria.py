@@ -22,6 +22,7 @@ from airflow_ai_provider.core.quality.own import (
     VOLUME,
     seconds_of,
 )
+from airflow_ai_provider.core.quality.page.pictures import shares_of
 from airflow_ai_provider.core.quality.report import ExpectationResult
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
 
@@ -79,14 +80,20 @@ def apart(suite: Suite) -> tuple[Suite, tuple[Expectation, ...]]:
 def need_table(suite: Suite, own: Sequence[Expectation]) -> None:
     """Make sure that our expectations ``own`` can look at a table.
 
-    :raises SuiteError: one compares values or types, which are those of files.
+    :raises SuiteError: one asks when files were written, or for every value of a column.
     """
     for e in own:
-        if e.type not in {NEWEST, VOLUME}:
+        if e.type == FILES:
             raise suite.error(
                 e,
                 "looks at files, and this is a table",
-                "Export the table to Parquet first, or take the expectation out of this suite.",
+                "Use expect_column_newest_value_to_be_recent on a column of times.",
+            )
+        if e.type in {PERSONAL_COLUMN, PERSONAL_TABLE}:
+            raise suite.error(
+                e,
+                "looks at every value, and a table's are not pulled",
+                "Export the table to Parquet first; `airflow-ai quality scan` looks at a sample.",
             )
 
 
@@ -163,6 +170,7 @@ class Criteria:
         pairs: dict[tuple[str, str], list[Expectation]] = {}
         for e in wanted:
             pairs.setdefault((e.kwargs["reference"], e.kwargs["column"]), []).append(e)
+        self._data.columns.look_ahead([column for _, column in pairs])
         found: dict[int, ExpectationResult] = {}
         for asked in pairs.values():
             found |= self._compared(asked)
@@ -194,7 +202,11 @@ class Criteria:
         except DriftSettingsError as error:
             raise self._suite.error(first, f"cannot be measured: {error}") from error
         measured = {m.measure.name: m for m in drift.measured}
-        return {e.index: _drifted(e, reference, measured, drift.problem) for e in asked}
+        picture = shares_of(drift)
+        return {
+            e.index: replace(_drifted(e, reference, measured, drift.problem), picture=picture)
+            for e in asked
+        }
 
     def _newest(self, e: Expectation) -> ExpectationResult:
         from airflow_ai_provider.core.quality.drift.columns import NotOfKindError

@@ -79,6 +79,11 @@ class Look:
                 facts |= {name: self._data.rows(statement) for name, statement in new.items()}
         return facts
 
+    @property
+    def predicates(self) -> Mapping[int, str]:
+        """Who fails each row-level expectation, by its place in the suite."""
+        return self._predicates
+
     def failing(self, report: QualityReport) -> dict[str, str]:
         """Return who fails each failed row-level expectation, by its label."""
         found: dict[str, str] = {}

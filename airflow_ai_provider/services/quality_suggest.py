@@ -77,12 +77,12 @@ def suggest(
 def _suggest_data(
     data: Any, name: str | None, sample: int, say: Said, memory_limit: str | None
 ) -> Suggestion:
-    from airflow_ai_provider.adapters.duckdb import DEFAULT_MEMORY, open_data
+    from airflow_ai_provider.adapters.duckdb import open_data
     from airflow_ai_provider.adapters.frames import is_frame, open_frame
     from airflow_ai_provider.adapters.suggest_duckdb import see_data
 
     opening = open_frame if is_frame(data) else open_data
-    with opening(data, memory_limit=memory_limit or DEFAULT_MEMORY) as opened:
+    with opening(data, memory_limit=memory_limit) as opened:
         say(f"Looking at {len(opened.columns)} columns of {opened.files.path} ...")
         seen = see_data(opened, sample)
         named = name or _named(opened.files.path)

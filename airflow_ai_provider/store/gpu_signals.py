@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from airflow_ai_provider.core.errors import StoreUnavailableError
+from airflow_ai_provider.core.errors import StoreUnavailableError, in_one_line
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_wait import listen_for
 
@@ -161,6 +161,6 @@ class ServerSignals:
                 self._told.add(notice.extra.decode())
         except psycopg.OperationalError as error:
             raise StoreUnavailableError(
-                f"The store {self._store.safe_url} does not answer: {error}.",
+                f"The store {self._store.safe_url} does not answer: {in_one_line(error)}.",
                 remedy="Check that the database is up.",
             ) from error

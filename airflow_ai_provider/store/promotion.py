@@ -78,6 +78,17 @@ class Promotions:
             environment=standing.move.get("environment"),
         )
 
+    def claimed(self, model_name: str) -> Claim | None:
+        """Return the claim on the model; None when nobody moves it."""
+        with self.store.read() as connection:
+            found = connection.execute(
+                sa.select(promotion_state.c.claim_key).where(
+                    promotion_state.c.model_name == model_name,
+                    promotion_state.c.claim_key.is_not(None),
+                )
+            ).first()
+            return _standing(connection, model_name) if found else None
+
     def abandoned(self, model_name: str) -> Claim | None:
         """Return the claim on the model that is older than the limit: its maker is gone."""
         row = promotion_state.c

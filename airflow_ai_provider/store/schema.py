@@ -73,6 +73,7 @@ gate_record = sa.Table(
     sa.Column("created_at", sa.String(40), nullable=False),  # the text that was hashed
     sa.Column("previous_hash", sa.String(64), nullable=False),
     sa.Column("hash", sa.String(64), nullable=False, unique=True),
+    sa.Index("ix_gate_record_task", "dag_id", "task_id", "run_id"),
 )
 
 ledger_head = sa.Table(
@@ -81,6 +82,17 @@ ledger_head = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # always 1
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
+)
+
+# What the page about a record shows, where one was kept. No part of the chain: the oldest ones go.
+gate_report = sa.Table(
+    "gate_report",
+    metadata,
+    sa.Column("sequence", _BigKey, primary_key=True),
+    sa.Column(
+        "record", sa.String(32), sa.ForeignKey("gate_record.id"), nullable=False, unique=True
+    ),
+    sa.Column("document", sa.JSON, nullable=False),
 )
 
 # --- GPU slots: times without a zone are seconds of the store's lease clock ----------------------

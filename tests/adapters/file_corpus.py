@@ -23,6 +23,7 @@ class FileCase(TableCase):
 
     numbers = ("i", "n", "w", "f", "c", "z")
     any_column = ("i", "n", "w", "f", "c", "z", "s", "t", "o", "d", "h")
+    rare = ("u", "b", "l", "e", "x")  # zones, nested values, integers beyond a signed one
     patterns = PATTERNS
 
     def _values(self) -> dict[str, list[Any]]:
@@ -45,7 +46,10 @@ class FileCase(TableCase):
             "d": lambda: self._maybe(date(2013, 1, 1) + timedelta(days=draw.randint(0, 6))),
             "h": lambda: self._maybe(start + timedelta(hours=draw.randint(0, 60))),
             "u": lambda: self._maybe(start + timedelta(hours=draw.randint(0, 60))),
+            "b": lambda: self._maybe(start + timedelta(hours=draw.choice([1, 7200, 7201, 7202]))),
             "l": lambda: self._maybe([draw.randint(0, 3)]),
+            "e": lambda: self._maybe({"a": draw.randint(0, 1), "b": draw.choice(TEXTS)}),
+            "x": lambda: self._maybe(draw.choice([0, 1, 5, 2**63 + 5])),
         }
         return {name: [make() for _ in range(self.rows)] for name, make in makers.items()}
 
@@ -66,7 +70,10 @@ class FileCase(TableCase):
             "d": pa.date32(),
             "h": pa.timestamp("us"),
             "u": pa.timestamp("us", tz="UTC"),
+            "b": pa.timestamp("us", tz="Europe/Berlin"),
             "l": pa.list_(pa.int64()),
+            "e": pa.struct({"a": pa.int64(), "b": pa.string()}),
+            "x": pa.uint64(),
         }
         arrays = {n: pa.array(self.values[n], type=k, from_pandas=False) for n, k in kinds.items()}
         return pa.table(arrays)
@@ -82,13 +89,13 @@ class FileCase(TableCase):
     def any_bounds(self) -> dict[str, Any]:
         """Draw a column that has an order, with bounds that fit it."""
         draw = self.random
-        column = draw.choice([*self.numbers, "d", "h", "u"])
-        if column not in "dhu":
+        column = draw.choice([*self.numbers, "d", "h", "u", "b"])
+        if column not in "dhub":
             return {"column": column, **self.number_bounds(column)}
         low, high = sorted(f"2013-01-0{draw.randint(1, 6)}" for _ in range(2))
         if column != "d":
             low, high = f"{low}T03:00:00", f"{high} 13:00:00"
-        if column == "u":
+        if column in "ub":
             low, high = f"{low}+00:00", f"{high}Z"
         return {"column": column, **self.bounds(low, high)}
 
@@ -146,7 +153,7 @@ class FileCase(TableCase):
     def _figures(self, kind: str) -> dict[str, Any]:
         if "min" in kind or "null" in kind:
             more = self.any_bounds() if "min" in kind else {}
-            every = self.random.choice([*self.any_column, "u", "l"])
+            every = self.random.choice([*self.any_column, *self.rare])
             if "null" in kind and "proportion" not in kind:
                 return {"column": every}
             if more:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,7 @@ class TableCase:
     numbers: tuple[str, ...] = NUMBERS
     any_column: tuple[str, ...] = ANY
     patterns: list[str] = PATTERNS
+    rare: tuple[str, ...] = ("u", "l")  # a time with its zone, a nested value
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -46,6 +47,8 @@ class TableCase:
             "o": sa.Boolean(),
             "d": sa.Date(),
             "h": sa.DateTime(),
+            "u": sa.DateTime(timezone=True),
+            "l": sa.JSON(none_as_null=True),
         }
         return sa.Table(
             "data", sa.MetaData(), *(sa.Column(name, kind) for name, kind in kinds.items())
@@ -72,7 +75,9 @@ class TableCase:
         wide = draw.choice([10, 2**53 - 1, 2**60])
         floats = [0.0, -0.0, 0.1, 1.5, -2.25, 3.0]
         if draw.random() < 0.2:
-            floats += [1e300, math.inf]
+            floats += [1e300, math.inf, -math.inf]
+        elif draw.random() < 0.1:
+            floats += [math.nan]  # a value of PostgreSQL's; SQLite stores it as missing
         start = datetime(2013, 1, 1)  # noqa: DTZ001
         makers = {
             "i": lambda: draw.randint(-3, 6),
@@ -86,6 +91,10 @@ class TableCase:
             "o": lambda: self._maybe(draw.random() < 0.5),
             "d": lambda: self._maybe(date(2013, 1, 1) + timedelta(days=draw.randint(0, 6))),
             "h": lambda: self._maybe(start + timedelta(hours=draw.randint(0, 60))),
+            "u": lambda: self._maybe(
+                (start + timedelta(hours=draw.randint(0, 60))).replace(tzinfo=timezone.utc)
+            ),
+            "l": lambda: self._maybe([draw.randint(0, 3)]),
         }
         return {name: [make() for _ in range(self.rows)] for name, make in makers.items()}
 
@@ -192,6 +201,8 @@ class TableCase:
         table_wide = "table_column" in kind or kind == "expect_column_to_exist" or typed
         if not table_wide and "pair_values_to_be_in_set" not in kind:
             found |= self.condition()
+        if "column" in found and not typed and self.random.random() < 0.04:
+            found["column"] = self.random.choice([*self.any_column, *self.rare])
         return found
 
     def _kwargs(self, kind: str) -> dict[str, Any]:

@@ -214,3 +214,37 @@ def test_both_meanings_of_a_pattern_are_what_each_engine_says(
     assert [row[0] for row in found] == [bool(re.search(written, v)) for v in values]
     if pattern.certain:
         assert all(python == re2 for python, re2 in found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.recursive(
+        st.sampled_from(PIECES[:9]),
+        lambda inner: st.tuples(
+            inner, inner, st.sampled_from(["", "{7}", "{60}", "{2,}", "*"])
+        ).map(lambda parts: f"({parts[0]}{parts[1]}){parts[2]}"),
+        max_leaves=6,
+    )
+)
+def test_what_is_translated_is_not_too_large_for_the_engine(written: str) -> None:
+    try:
+        pattern = translate(written)
+    except UnsupportedPatternError:
+        return
+    both = "SELECT regexp_matches(v, $1), regexp_matches(v, $2) FROM (SELECT 'a' AS v)"
+    duckdb.execute(both, [pattern.python, pattern.re2]).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("((a{100}){100}){100}", "repeats at most"),
+        ("(a{1000}){2}", "repeats at most"),
+        (r"\w{1000}", "too large"),
+        (r"(\w{10}){90}", "too large"),
+    ],
+)
+def test_a_pattern_that_is_too_large_is_left_to_the_reference(written: str, why: str) -> None:
+    with pytest.raises(UnsupportedPatternError, match=why):
+        translate(written)
+    assert translate(r"^\w{200}(a{30}){30}$").certain is False

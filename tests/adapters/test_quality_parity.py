@@ -60,7 +60,7 @@ def openings(case: FileCase, path: Path) -> dict[str, Opening]:
 def compiled(suite: Suite, opening: Opening) -> dict[int, Outcome]:
     """Return what the compiled forms are sure of."""
     with opening() as data:
-        plan = compile_suite(suite, data.columns, count=data.count)
+        plan = compile_suite(suite, data.columns, count=data.count, extent=data.extent)
         facts = Look(suite, data).facts(plan)
         judged = {c.expectation.index: c.judge(facts) for c in plan.checks}
         return {index: outcome for index, outcome in judged.items() if not outcome.unsure}

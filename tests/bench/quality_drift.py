@@ -1,6 +1,6 @@
 """Drift of a million rows and ten columns: one sort a column, beside separate calls of scipy.
 
-Run by itself (``python tests/bench/quality_drift.py``) or through ``measure()``. Both sides read
+Run by itself (``python -m tests.bench.quality_drift``) or through ``measure()``. Both sides read
 the same two Parquet files and compute the same statistics, in turn in each round; the medians of
 the CPU seconds of the process are compared. Imports are not counted.
 """
@@ -22,6 +22,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
 from airflow_ai_provider.services.drift import compare, make_profile, write_profile
+from tests.bench.report import beside, figure
 
 ROWS = 1_000_000
 ROUNDS = 5
@@ -52,32 +53,14 @@ def measure(rows: int = ROWS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
         size = profile.stat().st_size
     seconds = {name: median(values) for name, values in taken.items()}
     shape = f"{rows // 1000}k rows x 10 columns"
+    peer = "separate scipy calls"
     return [
-        _figure(f"drift, {shape}, from data", seconds["ours"], seconds["scipy"], GOAL),
-        _figure(f"drift, {shape}, from a profile", seconds["profile"], seconds["scipy"], GOAL),
-        {
-            "name": f"reference profile, {shape}",
-            "value": round(size / 1024, 1),
-            "unit": "KiB",
-            "goal": 512,
-            "peer": None,
-            "ratio": None,
-            "met": size <= 512 * 1024,
-        },
-    ]
-
-
-def _figure(name: str, ours: float, theirs: float, goal: float) -> dict[str, Any]:
-    ratio = theirs / ours
-    return {
-        "name": name,
-        "value": round(ours, 3),
-        "unit": "CPU s",
-        "goal": f">= {goal:g}x",
-        "peer": f"separate scipy calls: {theirs:.3f} CPU s",
-        "ratio": round(ratio, 2),
-        "met": ratio >= goal,
-    }
+        beside(
+            f"drift, {shape}, {what}", seconds[name], "CPU s", seconds["scipy"],
+            at_least=GOAL, peer=peer,
+        )
+        for what, name in (("from data", "ours"), ("from a profile", "profile"))
+    ] + [figure(f"reference profile, {shape}", size / 1024, "KiB", 512)]  # fmt: skip
 
 
 def separate(reference: Path, now: Path) -> dict[str, dict[str, float]]:
@@ -139,5 +122,5 @@ def _write(path: Path, rows: int, seed: int) -> Path:
 
 
 if __name__ == "__main__":
-    for figure in measure(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS):
-        print(figure)
+    for found in measure(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS):
+        print(found)

@@ -42,6 +42,35 @@ def figure(
     }
 
 
+def beside(
+    name: str,
+    value: float,
+    unit: str,
+    other: float,
+    *,
+    peer: str,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> dict[str, Any]:
+    """Return a figure beside a peer's.
+
+    ``at_least`` so many times the figure is the peer's, or ``at_most`` so many times the peer's it
+    may be; ``ratio`` is that number.
+    """
+    goal = at_most if at_least is None else at_least
+    assert goal is not None
+    ratio = value / other if at_least is None else other / value
+    return {
+        "name": name,
+        "value": round(value, 3),
+        "unit": unit,
+        "goal": f"{'<=' if at_least is None else '>='} {goal:g}x",
+        "peer": f"{peer}: {other:.3f} {unit}",
+        "ratio": round(ratio, 3),
+        "met": ratio <= goal if at_least is None else ratio >= goal,
+    }
+
+
 def percentile(values: Iterable[float], share: float) -> float:
     """Return the value that ``share`` of all do not exceed (nearest rank)."""
     ordered = sorted(values)

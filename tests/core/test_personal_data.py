@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from airflow_ai_provider.core.quality.personal.kinds import (
 from airflow_ai_provider.core.quality.personal.tally import look_at, mask, tail
 
 EXAMPLES = {
-    "email": ["anna.b@example.co.uk", "Write to o'neil+x@example.com."],
+    "email": ["anna.b@example.co.uk", "Write to o'neil+x@example.com.", "jürgen@bücher.de"],
     "phone": ["+49 30 901820", "+1 (415) 555-2671", "(415) 555-2671", "415-555-2671"],
     "iban": ["GB82 WEST 1234 5698 7654 32", "DE89370400440532013000", "pay NO9386011117947 now"],
     "payment_card": ["4111 1111 1111 1111", "5500-0000-0000-0004", "4012888888881881"],
@@ -176,6 +177,14 @@ def test_a_wrong_digit_breaks_the_check(number: int) -> None:
     check = 98 - int(account + "131400") % 97
     assert checksums.iban(f"DE{check:02d}{account}")
     assert not checksums.iban(f"DE{check:02d}{account[:-1]}{(int(account[-1]) + 1) % 10}")
+
+
+@pytest.mark.parametrize("piece", ["'", "a", "a.", "1", "1 ", "a@", "a:", "(1", "-1", "GB1"])
+def test_a_long_text_takes_no_time_of_its_own(piece: str) -> None:
+    """No pattern goes back over what it saw again and again."""
+    started = time.process_time()
+    look_at("note", [piece * 20_000])
+    assert time.process_time() - started < 2
 
 
 def test_every_kind_has_a_name_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def test_a_figure_is_read_once_for_all_that_need_it() -> None:
 
 def test_names_are_quoted() -> None:
     plan = plan_of("expect_column_values_to_not_be_null", column='od"d')
-    assert '"od""d" IS NULL' in plan.statements[0][1]
+    assert 'count("od""d")' in plan.statements[0][1]
 
 
 def test_a_missing_column_is_named_with_what_there_is() -> None:
@@ -107,14 +108,15 @@ def test_mostly_counts_present_values() -> None:
 @pytest.mark.parametrize(
     ("bound", "figures", "unsure"),
     [
-        (0.9, (1.0, 0, 3.0, 4), None),
-        (1.0 + 1e-12, (1.0, 0, 3.0, 4), "too close"),
-        (0.9, (1.0, 1, 3.0, 4), "infinite"),
-        (0.0, (0.0, 0, 0.0, 4), None),
+        (0.9, (1.0, 3.0, 4), None),
+        (1.0 + 1e-12, (1.0, 3.0, 4), "too close"),
+        (0.9, (1.0, 1e150, 4), "infinite"),
+        (0.9, (math.nan, math.inf, 4), "infinite"),
+        (0.0, (0.0, 0.0, 4), None),
     ],
 )
 def test_a_mean_at_its_bound_is_left_to_the_reference(
-    bound: float, figures: tuple[float, int, float, int], unsure: str | None
+    bound: float, figures: tuple[float, float, int], unsure: str | None
 ) -> None:
     plan = plan_of("expect_column_mean_to_be_between", column="amount", min_value=bound)
     outcome = judged(plan, *figures)
@@ -123,7 +125,7 @@ def test_a_mean_at_its_bound_is_left_to_the_reference(
 
 def test_a_mean_of_nothing_fails() -> None:
     plan = plan_of("expect_column_mean_to_be_between", column="amount", min_value=0)
-    outcome = judged(plan, None, 0, None, 0)
+    outcome = judged(plan, None, None, 0)
     assert (outcome.success, outcome.result) == (False, {"observed_value": None})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.services.gpu import GpuPool, release_held
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.testing import FakeRegistry
+from tests.edge.promotion_scene import connection, serving
 
 
 @pytest.fixture
@@ -21,3 +26,24 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuPool]:
     yield GpuPoolHook().get_conn()
     monkeypatch.delitem(sys.modules, "torch", raising=False)  # what stood in its place
     release_held()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """The ledger of an empty SQLite store, found by Airflow's connection."""
+    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    found = {"conn_type": "ai_store", "extra": {"url": url}}
+    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(found))
+    return Ledger(Store.open(url))
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
+    """A registry with two versions of ``flights``, over HTTP, found by Airflow's connection."""
+    fake = FakeRegistry()
+    fake.create_model("flights")
+    for place in (1, 2):
+        fake.create_version("flights", model_uri=f"m{place}", run_id=f"run{place}", tags={})
+    with serving(fake) as address:
+        monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host=address))
+        yield fake

@@ -28,6 +28,7 @@ from airflow_ai_provider.operators.lifecycle import (
 from airflow_ai_provider.operators.model_card import ModelCardOperator
 from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.operators.promotion import (
+    ModelCopyOperator,
     ModelGateOperator,
     ModelPromoteOperator,
     ModelRollbackOperator,
@@ -37,6 +38,7 @@ from airflow_ai_provider.operators.quality import DataQualityGateOperator
 from airflow_ai_provider.operators.quality_required import DataQualityRequiredOperator
 from airflow_ai_provider.sensors.feedback import FeedbackSensor
 from airflow_ai_provider.sensors.gpu import GpuSlotsSensor
+from airflow_ai_provider.sensors.promotion import AliasDriftSensor, ModelVersionSensor
 from airflow_ai_provider.sensors.quality import DataQualitySensor
 
 NOWHERE = "/nowhere/at/all"
@@ -100,6 +102,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "ModelPromoteOperator": lambda: ModelPromoteOperator(
         task_id="t", model_name="m", version="{{ 1 }}", environment="what"
     ),
+    "ModelCopyOperator": lambda: ModelCopyOperator(
+        task_id="t", model_name="m", version="{{ 1 }}", target_name="m", mlflow_conn_id="none",
+        work_dir=NOWHERE,
+    ),
     "ModelRollbackOperator": lambda: ModelRollbackOperator(
         task_id="t", model_name="m", environment="what", target="{{ 1 }}"
     ),
@@ -115,6 +121,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
         window_end="what", newest_data=None,
     ),
     "FeedbackSensor": lambda: FeedbackSensor(task_id="t", model_name="m", min_records="{{ 1 }}"),
+    "ModelVersionSensor": lambda: ModelVersionSensor(
+        task_id="t", model_name="m", newer_than="what", deferrable=True
+    ),
+    "AliasDriftSensor": lambda: AliasDriftSensor(task_id="t", model_name="m"),
     "MilestoneOperator": lambda: MilestoneOperator(task_id="t", project=NOWHERE, milestone="what"),
     "MilestoneFormOperator": lambda: MilestoneFormOperator(
         task_id="t", project=NOWHERE, milestone="kick_off"

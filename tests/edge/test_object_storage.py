@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,15 @@ class Versioned(MemoryFileSystem):
             raise ConnectionResetError("the peer went away")
         super().put_file(lpath, rpath, *args, **kwargs)
 
+    changing = False  # whether somebody writes on while a file is read
+
+    def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:
+        if self.changing and mode == "rb":
+            read = BytesIO(self.cat_file(path))
+            self.pipe_file(path, b"something else")
+            return read
+        return super().open(path, mode, *args, **kwargs)
+
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         found = super().info(path, **kwargs)
         if found["type"] == "file":
@@ -49,15 +60,15 @@ class Versioned(MemoryFileSystem):
 @pytest.fixture
 def bucket(tmp_path: Path) -> Iterator[str]:
     files = Versioned()
-    attach(protocol="memory", fs=files)
+    attach(protocol="memory", conn_id="versioned", fs=files)  # the first of a name stays
     for month in (1, 2):
         path = tmp_path / f"{month}.parquet"
         duckdb.sql(f"COPY (SELECT range + {month * 10} AS id FROM range(5)) TO '{path}'")
         files.pipe(f"/bucket/orders/month={month}/part.parquet", path.read_bytes())
     files.pipe("/bucket/suite.json", json.dumps(SUITE).encode())
-    yield "memory:///bucket"
+    yield "memory://versioned@bucket"
     files.store.clear()
-    Versioned.broken, Versioned.async_impl = "", False
+    Versioned.broken, Versioned.async_impl, Versioned.changing = "", False, False
 
 
 def test_the_store_is_the_one_that_was_attached(bucket: str) -> None:
@@ -78,6 +89,21 @@ def test_files_of_a_store_are_judged(bucket: str, what: str, rows: int, files: i
     assert result.data.path == f"{bucket}/{what}"
     assert result.data.version
     assert result.data.modified is None
+
+
+def test_the_record_names_each_file_with_its_version(bucket: str) -> None:
+    result = DataQualityHook().check(f"{bucket}/orders", SUITE)
+    files = Versioned()
+    for part in result.draft().evidence["data"]["parts"]:
+        stored = files.cat_file(f"/bucket/orders/{part['name']}")
+        assert part["digest"] == hashlib.sha256(stored).hexdigest()
+        assert (part["size"], part["version"]) == (len(stored), str(len(stored)))
+
+
+def test_a_file_that_changes_while_it_is_fetched_is_noticed(bucket: str) -> None:
+    Versioned.changing = True
+    with pytest.raises(DataReadError, match=r"part\.parquet: it changed while it was read"):
+        DataQualityHook().check(f"{bucket}/orders", SUITE)
 
 
 def test_a_partition_is_a_column(bucket: str) -> None:

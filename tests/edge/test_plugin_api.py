@@ -76,6 +76,14 @@ PATHS = [
     "/airflow-ai/ledger/none",
     "/airflow-ai/gpu",
     "/airflow-ai/gpu/lease/none",
+    "/airflow-ai/promotion/history?model=m",
+    "/airflow-ai/promotion/history?model=m&at=2026-01-01T00:00:00Z",
+    "/airflow-ai/promotion/history?model=m&at=yesterday",
+    "/airflow-ai/promotion/alarms?model=m",
+    "/airflow-ai/quality/list",
+    "/airflow-ai/quality/dataset?name=ai-data://x",
+    "/airflow-ai/quality/task?dag_id=d&run_id=r&task_id=t",
+    "/airflow-ai/quality/record/none",
     "/airflow-ai/openapi.json",
     "/airflow-ai/docs",
 ]
@@ -85,11 +93,12 @@ PATHS = [
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     home = tmp_path_factory.mktemp("airflow")
     store = Store.open(f"sqlite:///{home / 'airflow_ai.db'}")
-    Ledger(store).append(
+    record = Ledger(store).append(
         GateDraft(kind=GateKind.DATA, subject="ai-data://x/1", verdict=Verdict.PASS)
     )
     lease = hold_a_device(store)
-    paths = [*PATHS, f"/airflow-ai/gpu/lease/{lease}"]
+    pages = [f"/airflow-ai/gpu/lease/{lease}", f"/airflow-ai/quality/record/{record.id}"]
+    paths = [*PATHS, *pages, "/api/v2/plugins"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({"ml": "secret", "viewer": "secret"}))
@@ -111,7 +120,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )  # fmt: skip
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     assert lines, done.stdout + done.stderr
-    return {"lease": lease, **json.loads(lines[-1].removeprefix("RESULT"))}
+    return {"lease": lease, "record": record.id, **json.loads(lines[-1].removeprefix("RESULT"))}
 
 
 def hold_a_device(store: Store) -> str:
@@ -168,6 +177,41 @@ def test_the_page_of_a_lease_is_for_those_who_are_logged_in(answers: dict[str, A
     assert "fake:0" in page
     assert '<meta http-equiv="refresh"' in page
     assert "<script>" not in page
+
+
+@pytest.mark.parametrize("role", ["viewer", "user", "op", "admin"])
+def test_who_is_logged_in_reads_a_models_history(answers: dict[str, Any], role: str) -> None:
+    paths = [path for path in PATHS if path.startswith("/airflow-ai/promotion/")]
+    statuses = [answers[f"{role} {path}"][0] for path in paths]
+    assert statuses == [200, 200, 422, 200]
+    assert answers[f"{role} {paths[0]}"][1] == []
+
+
+@pytest.mark.parametrize("role", [None, "viewer", "user", "op", "admin"])
+def test_the_pages_of_the_gates_are_for_those_who_are_logged_in(
+    answers: dict[str, Any], role: str | None
+) -> None:
+    pages = [path for path in PATHS if path.startswith("/airflow-ai/quality/")]
+    found = [answers[f"{role} {path}"] for path in pages]
+    found.append(answers[f"{role} /airflow-ai/quality/record/{answers['record']}"])
+    if role is None:
+        assert [status for status, _ in found] == [401] * 5
+        assert "ai-data" not in str(found)
+        return
+    assert [status for status, _ in found] == [200, 200, 200, 404, 200]
+    listed, past, waiting, _, page = (text for _, text in found)
+    assert all("ai-data://x" in text for text in (listed, past, page))
+    assert "no decision yet" in waiting
+    assert "was not kept" in page
+
+
+def test_the_list_of_gates_stands_in_airflows_menu(answers: dict[str, Any]) -> None:
+    status, plugins = answers["admin /api/v2/plugins"]
+    assert status == 200
+    [ours] = [p for p in plugins["plugins"] if p["name"] == "airflow_ai"]
+    [view] = ours["external_views"]
+    assert view["href"] == "/airflow-ai/quality/list"
+    assert (view["destination"], view["category"]) == ("nav", "browse")
 
 
 def test_airflows_pools_mirror_the_devices(answers: dict[str, Any]) -> None:

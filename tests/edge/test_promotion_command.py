@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import datetime, timedelta
 
@@ -64,3 +65,24 @@ def test_a_time_that_is_none(url, capsys):
         main(["promotion", "history", "m", "--at", "yesterday", "--store", url])
     assert caught.value.code == 2
     assert "no time in ISO 8601" in capsys.readouterr().err
+
+
+def test_a_history_is_exported(url, tmp_path, capsys):
+    main(["promotion", "history", "m", "--store", url, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    lines, sheet = tmp_path / "h.jsonl", tmp_path / "h.CSV"
+    for path in (lines, sheet):
+        assert main(["promotion", "history", "m", "--store", url, "--export", str(path)]) == 0
+    assert [json.loads(line) for line in lines.read_text().splitlines()] == told
+    with sheet.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows == [{k: v or "" for k, v in interval.items()} for interval in told]
+    assert sorted(p.name for p in tmp_path.glob("*h.*")) == ["h.CSV", "h.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["h.xlsx", "h", "no/such/folder/h.csv"])
+def test_a_history_that_cannot_be_exported(url, tmp_path, capsys, name):
+    path = str(tmp_path / name)
+    assert main(["promotion", "history", "m", "--store", url, "--export", path]) == 2
+    assert "airflow-ai: " in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir() if "airflow_ai" not in p.name] == []

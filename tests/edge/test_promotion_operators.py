@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import defaultdict
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
-from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import pytest
@@ -25,122 +20,18 @@ from airflow_ai_provider.assets import model_asset
 from airflow_ai_provider.core.errors import (
     ModelGateError,
     RegistryError,
-    RegistryNotFoundError,
     RegistryUnavailableError,
 )
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 from airflow_ai_provider.operators.promotion import (
+    ModelCopyOperator,
     ModelGateOperator,
     ModelPromoteOperator,
     ModelRollbackOperator,
     PromotionApprovalOperator,
 )
-from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.ledger import Ledger
-from airflow_ai_provider.testing import FakeRegistry
-
-
-class TaskInstance(SimpleNamespace):
-    def xcom_push(self, key, value):
-        self.pushed[key] = json.loads(json.dumps(value))
-
-    def xcom_pull(self, key, **_where):
-        return self.pushed.get(key)
-
-
-def context_of(operator, *, user="ml", map_index=-1, try_number=1, pushed=None):
-    ti = TaskInstance(
-        id="ti",
-        dag_id="d",
-        run_id="r",
-        task_id=operator.task_id,
-        map_index=map_index,
-        try_number=try_number,
-        pushed={} if pushed is None else pushed,
-        task=operator,
-    )
-    return {
-        "ti": ti,
-        "task_instance": ti,
-        "task": operator,
-        "dag_run": SimpleNamespace(triggering_user_name=user),
-        "outlet_events": defaultdict(lambda: SimpleNamespace(extra=None)),
-    }
-
-
-@pytest.fixture
-def ledger(tmp_path, monkeypatch):
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    connection = {"conn_type": "ai_store", "extra": {"url": url}}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
-    return Ledger(Store.open(url))
-
-
-def handler_of(registry):
-    """Return a request handler that serves the calls a promotion makes."""
-
-    def aliases(said):
-        found = registry.aliases(said["name"])
-        return {"aliases": [{"alias": a, "version": v} for a, v in found.items()]}
-
-    def version(said):
-        found = registry.get_version(said["name"], said["version"])
-        return {"name": found.name, "version": found.version, "run_id": found.run_id}
-
-    def tag(name, version, key, value):
-        registry.set_tags(name, version, {key: value})
-
-    calls = {
-        "registered-models/get": lambda said: {"registered_model": aliases(said)},
-        "model-versions/get": lambda said: {"model_version": version(said)},
-        "model-versions/set-tag": lambda said: tag(**said) or {},
-        "registered-models/alias": lambda said: registry.set_alias(**said) or {},
-    }
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            said = json.loads(body) if body else {k: v[0] for k, v in parse_qs(parts.query).items()}
-            try:
-                answer = calls[parts.path.removeprefix("/api/2.0/mlflow/")](said)
-                self.send_response(200)
-            except RegistryNotFoundError as error:
-                answer = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": str(error)}
-                self.send_response(404)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
-
-        def do_POST(self):
-            self.do_GET()
-
-        def log_message(self, *_args):
-            pass
-
-    return Handler
-
-
-@pytest.fixture
-def registry(monkeypatch):
-    fake = FakeRegistry()
-    fake.create_model("flights")
-    for place in (1, 2):
-        fake.create_version("flights", model_uri=f"m{place}", run_id=f"run{place}", tags={})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(fake))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_address[1]}"
-    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host=address))
-    yield fake
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def connection(**fields):
-    return json.dumps({"conn_type": "mlflow", **fields})
-
+from tests.edge.promotion_scene import answering, connection, context_of
 
 # --- the gate ----------------------------------------------------------------------------------
 
@@ -505,6 +396,57 @@ def test_a_registry_that_is_away_is_tried_again_by_airflow(ledger, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host="http://127.0.0.1:1"))
     operator = move()
     with pytest.raises(RegistryUnavailableError):
+        operator.execute(context_of(operator))
+
+
+# --- the smoke check and the copy --------------------------------------------------------------
+
+
+def test_a_move_that_the_endpoint_does_not_serve_fails_and_is_taken_back(ledger, registry):
+    first = move()
+    first.execute(context_of(first))
+    nobody = {"url": "http://127.0.0.1:1/invocations", "inputs": [[1]], "patience": 0}
+    operator = move(version="2", smoke_check=nobody)
+    context = context_of(operator)
+    with pytest.raises(AirflowFailException, match=r"does not answer.*taken back to version 1"):
+        operator.execute(context)
+    assert context["outlet_events"] == {}
+    assert registry.aliases("flights") == {"dev": "1"}
+    assert [r.kind for r in ledger.search()] == ["promotion", "promotion", "rollback"]
+
+
+def test_a_smoke_check_that_means_nothing_moves_nothing(ledger, registry):
+    operator = move(smoke_check={"url": "http://127.0.0.1:1"})
+    with pytest.raises(AirflowFailException, match="needs url and inputs"):
+        operator.execute(context_of(operator))
+    assert registry.aliases("flights") == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "header"),
+    [
+        ({"login": "ml", "password": "s"}, "Basic bWw6cw=="),
+        ({"extra": {"token": "t"}}, "Bearer t"),
+    ],
+)
+def test_a_connection_lets_the_smoke_check_in(ledger, registry, monkeypatch, said, header):
+    asked = []
+    with answering([0.5], asked) as url:
+        monkeypatch.setenv("AIRFLOW_CONN_SERVING", connection(conn_type="http", **said))
+        operator = move(smoke_check={"url": url, "inputs": [[1]]}, smoke_conn_id="serving")
+        assert operator.execute(context_of(operator))["version"] == "1"
+    assert asked == [([[1]], header)]
+
+
+def test_a_copy_under_the_same_name_is_refused(ledger, registry):
+    operator = ModelCopyOperator(
+        task_id="copy",
+        model_name="flights",
+        version=1,
+        target_name="flights",
+        mlflow_conn_id="mlflow_default",
+    )
+    with pytest.raises(AirflowFailException, match="needs a name of its own"):
         operator.execute(context_of(operator))
 
 

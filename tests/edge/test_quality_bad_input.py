@@ -259,8 +259,8 @@ def test_a_storage_without_permission_or_answer(
     world: World, says: OSError, kind: type[AirflowAiError], words: str
 ) -> None:
     Closed.says = says
-    attach(protocol="memory", fs=Closed())
-    address = "memory:///closed/d.parquet"
+    attach(protocol="memory", conn_id="closed", fs=Closed())
+    address = "memory://closed@closed/d.parquet"
     world.refused(kind, f"Cannot read {address}: {words}", data=address)
 
 

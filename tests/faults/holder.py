@@ -33,10 +33,10 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC)
-        self._who = identity(os.getpid())
+        self.who = identity(os.getpid())
 
     def __call__(self, event: str, **facts: Any) -> None:
-        line = {"e": event, "t": now(), "who": self._who, **facts}
+        line = {"e": event, "t": now(), "who": self.who, **facts}
         os.write(self._file, b"\n" + json.dumps(line).encode())  # behind a torn line too
 
 
@@ -63,7 +63,7 @@ class Holder:
         gpus = None if memory else self.chance.choice([1, 1, 2])
         max_wait = self.chance.choice([0.2, 2.0]) if self.chance.random() < 0.1 else None
         self.asks += 1
-        ask = f"{os.getpid()}.{self.asks}"
+        ask = f"{self.log.who}.{self.asks}"  # pids come again
         self.log("ask", ask=ask, gpus=gpus, share=SHARES[memory] if memory else None)
         lease = None
         try:

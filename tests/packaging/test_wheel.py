@@ -52,6 +52,7 @@ def test_the_wheel_carries_the_templates_and_the_migrations(wheel: Path) -> None
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("discovery.py", "pilot.py", "production.py", "projects/flight_delays.yaml"):
         assert f"airflow_ai_provider/templates/{name}" in names
+    assert "airflow_ai_provider/suites/personal_data.json" in names
     assert any(name.endswith("migrations/versions/v0001_ledger.py") for name in names)
     assert not any("__pycache__" in name or name.startswith("tests/") for name in names)
 

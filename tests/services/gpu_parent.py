@@ -19,7 +19,7 @@ from airflow_ai_provider.services.gpu import gpu_lease
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(120)"]
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(120)"
-SEEN = 2.5  # seconds: the keeper looks once a second
+SEEN_WITHIN = 30.0  # seconds
 
 
 def wait_for_keeper() -> None:
@@ -27,6 +27,24 @@ def wait_for_keeper() -> None:
     folder = Path(tempfile.gettempdir())
     while not list(folder.glob("airflow-ai-*/*.sock")):
         time.sleep(0.05)
+
+
+def wait_until_seen(pid: int) -> None:
+    """Wait until the keeper has noted ``pid``; it looks once a second."""
+    end = time.monotonic() + SEEN_WITHIN
+    while not is_noted(pid):
+        assert time.monotonic() < end, "the keeper does not see it"
+        time.sleep(0.05)
+
+
+def is_noted(pid: int) -> bool:
+    folder = Path(tempfile.gettempdir())
+    return any(
+        pid == known[0]
+        for notes in folder.glob("airflow-ai-*/*.notes")
+        for lease in json.loads(notes.read_text())["leases"].values()
+        for known in lease["known"]
+    )
 
 
 def forked_twice() -> int:
@@ -38,7 +56,7 @@ def forked_twice() -> int:
             time.sleep(120)
             os._exit(0)
         os.write(writer, str(child).encode())
-        time.sleep(SEEN)
+        wait_until_seen(child)
         os._exit(0)
     pid = int(os.read(reader, 20))
     os.wait()
@@ -49,7 +67,7 @@ def data_loader() -> int:
     context = multiprocessing.get_context("fork")
     worker = context.Process(target=time.sleep, args=(120,), daemon=False)
     worker.start()
-    time.sleep(SEEN)
+    wait_until_seen(int(worker.pid or 0))
     return int(worker.pid or 0)
 
 
@@ -63,7 +81,7 @@ def program(*words: str, environment: dict[str, str] | None = None) -> int:
 
 def unmarked() -> int:
     pid = program(*SLEEP, environment={})
-    time.sleep(SEEN)
+    wait_until_seen(pid)
     return pid
 
 

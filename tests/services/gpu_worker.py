@@ -14,9 +14,10 @@ import time
 from airflow_ai_provider.services.gpu import Lease, gpu_lease
 
 LOG, MODE = sys.argv[1], sys.argv[2]
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
 DEAF = [
     sys.executable,
+    "-S",
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
 ]
@@ -31,25 +32,15 @@ def say(event: str, lease: Lease | None = None, **more: object) -> None:
     os.close(descriptor)
 
 
-def start_child(kind: str) -> int:
-    if kind == "fork":
-        pid = os.fork()
-        if pid == 0:
-            os.setsid()
-            time.sleep(60)
-            os._exit(0)
-        return pid
-    program = {"exec": SLEEP, "deaf": DEAF}[kind]
+def start(program: list[str]) -> int:
     return subprocess.Popen(
         program, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ).pid
 
 
-def hold_with_child(kind: str) -> None:
+def hold_with_deaf_child() -> None:
     with gpu_lease() as lease:
-        child = start_child(kind)
-        time.sleep(2.5)  # long enough for the keeper to see what was only forked
-        say("held", lease, child=child)
+        say("held", lease, child=start(DEAF))
         time.sleep(60)
 
 
@@ -61,13 +52,10 @@ def hold() -> None:
 
 def leave_child() -> None:
     with gpu_lease() as lease:
-        child = start_child("exec")
+        child = start(SLEEP)
         say("held", lease, child=child)
     say("released", child=child)
     time.sleep(60)
 
 
-if MODE.startswith("child:"):
-    hold_with_child(MODE.partition(":")[2])
-else:
-    {"hold": hold, "leave": leave_child}[MODE]()
+{"hold": hold, "deaf": hold_with_deaf_child, "leave": leave_child}[MODE]()

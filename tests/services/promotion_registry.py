@@ -39,6 +39,9 @@ class FileRegistry:
             found = connection.execute("SELECT alias, version FROM alias WHERE name = ?", [name])
             return dict(found.fetchall())
 
+    def changed_at(self, name: str) -> str | None:
+        """Nobody notes it here."""
+
     def get_version(self, name: str, version: str) -> ModelVersion:
         for found in self.find_versions(name):
             if found.version == version:

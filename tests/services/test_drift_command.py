@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from airflow_ai_provider.cli import main
 
@@ -71,3 +72,35 @@ def test_absent_data_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     target = str(tmp_path / "p.json")
     assert main(["quality", "profile", str(tmp_path / "absent.csv"), "--output", target]) == 2
     assert "absent.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by", ["url", "connection"])
+@pytest.mark.parametrize("what", [["--table", "main.orders"], ["--sql", "SELECT * FROM orders"]])
+def test_a_table_is_profiled_where_it_is(
+    tmp_path: Path,
+    by: str,
+    what: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = f"sqlite:///{tmp_path / 'orders.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE orders (amount INTEGER, city TEXT)"))
+        connection.execute(sa.text("INSERT INTO orders VALUES (1, 'a'), (2, 'b'), (NULL, 'b')"))
+    engine.dispose()
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ORDERS", json.dumps({"conn_type": "generic", "extra": {"url": url}})
+    )
+    target = tmp_path / "p.json"
+    data = url if by == "url" else "orders"
+    assert main(["quality", "profile", data, *what, "--output", str(target), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["rows"] == 3
+    assert [(c["kind"], c["missing"]) for c in document["columns"]] == [
+        ("number", 1),
+        ("category", 0),
+    ]
+    absent = ["quality", "profile", url, "--table", "absent", "--output", str(target)]
+    assert main(absent) == 2
+    assert "no such table" in capsys.readouterr().err

@@ -12,7 +12,8 @@ import duckdb
 import pytest
 
 from airflow_ai_provider.core.gate import Verdict
-from airflow_ai_provider.core.quality.drift.picture import drift_picture
+from airflow_ai_provider.core.quality.page.draw import draw
+from airflow_ai_provider.core.quality.page.pictures import shares_of
 from airflow_ai_provider.services.drift import compare, make_profile, write_profile
 
 DAGS = Path(__file__).parents[2] / "dags"
@@ -68,7 +69,9 @@ def test_summer_is_not_winter(deliver: Callable[..., Path], january: Path) -> No
     strict = compare(deliver(7), january, columns=COLUMNS, fail_on="warning")
     assert strict.verdict is Verdict.FAIL
     for column in strict.drifted:
-        assert "svg" in str(drift_picture(column))
+        shares = shares_of(column)
+        assert shares is not None
+        assert "svg" in draw(shares, column.column)
 
 
 def test_a_broken_delivery_is_refused_where_the_month_as_it_was_passes(

@@ -11,13 +11,14 @@ from xml.etree import ElementTree
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError, QualityError
 from airflow_ai_provider.core.gate import GateKind, Verdict
-from airflow_ai_provider.core.quality.drift.picture import drift_picture
 from airflow_ai_provider.core.quality.drift.report import DriftResult
+from airflow_ai_provider.core.quality.page.draw import draw
+from airflow_ai_provider.core.quality.page.pictures import shares_of
 from airflow_ai_provider.core.quality.profile import parse_profile
 from airflow_ai_provider.services.drift import compare, make_profile, write_profile
 
@@ -251,23 +252,25 @@ def test_the_picture_stands_alone(reference: Path, moved: Path, profile: Path) -
     for held_to in (reference, profile):
         result = compare(moved, held_to, columns=["amount", "city", "day"], methods=EVERY)
         for column in result.drifted:
-            drawn = drift_picture(column)
-            assert drawn is not None
+            shares = shares_of(column)
+            assert shares is not None
+            drawn = draw(shares, column.column)
             root = ElementTree.fromstring(drawn)
             assert root.tag.endswith("svg")
             assert "href" not in drawn
             assert len(drawn) < 20_000
             bars = [float(e.attrib["height"]) for e in root.iter() if e.tag.endswith("rect")]
             assert max(bars) > 100
-    assert drift_picture(compare(reference, reference).columns[0]) is None
+    assert shares_of(compare(reference, reference).columns[0]) is None
 
 
 def test_a_picture_escapes_what_a_category_says(tmp_path: Path) -> None:
     held_to = write(tmp_path / "a.parquet", "SELECT '<script>&' AS c FROM range(9)")
     now = write(tmp_path / "b.parquet", "SELECT chr(1) || '\"x' AS c FROM range(9)")
     [column] = compare(now, held_to).drifted
-    drawn = drift_picture(column)
-    assert drawn is not None
+    shares = shares_of(column)
+    assert shares is not None
+    drawn = draw(shares, column.column)
     ElementTree.fromstring(drawn)
     assert "<script" not in drawn
 
@@ -355,6 +358,7 @@ words = st.lists(st.one_of(st.none(), st.text(max_size=4)), min_size=1, max_size
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(numbers, words, numbers, words)
+@example(v=[8.98846567431158e307], c=[None], w=[0.0, 0.0], d=[None, None])  # near a double's end
 def test_a_profile_survives_its_file_and_stands_for_its_data(
     tmp_path: Path, v: list[Any], c: list[Any], w: list[Any], d: list[Any]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Freshness and volume of database tables; what compares values says that it looks at files."""
+"""Our own expectations of database tables: freshness, volume, drift, schema change."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.errors import SuiteError
 from airflow_ai_provider.core.gate import Verdict
+from airflow_ai_provider.services.drift import make_profile, write_profile
 from airflow_ai_provider.services.quality import SqlSource, check
 from airflow_ai_provider.services.quality_criteria import Surroundings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+DRIFT = "expect_column_drift_to_be_less_than"
+SCHEMA = "expect_table_schema_to_match_reference"
 NEWEST = "expect_column_newest_value_to_be_recent"
 VOLUME = "expect_table_row_count_to_be_near_reference"
 
@@ -98,14 +101,22 @@ def test_volume_of_a_table_beside_the_other_expectations(url: str) -> None:
     assert not look(source, near, history=lambda last: [100] * last).success
 
 
-@pytest.mark.parametrize(
-    ("kind", "kwargs"),
-    [
-        ("expect_column_drift_to_be_less_than", {"column": "id", "reference": "r.json"}),
-        ("expect_table_schema_to_match_reference", {"reference": "r.json"}),
-        ("expect_files_to_be_recent", {"max_age": "1h"}),
-    ],
-)
-def test_what_looks_at_files_says_so(url: str, kind: str, kwargs: dict[str, Any]) -> None:
-    with pytest.raises(SuiteError, match=f"{kind}.*this is a table"):
-        look(SqlSource(url=url, table="orders"), (kind, kwargs))
+def test_drift_and_schema_of_a_table(url: str, tmp_path: Path) -> None:
+    source = SqlSource(url=url, table="orders")
+    path = str(write_profile(make_profile(source), tmp_path / "orders.json"))
+    like = (SCHEMA, {"reference": path})
+    hours = (DRIFT, {"column": "moment", "reference": path, "method": "ks"})
+    near = (VOLUME, {"reference": path, "min_ratio": 0.9})
+    assert [r.success for r in look(source, like, hours, near).report.results] == [True] * 3
+
+    later = SqlSource(url=url, query="SELECT id, word, day, moment FROM orders WHERE id > 6")
+    result = look(later, like, hours, near)
+    assert [r.success for r in result.report.results] == [False] * 3
+    assert result.report.results[0].result["observed_value"]["removed"] == ["zoned", "never"]
+    [_, drift, _] = result.report.results
+    assert drift.result["observed_value"] == pytest.approx(0.7)
+
+
+def test_when_files_were_written_is_no_question_to_a_table(url: str) -> None:
+    with pytest.raises(SuiteError, match=r"expect_files_to_be_recent.*this is a table"):
+        look(SqlSource(url=url, table="orders"), ("expect_files_to_be_recent", {"max_age": "1h"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_ai_provider.core.gate import GateKind
+from airflow_ai_provider.core.gpu.lease import LEASE_VARIABLE
 from airflow_ai_provider.store.ledger import Ledger
 from tests.fake_nvml import FakeNvml, node
 from tests.services.test_gpu_left_behind import Holder, wait_until
@@ -57,6 +59,32 @@ def test_a_stranger_on_the_card_sets_it_aside_until_the_stranger_is_gone(
         machine.cards[0].processes = []
     assert waiter.said()["fence"] == 2
     assert stranger.poll() is None
+
+
+def test_what_outlived_a_released_lease_of_the_card_is_ended(
+    stage: Stage, fake_nvml: FakeNvml
+) -> None:
+    first = Holder(stage, "alone")
+    said = first.said()
+    first.let_go()
+    left = subprocess.Popen(  # nobody saw it start: only its mark tells whose it is
+        [sys.executable, "-S", "-c", "import time; time.sleep(90)"],
+        env={LEASE_VARIABLE: f"{said['lease']}:{said['fence']}"},
+    )
+    stage.started.append(left)
+    second = Holder(stage, "alone")
+    assert second.said()["fence"] == 2
+    with fake_nvml.change() as machine:
+        machine.cards[0].processes = [("compute", left.pid)]
+    second.kill()
+    assert left.wait(timeout=30) == -signal.SIGTERM
+    assert state(stage) != []  # the driver lists it still
+    with fake_nvml.change() as machine:
+        machine.cards[0].processes = []
+    stage.wait_until_none_live(15)
+    assert first.process.poll() is None
+    (record,) = Ledger(stage.store).search(kind=GateKind.DEVICE)
+    assert (record.verdict, record.criteria[0]["name"]) == ("warn", "outlived")
 
 
 def test_a_card_is_handed_on_when_the_context_of_who_released_it_is_closed(

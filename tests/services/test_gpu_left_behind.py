@@ -59,6 +59,13 @@ def wait_until(what: Callable[[], bool], timeout: float = 25) -> None:
         time.sleep(0.05)
 
 
+def renewed_after(stage: Stage, before: Any = None) -> Any:
+    """The only lease, once it was renewed since ``before``, or since now."""
+    before = before or stage.live()[0]
+    wait_until(lambda: stage.live()[0].expires_at > before.expires_at)
+    return stage.live()[0]
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     staged = Stage(tmp_path, devices="cpu:0")
@@ -101,7 +108,6 @@ def test_with_the_keeper_dead_too_it_takes_the_time_to_live_and_ten_seconds(stag
 def test_a_new_keeper_ends_what_the_one_before_it_saw_forked(stage: Stage) -> None:
     holder = Holder(stage, "forked_twice")
     child = holder.said()["child"]
-    time.sleep(1.5)  # it is noted
     os.kill(wait_for_keeper(stage), signal.SIGKILL)
     holder.kill()
     waiter = Holder(stage, "alone")
@@ -117,8 +123,7 @@ def test_a_store_that_is_away_ends_the_holder_at_its_deadline_and_not_before(
     try:
         holder = Holder(stage, "alone")
         holder.said()
-        time.sleep(3)  # the keeper has renewed it
-        (before,) = stage.live()
+        before = renewed_after(stage)
         with stage.store.write():
             away_since = time.clock_gettime(time.CLOCK_BOOTTIME)
             renewed = before.expires_at - 12
@@ -138,10 +143,12 @@ def test_a_holder_outlives_a_store_that_is_away_for_less(tmp_path: Path) -> None
     try:
         holder = Holder(stage, "alone")
         holder.said()
-        time.sleep(3)
+        before = renewed_after(stage)
         with stage.store.write():
             time.sleep(5.5)
-        time.sleep(8)
+        after = renewed_after(stage, before)  # and so its deadline is another
+        assert after.state.value == "active"
+        wait_until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) > before.expires_at - 3 + 1)
         assert holder.process.poll() is None
         (lease,) = stage.live()
         assert lease.state.value == "active"

@@ -54,15 +54,18 @@ def test_the_shipped_suite_refuses_and_says_where(people: Path) -> None:
     assert "1 e-mail addresses in note" in found.sentence()
 
 
-def test_no_value_is_repeated_anywhere(people: Path, store: Store, capsys: Capture) -> None:
+def test_no_value_is_repeated_anywhere(
+    people: Path, store: Store, tmp_path: Path, capsys: Capture
+) -> None:
     result = check(people, personal_data_suite(["note", "more"]), dataset="people")
     record = Ledger(store).append(result.draft())
-    assert main(["quality", "check", str(people), SHIPPED]) == 1
+    page = tmp_path / "page.html"
+    assert main(["quality", "check", str(people), SHIPPED, "--report", str(page)]) == 1
     assert main(["quality", "scan", str(people), "--json"]) == 1
     assert main(["quality", "scan", str(people)]) == 1
     everything = [
         *(json.dumps(result.report.as_gx()), json.dumps(result.compact()), str(result.error())),
-        *(str(record), *capsys.readouterr()),
+        *(str(record), page.read_text(), *capsys.readouterr()),
     ]
     for text in everything:
         for secret in SECRETS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -11,27 +12,41 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from pathlib import Path
 
 import pytest
 
-from airflow_ai_provider.adapters.mlflow import RegistrySettings, open_registry
+from airflow_ai_provider.adapters.mlflow import (
+    RegistrySettings,
+    client_of,
+    open_registry,
+    process_pointed_at,
+)
+from airflow_ai_provider.adapters.mlflow_files import MlflowFiles
 from airflow_ai_provider.core.errors import (
     PromotionConflictError,
     RegistryNotFoundError,
     RegistryUnavailableError,
 )
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
+from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 from airflow_ai_provider.services.promotion import (
+    CopyOrder,
     PromotionOrder,
+    RollbackOrder,
     champion,
     check_aliases,
+    copy_model,
     history,
     promote,
     register,
+    roll_back,
+    watch_aliases,
 )
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.promotion import Promotions
 from airflow_ai_provider.testing import memory_store
+from tests.services.promotion_registry import tags_of
 
 pytest.importorskip("mlflow")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -98,8 +113,8 @@ def server(tmp_path_factory):
 
 
 class World:
-    def __init__(self, registry):
-        self.registry = registry
+    def __init__(self, settings):
+        self.settings, self.registry = settings, open_registry(settings)
         store = memory_store()
         self.ledger, self.promotions = Ledger(store), Promotions(store)
         self.name = f"model_{uuid.uuid4().hex[:8]}"
@@ -141,13 +156,33 @@ class World:
             moved_by=by,
         )
 
+    def roll_back(self, environment, *, by="dag/run/back", **order):
+        order = RollbackOrder(model_name=self.name, environment=environment, **order)
+        return roll_back(
+            order,
+            promotions=self.promotions,
+            registry=self.registry,
+            key=f"back:{len(self.ledger.search())}",
+            moved_by=by,
+        )
+
     def aliases(self):
         return self.registry.aliases(self.name)
 
 
 @pytest.fixture
 def world(server):
-    return World(open_registry(RegistrySettings(tracking_uri=server)))
+    return World(RegistrySettings(tracking_uri=server))
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory):
+    """The address of an MLflow without a server."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    before = Path.cwd()
+    os.chdir(folder)  # its artifacts go to a folder beside where the process was started
+    yield f"sqlite:///{folder / 'mlflow.db'}"
+    os.chdir(before)
 
 
 def walk_and_look(world):
@@ -178,9 +213,8 @@ def test_versions_walk_to_production_on_a_server(world):
     walk_and_look(world)
 
 
-def test_versions_walk_to_production_through_the_client(tmp_path):
-    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    walk_and_look(World(open_registry(RegistrySettings(tracking_uri=address))))
+def test_versions_walk_to_production_through_the_client(sqlite):
+    walk_and_look(World(RegistrySettings(tracking_uri=sqlite)))
 
 
 def test_an_alias_moved_by_hand_is_refused_and_reported(world):
@@ -193,10 +227,10 @@ def test_an_alias_moved_by_hand_is_refused_and_reported(world):
     assert world.aliases()["dev"] == two
 
 
-def test_of_four_promoters_one_wins(world):
+def test_of_eight_promoters_one_wins(world):
     one, two = world.versions
     world.promote("dev", one)
-    start, won, lost = threading.Barrier(4), [], []
+    start, won, lost = threading.Barrier(8), [], []
 
     def race(name):
         start.wait()
@@ -206,13 +240,13 @@ def test_of_four_promoters_one_wins(world):
         except PromotionConflictError as error:
             lost.append(error.facts["winner"])
 
-    threads = [threading.Thread(target=race, args=(f"p{place}",)) for place in range(4)]
+    threads = [threading.Thread(target=race, args=(f"p{place}",)) for place in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(won) == 1
-    assert lost == won * 3
+    assert lost == won * 7
     assert len(history(world.name, ledger=world.ledger)) == 2
     assert world.ledger.verify()[1] is None
 
@@ -224,22 +258,34 @@ def test_a_promotion_costs_little_beyond_the_requests(world):
     assert time.process_time() - begun < 0.25
 
 
-def test_a_model_logged_in_a_run_is_registered_by_both_addresses(server, tmp_path):
+@pytest.fixture(scope="module")
+def logged(server, tmp_path_factory):
+    """A model logged on the server: its run and its address."""
     script = f"""
 import mlflow
 mlflow.set_tracking_uri({server!r})
 class Model(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input: list[float]) -> list[float]:
-        return model_input
+        return [2 * value for value in model_input]
 with mlflow.start_run() as run:
+    mlflow.log_metric("auc", 0.7)
+    mlflow.log_param("depth", 3)
     info = mlflow.pyfunc.log_model(name="model", python_model=Model(), pip_requirements=[])
 print(run.info.run_id, info.model_uri)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.mktemp("log"),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    run_id, model_uri = done.stdout.split()[-2:]
+    return done.stdout.split()[-2:]
+
+
+def test_a_model_logged_in_a_run_is_registered_by_both_addresses(server, logged):
+    run_id, model_uri = logged
     registry = open_registry(RegistrySettings(tracking_uri=server))
     for place, address in enumerate((model_uri, f"runs:/{run_id}/model")):
         found = register(
@@ -247,6 +293,88 @@ print(run.info.run_id, info.model_uri)
             registry=registry,
         )
         assert (found.run_id, found.source) == (run_id, model_uri)
+
+
+def test_a_model_is_copied_between_servers_and_loads_there(
+    server, sqlite, logged, tmp_path, monkeypatch
+):
+    run_id, model_uri = logged
+    one, two = RegistrySettings(tracking_uri=server), RegistrySettings(tracking_uri=sqlite)
+    made = register(
+        {"model_name": "origin", "run_id": run_id, "model_uri": model_uri},
+        registry=open_registry(one),
+        tags={"team": "vision"},
+    )
+    ledger = Ledger(memory_store())
+
+    def copy(name, version, target_name, source, target):
+        return copy_model(
+            CopyOrder(model_name=name, version=version, target_name=target_name),
+            source=MlflowFiles(source),
+            target=MlflowFiles(target),
+            registry=open_registry(target),
+            ledger=ledger,
+            work=tmp_path,
+        )
+
+    away = copy("origin", made.version, "prod.origin", one, two)
+    assert copy("origin", made.version, "prod.origin", one, two).version == away.version
+    monkeypatch.setenv("AIRFLOW_CONN_ONE", json.dumps({"conn_type": "mlflow", "host": server}))
+    monkeypatch.setenv("AIRFLOW_CONN_TWO", json.dumps({"conn_type": "mlflow", "host": sqlite}))
+    found = {
+        name: ModelRegistryHook(name).get_files().describe(*what).metrics["auc"]
+        for name, what in (
+            ("one", ("origin", made.version)),
+            ("two", ("prod.origin", away.version.version)),
+        )
+    }
+    assert found == {"one": 0.7, "two": 0.7}
+    home = copy("prod.origin", away.version.version, "home.origin", two, one)
+    assert home.record.evidence["manifest"] == away.record.evidence["manifest"]
+    for settings, copied in ((two, away), (one, home)):
+        assert copied.version.tags["team"] == "vision"
+        client = client_of(settings)
+        run = client.get_run(copied.version.run_id)
+        assert (run.data.metrics["auc"], run.data.params["depth"]) == (0.7, "3")
+        assert len(client.get_metric_history(copied.version.run_id, "auc")) == 1
+        with process_pointed_at(settings):
+            import mlflow
+
+            mlflow.set_tracking_uri(settings.tracking_uri)
+            uri = f"models:/{copied.version.name}/{copied.version.version}"
+            loaded = mlflow.pyfunc.load_model(uri)
+            assert loaded.predict([1.0, 2.5]) == [2.0, 5.0]
+            assert loaded.metadata.signature is not None
+
+
+def test_back_and_forth_on_a_server(world):
+    """A way back, the alarm about what was done by hand, and what MLflow knows of it."""
+    one, two = world.versions
+    for version in (one, two):
+        world.promote("dev", version)
+    assert world.roll_back("dev").version == one
+    assert tags_of(world.registry, world.name, "airflow_ai.dev") == {
+        one: "live",
+        two: "rolled back",
+    }
+    world.registry.set_alias(world.name, "dev", two)
+    look = {"ledger": world.ledger, "registry": world.registry}
+    (alarm,) = watch_aliases(world.name, **look)
+    assert (alarm["expected"], alarm["found"]) == (one, two)
+    assert alarm["registry_says"]["version_made_at"].startswith("20")
+    assert alarm["registry_says"]["model_changed_at"].startswith("20")
+    with pytest.raises(PromotionConflictError, match="somebody outside Airflow"):
+        world.roll_back("dev", target=one)
+    world.registry.delete_alias(world.name, "dev")
+    world.registry.delete_alias(world.name, "dev")
+    assert world.aliases() == {}
+    client = client_of(world.settings)
+    client.delete_model_version(world.name, two)
+    told = watch_aliases(world.name, **look)
+    assert [(t["what"], t["expected"]) for t in told] == [("taken away", one), ("deleted", two)]
+    assert world.roll_back("dev", target=one, expected=None).version == one
+    with pytest.raises(RegistryNotFoundError, match="it is deleted"):
+        world.roll_back("dev", target=two)
 
 
 def test_a_server_that_is_away_is_told_in_time():

@@ -35,6 +35,22 @@ def paths(tmp_path: Path) -> tuple[str, str]:
     return str(data), str(suite)
 
 
+def test_data_without_rows_are_refused_and_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, suite = tmp_path / "none.csv", tmp_path / "suite.json"
+    data.write_text("amount\n")
+    expectation = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "amount"}}
+    suite.write_text(json.dumps({"name": "orders", "expectations": [expectation]}))
+    command = ["quality", "check", str(data), str(suite)]
+    assert main(command) == 1
+    assert "none.csv has no rows" in (said := capsys.readouterr().out)
+    assert "--allow-empty" in said
+    assert main([*command, "--json"]) == 1
+    assert "has no rows" in json.loads(capsys.readouterr().out)["meta"]["refused"]
+    assert main([*command, "--allow-empty"]) == 0
+
+
 def test_a_gate_that_fails_exits_1(
     paths: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_ai_provider.core.gate import Verdict
+from airflow_ai_provider.services.personal_data import scan
 from airflow_ai_provider.services.quality import QualityResult, check, load_suite
+from airflow_ai_provider.services.quality_suggest import suggest
 
 DAGS = Path(__file__).parents[2] / "dags"
 SUITES = DAGS / "suites"
@@ -73,6 +75,24 @@ def test_every_clean_month_passes(deliver: Callable[..., Path]) -> None:
 
 def test_a_month_under_another_name_does_not_pass(deliver: Callable[..., Path]) -> None:
     assert "expect_column_values_to_be_between(month)" in failed(look(deliver(2), 3))
+
+
+def test_what_january_suggests_lets_clean_months_pass_and_stops_the_broken_one(
+    deliver: Callable[..., Path],
+) -> None:
+    found = suggest(deliver(1)).document
+    for month in range(1, 13):
+        result = check(deliver(month), found, engine="compiled")
+        assert result.success, (month, failed(result))
+        assert len(failed(result)) <= 2  # the set of months, and one hour of July
+    broken = failed(check(deliver(6, broken=True), found, engine="compiled"))
+    assert "expect_column_values_to_not_be_null(dest)" in broken
+    for column in ("distance", "hour", "hour_shift"):
+        assert any(column in label for label in broken)
+
+
+def test_the_flights_hold_no_personal_data(deliver: Callable[..., Path]) -> None:
+    assert scan(deliver(1)).found == ()
 
 
 def test_a_broken_delivery_fails_on_seven_whoever_measures(

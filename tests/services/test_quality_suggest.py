@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,7 @@ from airflow_ai_provider.services.quality_suggest import Suggestion, suggest, wr
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
-EXAMPLES = 40
+EXAMPLES = 30
 TEXTS = st.one_of(
     st.sampled_from(["a", "AB-12", "CD-7", "", " ", "é", "x\ny", "it's", '"', "2024-01-02", "٣"]),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8),
@@ -77,17 +78,34 @@ def test_any_data_pass_what_is_suggested_for_them(tmp_path: Path, table: Any, sa
     path = tmp_path / "data.parquet"
     pq.write_table(table, path)
     found = suggest(path, sample=sample)
-    assert passes(path, found, "compiled")
-    assert passes(path, found, "auto")
+    assert passes(path, found, "compiled" if sample == 3 else "auto")
     assert found.rows == table.num_rows
     kinds = [e["type"] for e in found.entries]
     assert "expect_table_columns_to_match_set" in kinds
-    assert ("expect_table_row_count_to_be_between" in kinds) is (table.num_rows > 0)
+    assert "expect_table_row_count_to_be_between" in kinds  # no rows pass only where it says so
+
+
+@settings(
+    max_examples=EXAMPLES // 2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
+@given(table=columns(), suffix=st.sampled_from(["csv", "json"]))
+def test_so_do_data_as_text(tmp_path: Path, table: Any, suffix: str) -> None:
+    path = tmp_path / f"data.{suffix}"
+    duckdb.from_arrow(table).query("t", f"COPY t TO '{path}' (FORMAT {suffix})")
+    try:
+        found = suggest(path)
+    except DataReadError:  # no rows leave an empty file, and some texts a header that means nothing
+        with pytest.raises(DataReadError):
+            check(path, {"expectations": []})
+        return
+    assert passes(path, found, "compiled")
 
 
 @pytest.mark.slow
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(table=columns())
 def test_great_expectations_loads_it_and_agrees(tmp_path: Path, table: Any) -> None:
@@ -129,7 +147,7 @@ def check_the_usual(found: Suggestion) -> None:
     assert (unique["severity"], "came twice" in unique["meta"]["notes"]) == ("critical", True)
     assert by["column_values_to_match_regex", "code"]["kwargs"]["regex"] == "^[A-Z]{2}[-][0-9]{4}$"
     assert by["column_values_to_be_in_set", "place"]["kwargs"]["value_set"] == ["EWR", "JFK", "LGA"]
-    assert by["column_values_to_not_be_null", "amount"]["kwargs"]["mostly"] == 0.85
+    assert by["column_values_to_not_be_null", "amount"]["kwargs"]["mostly"] == 0.8
     between = by["column_values_to_be_between", "amount"]["kwargs"]
     assert (between["min_value"], between["max_value"]) == (0, 36)
     assert "max_value" not in by["column_values_to_be_between", "id"]["kwargs"]

@@ -13,7 +13,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class ModelVersion:
-    """One version of a registered model."""
+    """One version of a registered model.
+
+    ``created_by`` and ``created_at`` are the registry's own words, ISO 8601 in UTC, None where it
+    has none.
+    """
 
     name: str
     version: str
@@ -21,6 +25,8 @@ class ModelVersion:
     source: str | None = None
     status: str = "READY"
     tags: Mapping[str, str] = field(default_factory=dict)
+    created_by: str | None = None
+    created_at: str | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -37,6 +43,12 @@ class ModelRegistry(Protocol):
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return the version under each alias of the model ``name``."""
+
+    def changed_at(self, name: str) -> str | None:
+        """Return when the registry last noted a change of the model, ISO 8601; None: it has none.
+
+        MLflow notes a version that was made or deleted, and no alias that was moved.
+        """
 
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version."""

@@ -18,6 +18,7 @@ from airflow_ai_provider.core.quality.check import (
     inexact,
     need,
 )
+from airflow_ai_provider.core.quality.distinct import distinct_read
 from airflow_ai_provider.core.quality.limits import bounds, met, need_bounds_of, value_set_of
 from airflow_ai_provider.core.quality.sql import EXACT_INTEGERS, Column, Family, members
 from airflow_ai_provider.core.quality.suite import Expectation
@@ -83,14 +84,13 @@ def _summed(e: Expectation, schema: Schema, function: str, *, of_nothing: float 
     """
     column = _column(e, schema, Family.INTEGER, Family.FLOAT)
     low, high = bounds(e.kwargs)
-    usable = f"abs({column.sql}::DOUBLE) < {_SUMMABLE!r}"
     rows, value = schema.rows, schema.rows.of(column.sql)
-    read = f"{function}({rows.of(column.sql, usable)})"
-    beyond = rows.where(f"NOT ({usable})")
+    usable = f"abs({column.sql}::DOUBLE) < {_SUMMABLE!r}"  # DuckDB refuses to spread infinity
+    read = f"{function}({rows.of(column.sql, usable) if function == 'stddev_samp' else value})"
     largest, present = f"max(abs({value}::DOUBLE))", f"count({value})"
 
     def judge(facts: Facts) -> Outcome:
-        if facts[beyond]:
+        if facts[largest] is not None and not facts[largest] < _SUMMABLE:
             return Outcome(unsure=f"column {column.name} holds infinite or huge values")
         if why := inexact(facts, [column]):
             return Outcome(unsure=why)
@@ -102,9 +102,7 @@ def _summed(e: Expectation, schema: Schema, function: str, *, of_nothing: float 
                 return Outcome(unsure=f"the {function} is too close to its bound")
         return _between(e, value)
 
-    return Check(
-        expectation=e, reads=(read, beyond, largest, present, *exact([column])), judge=judge
-    )
+    return Check(expectation=e, reads=(read, largest, present, *exact([column])), judge=judge)
 
 
 def _certain(column: Column, function: str, largest: float | None, present: int) -> bool:
@@ -139,7 +137,7 @@ def unique_count(e: Expectation, schema: Schema) -> Check:
     """There are as many distinct values as the bounds say."""
     column = _column(e, schema, *COUNTABLE)
     bounds(e.kwargs)
-    return _figure(e, column, f"count(DISTINCT {schema.rows.of(column.sql)})")
+    return _figure(e, column, distinct_read(schema, column))
 
 
 def unique_share(e: Expectation, schema: Schema) -> Check:
@@ -147,7 +145,7 @@ def unique_share(e: Expectation, schema: Schema) -> Check:
     column = _column(e, schema, *COUNTABLE)
     bounds(e.kwargs)
     value = schema.rows.of(column.sql)
-    distinct, present = f"count(DISTINCT {value})", f"count({value})"
+    distinct, present = distinct_read(schema, column), f"count({value})"
 
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, [column]):

@@ -17,6 +17,7 @@ SHOWN = 20  # Great Expectations' partial_unexpected_count
 
 Facts = Mapping[str, Any]  # an aggregate's SQL text -> its value
 Compile = Callable[["Expectation", "Schema"], "Check"]
+Extent = tuple[int, int]  # the least and the greatest of a column of integers
 COUNTABLE = (
     *(Family.INTEGER, Family.FLOAT, Family.DECIMAL, Family.TEXT),
     *(Family.BOOLEAN, Family.TIMESTAMP, Family.DATE),
@@ -117,6 +118,8 @@ class Schema:
     columns: Sequence[Column]
     rows: Rows = ALL_ROWS
     count: int | None = None  # how many rows there are, where that is known beforehand
+    extent: Callable[[Column], Extent | None] = lambda _: None  # likewise, of an integer column
+    held: int = 1 << 22  # values that an aggregate may hold: 32 MiB of them, doubled as it grows
 
     def column(self, expectation: Expectation, name: str) -> Column:
         """Return the column ``name``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_ai_provider.core.quality.aggregates import COLUMN_LEVEL
@@ -12,6 +12,7 @@ from airflow_ai_provider.core.quality.check import (
     ROWS,
     SHOWN,
     Check,
+    Extent,
     NotCompiledError,
     Sample,
     Schema,
@@ -67,12 +68,21 @@ class Plan:
         return tuple((part, f"SELECT {', '.join(part)} FROM {RELATION}") for part in parts)  # noqa: S608
 
 
-def compile_suite(suite: Suite, columns: Sequence[Column], *, count: int | None = None) -> Plan:
-    """Return ``suite`` compiled against data with ``columns``, and ``count`` rows where known.
+def compile_suite(
+    suite: Suite,
+    columns: Sequence[Column],
+    *,
+    count: int | None = None,
+    extent: Callable[[Column], Extent | None] = lambda _: None,
+) -> Plan:
+    """Return ``suite`` compiled against data with ``columns``.
+
+    ``count`` is how many rows there are, and ``extent`` gives the least and the greatest value of a
+    column of integers, each where it is known without looking at the data.
 
     :raises SuiteError: an expectation looks at a column that is not there.
     """
-    schema = Schema(suite=suite, columns=columns, count=count)
+    schema = Schema(suite=suite, columns=columns, count=count, extent=extent)
     checks: list[Check] = []
     leftovers: list[Leftover] = []
     for expectation in suite.expectations:

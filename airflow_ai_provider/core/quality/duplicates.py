@@ -21,7 +21,8 @@ from airflow_ai_provider.core.quality.check import (
     mostly_of,
     need,
 )
-from airflow_ai_provider.core.quality.rows import kept_rows
+from airflow_ai_provider.core.quality.distinct import bits_read
+from airflow_ai_provider.core.quality.rows import ANY_MISSING, kept_rows
 from airflow_ai_provider.core.quality.sql import Column
 from airflow_ai_provider.core.quality.suite import Expectation
 
@@ -32,12 +33,21 @@ def be_unique(e: Expectation, schema: Schema) -> Check:
     need(column, *COUNTABLE)
     kept = rows.both(f"{column.sql} IS NOT NULL")
     copies = f"SELECT {column.sql} FROM {RELATION} WHERE {kept} GROUP BY 1 HAVING count(*) > 1"  # noqa: S608
-    present = f"count({rows.of(column.sql)})"
-    unexpected = _copies(rows, column)
+    once, counted, later = _Once(schema, column), _copies(rows, column), f"copies {e.index}"
+
+    def unexpected(facts: Facts) -> int:
+        if once.met(facts):
+            return 0
+        return int(facts[later][0][0] if once.in_bits else facts[counted])
+
+    def more(facts: Facts) -> Mapping[str, str]:
+        return {later: f"SELECT {counted}"} if once.in_bits and not once.met(facts) else {}
+
     return Check(
         expectation=e,
-        reads=(rows.count, present, unexpected, *exact([column])),
-        judge=_judge(e, schema, [column], present, lambda facts: int(facts[unexpected])),
+        reads=(rows.count, *once.reads, *exact([column])),
+        judge=_judge(e, schema, [column], lambda facts: int(facts[once.present]), unexpected),
+        more=more,
         failing=rows.both(f"{column.sql} IN ({copies})"),
         shown=(column,),
         sample=Sample.VALUE,
@@ -57,32 +67,63 @@ def compound_unique(e: Expectation, schema: Schema) -> Check:
     names = ", ".join(c.sql for c in columns)
     copies = f"SELECT {names} FROM {RELATION} WHERE {kept} GROUP BY ALL HAVING count(*) > 1"  # noqa: S608
     same = " AND ".join(f"copies.{c.sql} IS NOT DISTINCT FROM {RELATION}.{c.sql}" for c in columns)
-    considered = rows.where(kept_rows(columns, unless))
+    kept_count = rows.where(kept_rows(columns, unless))
     counted = _counted(f"WHERE {kept} GROUP BY {names}")
-    proofs = [(_copies(rows, c), f"count({rows.of(c.sql)})") for c in _unique_in(schema, columns)]
+    proofs = [_Once(schema, c) for c in _unique_in(schema, columns)]
     later = f"compound {e.index}"
 
     def proved(facts: Facts) -> bool:
-        return any(facts[n] == 0 and facts[there] == facts[rows.count] for n, there in proofs)
+        return any(p.met(facts) and facts[p.present] == facts[rows.count] for p in proofs)
 
     def unexpected(facts: Facts) -> int:
         if not proofs:
             return int(facts[counted])
         return 0 if proved(facts) else int(facts[later][0][0])
 
-    def more(facts: Facts) -> Mapping[str, str]:
-        return {} if not proofs or proved(facts) else {later: f"SELECT {counted}"}
+    def considered(facts: Facts) -> int:
+        if not proofs or unless in ANY_MISSING:
+            return int(facts[kept_count])
+        return int(facts[rows.count] if proved(facts) else facts[later][0][1])
 
-    proving = tuple(read for proof in proofs for read in proof)
+    def more(facts: Facts) -> Mapping[str, str]:
+        if not proofs or proved(facts):
+            return {}
+        return {later: f"SELECT {counted}, {kept_count} FROM {RELATION}"}  # noqa: S608
+
+    reads = tuple(read for proof in proofs for read in proof.reads) or (counted,)
+    if not proofs or unless in ANY_MISSING:
+        reads = (*reads, kept_count)
     return Check(
         expectation=e,
-        reads=(rows.count, considered, *(proving or (counted,)), *exact(columns)),
+        reads=(rows.count, *reads, *exact(columns)),
         judge=_judge(e, schema, columns, considered, unexpected),
         more=more,
         failing=f"({kept} AND EXISTS (SELECT 1 FROM ({copies}) AS copies WHERE {same}))",  # noqa: S608
         shown=tuple(columns),
         sample=Sample.RECORD,
     )
+
+
+class _Once:
+    """Whether each present value of a column comes once: what it reads, and whether it is so.
+
+    In bits the reads tell only that some value comes again, else also how many copies there are.
+    """
+
+    def __init__(self, schema: Schema, column: Column) -> None:
+        bits = bits_read(schema, column)
+        self.in_bits = bits is not None
+        self.present = f"count({schema.rows.of(column.sql)})"
+        self._read = bits or _copies(schema.rows, column)
+
+    @property
+    def reads(self) -> tuple[str, str]:
+        """The reads that tell."""
+        return (self.present, self._read)
+
+    def met(self, facts: Facts) -> bool:
+        """Return whether no value comes twice."""
+        return bool(facts[self._read] == (facts[self.present] if self.in_bits else 0))
 
 
 def _unique_in(schema: Schema, columns: Sequence[Column]) -> list[Column]:
@@ -114,13 +155,13 @@ def _judge(
     e: Expectation,
     schema: Schema,
     columns: Sequence[Column],
-    considered: str,
+    considered: Callable[[Facts], int],
     unexpected: Callable[[Facts], int],
 ) -> Callable[[Facts], Outcome]:
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, columns):
             return Outcome(unsure=why)
-        failed, counted = unexpected(facts), facts[considered]
+        failed, counted = unexpected(facts), considered(facts)
         return Outcome(
             success=mostly_met(counted, failed, mostly_of(e)),
             result=map_result(

@@ -22,6 +22,7 @@ from airflow_ai_provider.core.quality.check import (
     need,
 )
 from airflow_ai_provider.core.quality.quantiles import judge_quantiles, quantile_ranges
+from airflow_ai_provider.core.quality.ranks import brackets, counts, place, ranked, sampled, taken
 from airflow_ai_provider.core.quality.sql import Family
 from airflow_ai_provider.core.quality.suite import Expectation
 
@@ -37,13 +38,21 @@ def column_quantiles(e: Expectation, schema: Schema) -> Check:
     value = schema.rows.of(column.sql)
     present, read = f"count({value})", f"quantiles {e.index}"
     guess = schema.count if schema.rows.condition is None else None
-    at_once = _nearest(value, quantiles, guess) if guess else None
+    long = (schema.count or 0) > schema.held
+    early = _early(value, quantiles, guess, long=long)
 
     def more(facts: Facts) -> Mapping[str, str]:
         count = facts[present]
-        if not count or (at_once and count == guess):
+        if not count or (early and not long and count == guess):
             return {}
-        return {read: f"SELECT {_nearest(value, quantiles, count)} FROM {RELATION}"}  # noqa: S608
+        places = [place(count, q) for q in quantiles]
+        if not (early and long):
+            return {read: f"SELECT {taken(value, places, count)} FROM {RELATION}"}  # noqa: S608
+        within, counting = brackets(quantiles, facts[early]), f"counts {e.index}"
+        if counting not in facts:
+            return {counting: counts(value, within)}
+        ranking = ranked(value, within, places, facts[counting][0])
+        return {read: ranking or f"SELECT {taken(value, places, count)} FROM {RELATION}"}  # noqa: S608
 
     def judge(facts: Facts) -> Outcome:
         if why := inexact(facts, [column]):
@@ -51,22 +60,21 @@ def column_quantiles(e: Expectation, schema: Schema) -> Check:
         if not facts[present]:
             values = [None] * len(quantiles)
         else:
-            values = facts[at_once] if at_once and read not in facts else facts[read][0][0]
+            values = facts[early] if early and read not in facts else facts[read][0][0]
         return judge_quantiles(quantiles, ranges, values)
 
-    reads = (present, *exact([column]))
-    if at_once:
-        reads = (*reads, at_once)
+    reads = (present, *exact([column]), *([early] if early else []))
     return Check(expectation=e, reads=reads, judge=judge, more=more)
 
 
-def _nearest(value: str, quantiles: Sequence[float], count: int) -> str:
-    """Return the aggregate of the values nearest to the places of ``quantiles`` among ``count``.
+def _early(value: str, quantiles: Sequence[float], count: int | None, *, long: bool) -> str | None:
+    """Return the read of the first pass: a sample of a long column, or already the quantiles.
 
-    The share is one at which DuckDB takes exactly the value of that place.
+    They are right if none of ``count`` values is missing.
     """
-    shares = ", ".join(repr((round((count - 1) * q) + 0.5) / count) for q in quantiles)
-    return f"quantile_disc({value}, [{shares}])"
+    if long:
+        return sampled(value, quantiles)
+    return taken(value, [place(count, q) for q in quantiles], count) if count else None
 
 
 def most_common(e: Expectation, schema: Schema) -> Check:

@@ -1,8 +1,11 @@
 """Our own expectations: drift, freshness, volume and schema change, beside Great Expectations'.
 
 They stand in a suite like any other, with severity and ``$PARAMETER``; Great Expectations itself
-does not know them, so a suite that is also run there keeps them in a file of their own. Of a table
-or a query they tell freshness and volume; the others look at files.
+does not know them, so a suite that is also run there keeps them in a file of their own. They look
+at files and tables alike, but for ``expect_files_to_be_recent`` and personal data. Of a table
+nothing is pulled but counts: Kolmogorov-Smirnov and Wasserstein then carry the error that the
+counting leaves (see ``core.quality.drift.distances``), and types are compared by DuckDB's names
+for them.
 
 ``expect_column_drift_to_be_less_than``
     ``column``, ``reference`` (path of data or of a profile), ``method`` (a measure of drift: psi

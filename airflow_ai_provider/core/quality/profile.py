@@ -3,7 +3,7 @@
 One JSON document, of format ``airflow-ai-profile`` and version 1::
 
     {"format": "airflow-ai-profile", "version": 1, "made_at": TIME, "rows": N,
-     "source": {"path", "digest", "size"},
+     "source": {"path", "digest", "size"} (of a table also {"looked_at", "query_digest"}),
      "columns": [{"name", "type", "kind", "rows" (with a value), ...}]}
 
 A column of numbers or times has ``points`` (ascending; infinities by name), ``below`` and
@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_ai_provider.core.errors import DataReadError
 from airflow_ai_provider.core.quality.drift.categories import Categories
-from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError
+from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError, Values
 from airflow_ai_provider.core.quality.drift.measures import Kind
 from airflow_ai_provider.core.quality.drift.numbers import Sample, Sketch
 
@@ -47,8 +47,11 @@ class ReferenceProfile:
         """DuckDB's type of each column."""
         return {column.name: column.type for column in self.columns}
 
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Do nothing: everything is at hand."""
+
     def column(
-        self, name: str, kind: Kind | None = None, *, among: Categories | None = None
+        self, name: str, kind: Kind | None = None, *, like: Values | None = None
     ) -> ColumnValues:
         """Return column ``name``.
 

@@ -25,6 +25,8 @@ else:  # pragma: no cover - Python 3.10's name
 
 _MOST_REPEATS = 1000
 _UNBOUND = sre.MAXREPEAT
+_BYTES = 4  # of a character
+_MOST_STEPS = 300_000  # RE2 refuses a pattern whose program takes over 8 MiB
 
 # What a class means to Python (Unicode) and to RE2 (ASCII), inside brackets.
 _CLASSES = {
@@ -36,6 +38,15 @@ _NEGATED = {
     sre.CATEGORY_NOT_DIGIT: sre.CATEGORY_DIGIT,
     sre.CATEGORY_NOT_WORD: sre.CATEGORY_WORD,
     sre.CATEGORY_NOT_SPACE: sre.CATEGORY_SPACE,
+}
+# How many steps a class as Python means it takes, about.
+_STEPS = {
+    sre.CATEGORY_WORD: 1200,
+    sre.CATEGORY_NOT_WORD: 1200,
+    sre.CATEGORY_DIGIT: 100,
+    sre.CATEGORY_NOT_DIGIT: 100,
+    sre.CATEGORY_SPACE: 20,
+    sre.CATEGORY_NOT_SPACE: 20,
 }
 
 
@@ -67,9 +78,38 @@ def translate(pattern: str) -> Pattern:
         raise UnsupportedPatternError(f"no regular expression: {error}") from error
     if parsed.state.flags & ~re.UNICODE:
         raise UnsupportedPatternError("flags are read differently")
-    return Pattern(
+    found = Pattern(
         python=_sequence(parsed, meaning=0, last=True), re2=_sequence(parsed, meaning=1, last=True)
     )
+    if _size(parsed, _MOST_REPEATS) > _MOST_STEPS:
+        raise UnsupportedPatternError("it is too large for RE2")
+    return found
+
+
+def _size(items: Any, left: int) -> int:
+    """Return about how many steps RE2 compiles ``items`` to.
+
+    ``left`` is how often they may still be repeated: RE2 counts repeats inside repeats by product.
+    """
+    return sum(_size_of(op, argument, left) for op, argument in items)
+
+
+def _size_of(op: Any, argument: Any, left: int) -> int:
+    if op is sre.SUBPATTERN:
+        return _size(argument[-1], left)
+    if op is sre.BRANCH:
+        return sum(_size(branch, left) for branch in argument[1])
+    if op is sre.IN:
+        return sum(_STEPS[one] if kind is sre.CATEGORY else _BYTES for kind, one in argument)
+    if op not in {sre.MAX_REPEAT, sre.MIN_REPEAT}:
+        return _BYTES
+    low, high, inner = argument
+    times = int(low) if high is _UNBOUND else int(high)
+    if times:
+        left //= times
+    if not left:
+        raise UnsupportedPatternError(f"RE2 repeats at most {_MOST_REPEATS} times")
+    return _size(inner, left) * max(times, 1)
 
 
 def _sequence(items: Any, *, meaning: int, last: bool) -> str:

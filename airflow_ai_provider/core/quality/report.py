@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_ai_provider.core.gate import Criterion, Verdict
+from airflow_ai_provider.core.quality.page.pictures import Picture
 from airflow_ai_provider.core.quality.suite import Expectation, Severity, Suite
 from airflow_ai_provider.core.quality.values import json_safe
 
@@ -19,13 +20,17 @@ COMPILED, GREAT_EXPECTATIONS, MIXED = "compiled", "great_expectations", "mixed"
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectationResult:
-    """What one expectation said; ``engine`` is who measured it, ``reason`` why not the compiler."""
+    """What one expectation said; ``engine`` is who measured it, ``reason`` why not the compiler.
+
+    ``picture`` shows what failed, where the data was asked for one.
+    """
 
     expectation: Expectation
     success: bool
     result: Mapping[str, Any]
     engine: str = COMPILED
     reason: str | None = None
+    picture: Picture | None = None
 
     def as_gx(self) -> dict[str, Any]:
         """Return it in Great Expectations' shape, with ``engine`` added."""

@@ -20,10 +20,13 @@ from airflow_ai_provider.core.quality.check import (
     mostly_of,
     need,
 )
-from airflow_ai_provider.core.quality.limits import value_set_of, within, within_column
+from airflow_ai_provider.core.quality.limits import bounds, value_set_of, within, within_column
 from airflow_ai_provider.core.quality.regex import UnsupportedPatternError, translate
 from airflow_ai_provider.core.quality.sql import Column, Family, members, number, text
 from airflow_ai_provider.core.quality.suite import Expectation
+
+ANY_MISSING = ("either_value_is_missing", "any_value_is_missing")
+_ISO_TIME = r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?"
 
 
 def _column(e: Expectation, schema: Schema, *families: Family) -> Column:
@@ -74,10 +77,11 @@ def map_check(
 def _missing_check(e: Expectation, schema: Schema, *, wanted: bool) -> Check:
     column, rows = _column(e, schema), schema.rows
     failing = f"({column.sql} IS {'NOT ' if wanted else ''}NULL)"
-    failed = rows.where(failing)
+    present = f"count({rows.of(column.sql)})"  # a Parquet file's statistics may know it
 
     def judge(facts: Facts) -> Outcome:
-        total, unexpected = facts[rows.count], facts[failed]
+        total = facts[rows.count]
+        unexpected = facts[present] if wanted else total - facts[present]
         return Outcome(
             success=mostly_met(total, unexpected, mostly_of(e)),
             result=map_result(total=total, considered=None, unexpected=unexpected),
@@ -85,7 +89,7 @@ def _missing_check(e: Expectation, schema: Schema, *, wanted: bool) -> Check:
 
     return Check(
         expectation=e,
-        reads=(rows.count, failed),
+        reads=(rows.count, present),
         judge=judge,
         failing=rows.both(failing),
         shown=(column,),
@@ -127,17 +131,21 @@ def be_between(e: Expectation, schema: Schema) -> Check:
 
 
 def _parsed_between(e: Expectation, schema: Schema, column: Column) -> Check:
-    """Compare texts as the times that they write; one that writes none cannot be judged."""
+    """Compare texts as the times that they write; one that writes none cannot be judged.
+
+    Nor one with a zone: Python compares no time that has one with a bound that has none.
+    """
     moment = Column(name=column.name, type="TIMESTAMP")
     parsed = f"try_cast({column.sql} AS TIMESTAMP)"
+    plain = f"regexp_full_match({column.sql}, {text(_ISO_TIME)})"
     met = within_column(moment, e.kwargs).replace(column.sql, parsed)
     return map_check(
         e,
         schema,
         column,
         met,
-        unsure_rows=f"({column.sql} IS NOT NULL AND {parsed} IS NULL)",
-        unsure_why=f"column {column.name} holds texts that are no times in ISO 8601",
+        unsure_rows=f"({column.sql} IS NOT NULL AND ({parsed} IS NULL OR NOT {plain}))",
+        unsure_why=f"column {column.name} holds texts that are no times in ISO 8601 without a zone",
     )
 
 
@@ -182,7 +190,13 @@ def not_match_regex(e: Expectation, schema: Schema) -> Check:
 def lengths_between(e: Expectation, schema: Schema) -> Check:
     """Every text is as long as the bounds say, in characters."""
     column = _column(e, schema, Family.TEXT)
-    return map_check(e, schema, column, within(f"length({column.sql})", e.kwargs))
+    met = within(f"length({column.sql})", e.kwargs)
+    low, high = bounds(e.kwargs)
+    if high is None or 4 * (low or 0) < high:  # a character takes up to four bytes
+        size = f"strlen({column.sql})"
+        surely = within(size, {**e.kwargs, "min_value": None if low is None else 4 * low})
+        met = f"CASE WHEN {surely} THEN true ELSE {met} END"  # bytes are counted faster
+    return map_check(e, schema, column, met)
 
 
 def lengths_equal(e: Expectation, schema: Schema) -> Check:
@@ -243,7 +257,7 @@ def kept_rows(columns: Sequence[Column], unless: str) -> str:
     there = [f"{c.sql} IS NOT NULL" for c in columns]
     if unless in {"both_values_are_missing", "all_values_are_missing"}:
         return f"({' OR '.join(there)})"
-    if unless in {"either_value_is_missing", "any_value_is_missing"}:
+    if unless in ANY_MISSING:
         return f"({' AND '.join(there)})"
     return "true"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from airflow_ai_provider.services.promotion.checked import promote_checked
+from airflow_ai_provider.services.promotion.copying import Copied, CopyOrder, copy_model
 from airflow_ai_provider.services.promotion.judging import Judgement, judge, load_criteria
 from airflow_ai_provider.services.promotion.life import StoreLife
 from airflow_ai_provider.services.promotion.measuring import measure_evidence
@@ -22,10 +24,13 @@ from airflow_ai_provider.services.promotion.registration import (
     register,
 )
 from airflow_ai_provider.services.promotion.rolling_back import roll_back
-from airflow_ai_provider.services.promotion.timeline import check_aliases, history, holders
+from airflow_ai_provider.services.promotion.timeline import history, holders
+from airflow_ai_provider.services.promotion.watching import check_aliases, watch_aliases
 
 __all__ = [
     "LEDGER",
+    "Copied",
+    "CopyOrder",
     "Judgement",
     "Moved",
     "PromotionOrder",
@@ -34,6 +39,7 @@ __all__ = [
     "challengers",
     "champion",
     "check_aliases",
+    "copy_model",
     "history",
     "holders",
     "in_environment",
@@ -42,8 +48,10 @@ __all__ = [
     "mark_challenger",
     "measure_evidence",
     "promote",
+    "promote_checked",
     "read_order",
     "read_rollback",
     "register",
     "roll_back",
+    "watch_aliases",
 ]

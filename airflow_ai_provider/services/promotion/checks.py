@@ -18,7 +18,7 @@ from airflow_ai_provider.core.promotion.environments import EnvironmentPath
 from airflow_ai_provider.core.promotion.evidence import SUBJECT_SCHEME, version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
 from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder
-from airflow_ai_provider.services.promotion.timeline import MOVES, holder, was_made
+from airflow_ai_provider.services.promotion.timeline import MOVES, holder, lineage, was_made
 from airflow_ai_provider.store.ledger import Ledger
 
 
@@ -123,7 +123,7 @@ def _decision(order: PromotionOrder, version: ModelVersion, ledger: Ledger) -> G
     if not order.decision:
         return None
     record = read_record(ledger, order.decision, GateKind.MODEL)
-    about = {version_subject(order.model_name, order.version)}
+    about = set(lineage(order.model_name, order.version, ledger))
     if version.run_id:
         about.add(f"{SUBJECT_SCHEME}{order.model_name}/runs/{version.run_id}")
     if record.subject not in about:
@@ -190,12 +190,12 @@ def _why_void(record: GateRecord, decision: GateRecord | None, bound: str | None
 
 def _step(order: PromotionOrder, ledger: Ledger, path: EnvironmentPath) -> Criterion:
     before = path.before(order.environment)
-    own = version_subject(order.model_name, order.version)
     taken = before is None or any(
         was_made(record)
         and record.evidence["environment"] == before
-        and record.evidence["to"] == order.version
-        for record in ledger.search(kinds=MOVES, subject=own)
+        and record.evidence["to"] == subject.rpartition("/")[2]
+        for subject in lineage(order.model_name, order.version, ledger)
+        for record in ledger.search(kinds=MOVES, subject=subject)
     )
     if before is None:
         sentence = f"{order.environment} is the first environment."

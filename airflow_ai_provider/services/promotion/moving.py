@@ -153,6 +153,20 @@ def settle_abandoned(
         promotions.complete(claim, move.draft)
 
 
+def finish_claim(
+    claim: Claim, *, promotions: Promotions, registry: ModelRegistry, patience: float
+) -> Moved:
+    """Go on with the move that this task claimed in an earlier try."""
+    return make_move(
+        _move_of(claim),
+        promotions=promotions,
+        registry=registry,
+        key=claim.key,
+        moved_by=claim.by,
+        patience=patience,
+    )
+
+
 def conflict(
     model_name: str,
     environment: str,

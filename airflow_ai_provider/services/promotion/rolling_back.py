@@ -24,6 +24,7 @@ from airflow_ai_provider.services.promotion.moving import (
     ROLLED_BACK,
     Move,
     Moved,
+    conflict,
     make_move,
     settle_abandoned,
     standing_move,
@@ -71,6 +72,8 @@ def roll_back(
     placed = _placed(*where, ledger)
     holds_now = placed[-1].version if placed else None
     target, version = _target(order, placed, registry)
+    if order.expected == LEDGER and holds_now == target.version:
+        raise _there_already(order, target.version, registry, ledger)
     by = _may(order, target)
     approval = standing_approval(order.approval, None, order.evidence_hash, ledger)
     move = Move(
@@ -139,13 +142,20 @@ def _target(
             remedy="Roll back to newest_good, or name another version.",
             version=target.version,
         )
-    if placed and placed[-1].version == target.version and order.expected == LEDGER:
-        raise PromotionError(
-            f"{where} holds version {target.version} already.",
-            remedy="Name another version; or, if the alias was moved by hand, what it names now "
-            "in `expected`.",
-        )
     return target, looked_at[target.version]
+
+
+def _there_already(
+    order: RollbackOrder, version: str, registry: ModelRegistry, ledger: Ledger
+) -> PromotionError:
+    """Return the error that says why there is nothing to go back from."""
+    found = registry.aliases(order.model_name).get(order.environment)
+    if found != version:
+        return conflict(order.model_name, order.environment, version, found, ledger)
+    return PromotionError(
+        f"{order.model_name}@{order.environment} holds version {version} already.",
+        remedy="Name another version.",
+    )
 
 
 def _may(order: RollbackOrder, target: Target) -> str | None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from airflow_ai_provider.core.errors import RegistryNotFoundError
 from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict
-from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH, EnvironmentPath
 from airflow_ai_provider.core.promotion.evidence import version_subject
-from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.store.ledger import Ledger
 
 MOVES = (GateKind.PROMOTION, GateKind.ROLLBACK)
@@ -89,53 +85,21 @@ def moves(model_name: str, ledger: Ledger) -> list[GateRecord]:
     return [record for record in found if was_made(record)]
 
 
+def lineage(model_name: str, version: str, ledger: Ledger) -> list[str]:
+    """Return the subjects that are this version: itself, and what it was copied from."""
+    found = [version_subject(model_name, version)]
+    while len(found) < 10:
+        copies = ledger.search(kinds=(GateKind.PROMOTION,), subject=found[-1])
+        origins = [r.evidence["copied_from"] for r in copies if "copied_from" in r.evidence]
+        if not origins or origins[0]["subject"] in found:
+            break
+        found.append(origins[0]["subject"])
+    return found
+
+
 def was_made(record: GateRecord) -> bool:
     """Whether the record is of a move that was made, not of one that was refused."""
     return Verdict(record.verdict).lets_pass and "environment" in record.evidence
-
-
-def check_aliases(
-    model_name: str,
-    *,
-    ledger: Ledger,
-    registry: ModelRegistry,
-    path: EnvironmentPath = DEFAULT_PATH,
-) -> list[dict[str, Any]]:
-    """Return each environment whose alias is not where the ledger put it.
-
-    Each is ``{"model_name", "environment", "expected", "found", "record", "by", "sentence"}``: who
-    moves an alias by hand, or deletes a live version, is noticed here, not prevented.
-
-    A model that the registry no longer has is missing from every environment it was in.
-    """
-    known = holders(model_name, ledger=ledger)
-    found: dict[str, str] = {}
-    with suppress(RegistryNotFoundError):
-        found = registry.aliases(model_name)
-    drifts = []
-    for environment in path.names:
-        holder = known.get(environment)
-        expected = holder["version"] if holder else None
-        actual = found.get(environment)
-        if actual == expected:
-            continue
-        drifts.append(
-            {
-                "model_name": model_name,
-                "environment": environment,
-                "expected": expected,
-                "found": actual,
-                "record": holder["record"] if holder else None,
-                "by": holder["by"] if holder else None,
-                "sentence": f"{model_name}@{environment} names {_version(actual)}, but the ledger "
-                f"put {_version(expected)} there: it was moved outside Airflow.",
-            }
-        )
-    return drifts
-
-
-def _version(version: str | None) -> str:
-    return "no version" if version is None else f"version {version}"
 
 
 def _holds(interval: dict[str, Any], at: datetime) -> bool:

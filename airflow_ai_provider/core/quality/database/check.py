@@ -21,13 +21,14 @@ Reads = Mapping[str, Expression]
 class TableColumn:
     """A column of a table or a query.
 
-    ``type`` is as the database names it, None where only a query's result is known;
-    ``native`` is SQLAlchemy's type of it.
+    ``type`` is as the database names it, None where only a query's result is known; then
+    ``shown_type`` may tell it. ``native`` is SQLAlchemy's type of it.
     """
 
     name: str
     type: str | None = None
     native: Any = None
+    shown_type: str | None = None
 
     @property
     def sql(self) -> sa.ColumnClause[Any]:

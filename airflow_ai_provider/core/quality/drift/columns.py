@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,12 +63,19 @@ class Source(Protocol):
     def types(self) -> Mapping[str, str]:
         """DuckDB's type of each column, in the data's order."""
 
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Read at once what a comparison of these columns needs, where that is cheaper.
+
+        :raises DataReadError: the data cannot be read.
+        """
+
     def column(
-        self, name: str, kind: Kind | None = None, *, among: Categories | None = None
+        self, name: str, kind: Kind | None = None, *, like: Values | None = None
     ) -> ColumnValues:
         """Return the values of column ``name`` as ``kind`` (its type's unless said).
 
-        ``among`` are categories that must be kept apart, however rare.
+        ``like`` are the reference's values: its categories are kept apart, however rare, and a
+        source that counts (a table) counts numbers at its points.
 
         :raises NotOfKindError: they are not of this kind.
         :raises DataReadError: the data cannot be read.

@@ -16,7 +16,7 @@ from airflow_ai_provider.core.quality.drift.columns import ColumnValues
 from airflow_ai_provider.core.quality.drift.distances import distances
 from airflow_ai_provider.core.quality.drift.histogram import Histogram, histogram
 from airflow_ai_provider.core.quality.drift.measures import Kind, Limits, Measure
-from airflow_ai_provider.core.quality.drift.numbers import Sample
+from airflow_ai_provider.core.quality.drift.numbers import Sample, Sketch
 from airflow_ai_provider.core.quality.drift.settings import ColumnSettings
 from airflow_ai_provider.core.quality.drift.shares import (
     chi_squared,
@@ -136,14 +136,16 @@ class Figures:
         self._note: str | None = None
         self._missing(reference, now)
         old, new = reference.values, now.values
+        if isinstance(old, Sample) and isinstance(new, Sketch):
+            old = Sketch.of(old)  # its points are those at which the other side was counted
         if isinstance(old, Categories) and isinstance(new, Categories):
             share = new_share(old, new)
             self._put("new_category", share, 0.0 if old.exact else share or 0.0)
             self._note = None if old.exact else TAIL
             counted: tuple[Sequence[int] | Any, Any] = side_by_side(old, new)
-        elif not isinstance(old, Categories) and isinstance(new, Sample):
+        elif not (isinstance(old, Categories) or isinstance(new, Categories)):
             if methods & {"ks", "wasserstein", "wasserstein_scaled"}:
-                self._distances(reference, now)
+                self._distances(old, new)
             bins = Bins.of(old)
             counted = (bins.counts(old), bins.counts(new))
         else:
@@ -184,10 +186,7 @@ class Figures:
                 self._put(name, 1.0)
             self._put("new_category", 0.0)
 
-    def _distances(self, reference: ColumnValues, now: ColumnValues) -> None:
-        old, new = reference.values, now.values
-        assert not isinstance(old, Categories)  # noqa: S101 - for the type checker
-        assert isinstance(new, Sample)  # noqa: S101
+    def _distances(self, old: Sample | Sketch, new: Sample | Sketch) -> None:
         found = distances(old, new)
         if found is None:
             for name in ("ks", "ks_p_value", "wasserstein", "wasserstein_scaled"):

@@ -25,7 +25,7 @@ class Distances:
     wasserstein_error: float = 0.0
 
 
-def distances(reference: Sample | Sketch, now: Sample) -> Distances | None:
+def distances(reference: Sample | Sketch, now: Sample | Sketch) -> Distances | None:
     """Return the two-sample distances; None when a side is empty.
 
     *Kolmogorov-Smirnov* (Smirnov 1939): the greatest difference of the two distribution functions,
@@ -36,9 +36,13 @@ def distances(reference: Sample | Sketch, now: Sample) -> Distances | None:
     column's own unit, as ``scipy.stats.wasserstein_distance``; infinite when the shares at an
     infinity differ. Against a sketch, rows between two points are taken to lie evenly; the true
     value differs by at most ``wasserstein_error``, half the area that they could have moved over.
+    Where the other side is a sketch as well (a table, counted where it is), both areas count.
     """
     if not (reference.count and now.count):
         return None
+    if isinstance(now, Sketch):
+        mine = reference if isinstance(reference, Sketch) else Sketch.of(reference)
+        return _both_sketched(mine, now)
     if isinstance(reference, Sample):
         return _exact(reference, now)
     return _sketched(reference, now)
@@ -61,16 +65,16 @@ def _exact(reference: Sample, now: Sample) -> Distances:
         between[0] += apart
         np.cumsum(between, out=between)
         if last is not None:
-            area += abs(apart) * (float(both[0]) - last)
+            area += abs(apart) / (n * m) * (float(both[0]) - last)
         apart, last = int(between[-1]), float(both[-1])
         np.abs(between, out=between)
         untied = both[1:] != both[:-1]
         furthest = max(furthest, abs(apart), np.max(between[:-1], where=untied, initial=0))
         with np.errstate(over="ignore"):
             widths = np.diff(both.astype(np.float64, copy=False))
-            area += float(np.dot(between[:-1].astype(np.float64), widths))
+            area += float(np.dot(between[:-1] / (n * m), widths))  # shares first: no overflow
     ks = int(furthest) / (n * m)
-    return Distances(ks=ks, ks_p_value=ks_tail(ks, n, m), wasserstein=area / (n * m))
+    return Distances(ks=ks, ks_p_value=ks_tail(ks, n, m), wasserstein=area)
 
 
 def _blocks(mine: Array, theirs: Array) -> Iterator[tuple[Array, Array]]:
@@ -103,6 +107,61 @@ def _sketched(reference: Sketch, now: Sample) -> Distances:
         wasserstein=wasserstein,
         wasserstein_error=error,
     )
+
+
+def _both_sketched(reference: Sketch, now: Sketch) -> Distances:
+    n, m = reference.count, now.count
+    points = np.unique(np.concatenate([reference.points, now.points]))
+    low, high = _bounds(reference, points)
+    other_low, other_high = _bounds(now, points)
+    known = float(max(0.0, np.max(low - other_high), np.max(other_low - high)))
+    # every second bound is that at a point, and the one behind it that before the next
+    above, under = high[2::2] - other_low[1:-1:2], other_high[2::2] - low[1:-1:2]
+    at_points = (high - other_low, other_high - low)
+    possible = float(max(known, *(np.max(a, initial=0.0) for a in (above, under, *at_points))))
+    area, error = _areas_between(reference, now, points)
+    return Distances(
+        ks=known,
+        ks_p_value=(p_value := ks_tail(known, n, m)),
+        ks_error=possible - known,
+        ks_p_value_error=p_value - ks_tail(possible, n, m),
+        wasserstein=area,
+        wasserstein_error=error,
+    )
+
+
+def _bounds(side: Sketch, points: Array) -> tuple[Array, Array]:
+    """Return the least and the greatest that the distribution can be, before and at each point."""
+    place = np.searchsorted(side.points, points)
+    own = np.isin(points, side.points)
+    here = np.clip(place, 0, len(side.points) - 1)
+    least = np.where(place > 0, side.rows_at_most[np.clip(place - 1, 0, None)], 0)
+    most = np.where(place < len(side.points), side.rows_below[here], side.count)
+    before = [np.where(own, side.rows_below[here], bound) for bound in (least, most)]
+    at = [np.where(own, side.rows_at_most[here], bound) for bound in (least, most)]
+    low, high = (np.column_stack(pair).ravel() for pair in zip(before, at, strict=True))
+    return low / side.count, high / side.count
+
+
+def _areas_between(reference: Sketch, now: Sketch, points: Array) -> tuple[float, float]:
+    """Return the area between two sketches, rows lying evenly between points, and its error."""
+    n, m = reference.count, now.count
+    for infinity in (-np.inf, np.inf):
+        if _count_at(reference, infinity) * m != _count_at(now, infinity) * n:
+            return float("inf"), 0.0
+    cuts = points[np.isfinite(points)].astype(np.float64, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        begin = reference.at_most(cuts[:-1]) / n - now.at_most(cuts[:-1]) / m
+        end = reference.below(cuts[1:]) / n - now.below(cuts[1:]) / m
+        error = sum(_hidden_area(side) for side in (reference, now))
+        return float(np.dot(_mean_distance(begin, end), np.diff(cuts))), error
+
+
+def _hidden_area(side: Sketch) -> float:
+    """Return half the area over which the rows between the points could have moved."""
+    finite = np.isfinite(side.points)
+    widths = np.diff(side.points[finite].astype(np.float64, copy=False))
+    return float(np.dot(side.gaps[finite[1:] & finite[:-1]], widths)) / (2 * side.count)
 
 
 def _sketched_area(reference: Sketch, now: Sample) -> tuple[float, float]:

@@ -37,7 +37,7 @@ def histogram(reference: ColumnValues, now: ColumnValues) -> Histogram | None:
     old, new = reference.values, now.values
     if isinstance(old, Categories) and isinstance(new, Categories):
         return _of_categories(old, new)
-    if isinstance(old, Categories) or not isinstance(new, Sample):
+    if isinstance(old, Categories) or isinstance(new, Categories):
         return None
     return _of_numbers(old, new, reference.kind)
 
@@ -58,7 +58,7 @@ def _of_categories(old: Categories, new: Categories) -> Histogram | None:
     )
 
 
-def _of_numbers(old: Sample | Sketch, new: Sample, kind: Kind) -> Histogram | None:
+def _of_numbers(old: Sample | Sketch, new: Sample | Sketch, kind: Kind) -> Histogram | None:
     ends = [float(v) for side in (old, new) if side.count for v in _ends(side)]
     ends = [v for v in ends if np.isfinite(v)]
     if not ends:

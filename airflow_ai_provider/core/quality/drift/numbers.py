@@ -185,12 +185,17 @@ def _ranks(count: int, parts: int) -> Array:
 
 
 def _dense_ranks(count: int) -> Array:
-    """Return ranks evenly over the sample, and ever closer ones to both ends.
+    """Return ranks evenly over the sample, and ever closer ones to both ends."""
+    return np.unique(np.r_[_ranks(count, STEPS), np.array(tail_ranks(count), dtype=np.int64)])
+
+
+def tail_ranks(count: int) -> list[int]:
+    """Return ranks ever closer to both ends, the ends among them.
 
     The ends are where the values of a long-tailed column lie far apart, and so where the unknown
     between two points costs most.
     """
     step = count / STEPS
     tail = [math.floor(step * part / 8 / 2**fold) for fold in range(24) for part in range(4, 8)]
-    near = np.array([0, *tail], dtype=np.int64)
-    return np.unique(np.r_[_ranks(count, STEPS), near, count - 1 - near])
+    near = {0, *tail}
+    return sorted(near | {count - 1 - rank for rank in near})

@@ -22,14 +22,21 @@ class ReferenceSeen:
     """Which reference the data was held to.
 
     ``profile`` says that it was a stored profile; then ``made_from`` is the digest of the data that
-    the profile was made of, and figures carry the error that the profile leaves.
+    the profile was made of, and figures carry the error that the profile leaves. A table has no
+    digest but the time of the look; a query the digest of its text.
     """
 
     path: str
-    digest: str
+    digest: str | None
     rows: int
     profile: bool = False
     made_from: str | None = None
+    looked_at: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for a report."""
+        found = dict(vars(self))
+        return found if self.looked_at else {k: v for k, v in found.items() if k != "looked_at"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +131,7 @@ class DriftResult:
                         "digest": self.data.digest,
                         "rows": self.data.rows,
                     },
-                    "reference": vars(self.reference),
+                    "reference": self.reference.as_dict(),
                     "compared": len(self.columns),
                     "drifted": len(self.drifted),
                     "failed": self.failed(),
@@ -180,8 +187,8 @@ class DriftResult:
             verdict=verdict or self.verdict,
             criteria=self.criteria(),
             evidence={
-                "data": vars(self.data),
-                "reference": vars(self.reference),
+                "data": self.data.evidence(),
+                "reference": self.reference.as_dict(),
                 "dataset": self.dataset,
                 "partition": self.partition,
                 "project": self.project,

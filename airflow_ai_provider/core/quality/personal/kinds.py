@@ -17,7 +17,7 @@ from airflow_ai_provider.core.quality.personal import checksums
 
 # What may hold any of them, for RE2 and Python alike; cheap, and true of much else.
 CANDIDATE = (
-    r"(?i)[^\s@]@[^\s@]+\.[a-z]"
+    r"(?i)[^\s@]@[^\s@]+\.[^\s@.]"
     r"|[0-9](?:[ ./()-]{0,2}[0-9]){6}"
     r"|[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
     r"|[0-9a-f]:[0-9a-f:]*:[0-9a-f]*:"
@@ -134,8 +134,7 @@ def _names(words: str) -> re.Pattern[str]:
 
 _CARD_START = r"(?:4|5[1-5]|2[2-7]|6(?:011|4|5|2)|3[0-9])"
 _EMAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}"
-    r"(?![A-Za-z0-9-])"
+    r"(?<![\w.%+'-])[\w.%+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,9}\.[^\W\d_]{2,24}(?![\w-])"
 )
 _V4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 _V6 = re.compile(

@@ -33,7 +33,7 @@ def number_bounds(least: Number, most: Number) -> tuple[float | None, float | No
         above = ((high + room) / step).to_integral_value(ROUND_CEILING) * step
         if low >= 0:
             below = max(below, Decimal(0))
-        if high <= 0:
+        if low < 0 and high <= 0:
             above = min(above, Decimal(0))
         return _written(below), _written(above)
 
@@ -60,17 +60,15 @@ def _year(like: date, year: int) -> str:
 
 
 def count_bounds(count: int) -> tuple[int, int]:
-    """Return bounds around a number of rows: half to double, rounded outwards; 0 is let be."""
-    if count == 0:
-        return 0, 1
+    """Return bounds around a number of rows: half to double, rounded outwards."""
     step = 10 ** max(len(str(count)) - 2, 0)
     low = count // 2 // step * step
     return max(low, 1), -(-2 * count // step) * step
 
 
 def share_below(share: float) -> float:
-    """Return a share that leaves room below ``share``: half as many again may be missing."""
-    room = max(0.01, (1 - share) / 2)
+    """Return a share that leaves room below ``share``: twice as many may be missing."""
+    room = max(0.05, 1 - share)
     return max(0.0, math.floor((share - room) * 100) / 100)
 
 

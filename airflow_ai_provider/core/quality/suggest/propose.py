@@ -70,15 +70,18 @@ def _table_level(table: TableSeen) -> Iterator[Entry]:
         "A column more is a change that somebody should know of.",
         value=len(names),
     )
-    if table.rows:
-        low, high = count_bounds(table.rows)
-        yield entry(
-            "table_row_count_to_be_between",
-            "warning",
-            f"{table.rows:,} rows were seen; half to double, rounded.",
-            min_value=low,
-            max_value=high,
-        )
+    if not table.rows:
+        why = "No rows were there, and a gate passes none unless this says so: raise it."
+        yield entry("table_row_count_to_be_between", "warning", why, min_value=0)
+        return
+    low, high = count_bounds(table.rows)
+    yield entry(
+        "table_row_count_to_be_between",
+        "warning",
+        f"{table.rows:,} rows were seen; half to double, rounded.",
+        min_value=low,
+        max_value=high,
+    )
 
 
 def _column_level(column: ColumnSeen) -> list[Entry]:
@@ -148,18 +151,20 @@ def _domain(column: ColumnSeen) -> list[Entry]:
     if column.kind is Kind.BOOLEAN:
         why = "Only one truth value was seen." if len(values) == 1 else ""
         listed = [v for v in (False, True) if v in values]
-        return [_set(column, listed, why)] if why else []
+        return [_set(column, listed, why, "info")] if why else []
     often = 5 if column.kind is Kind.TEXT else 20
     if column.present < often * len(values):
         return []
     if column.kind is Kind.TEXT and any(len(v) > _LONG_VALUE for v in values):
         return []
     why = f"{len(values)} different values were seen, each at least {min(values.values())} times."
-    return [_set(column, sorted(values), why)]
+    if len(values) == 1:
+        why = "It was always the same value."
+    return [_set(column, sorted(values), why, "warning" if len(values) > 1 else "info")]
 
 
-def _set(column: ColumnSeen, values: list[Any], why: str) -> Entry:
-    return entry("column_values_to_be_in_set", "warning", why, column=column.name, value_set=values)
+def _set(column: ColumnSeen, values: list[Any], why: str, severity: str) -> Entry:
+    return entry("column_values_to_be_in_set", severity, why, column=column.name, value_set=values)
 
 
 def _range(column: ColumnSeen) -> Iterator[Entry]:
@@ -224,6 +229,8 @@ def _text(column: ColumnSeen) -> Iterator[Entry]:
         )
     elif column.longest is not None and column.shortest is not None:
         low, high = min(column.shortest, 1), max(10, 2 * column.longest)
+        if column.shortest == column.longest and len(column.sample) >= ENOUGH:
+            low = high = column.longest
         why = f"{column.shortest} to {column.longest} characters were seen."
         if column.personal:
             why = f"It seems to hold personal data: {column.personal}. {why}"

@@ -1,0 +1,46 @@
+"""A model's history and its open alarms over HTTP, read-only, as the script tells them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Query
+
+from airflow_ai_provider.core.errors import AirflowAiError
+from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.services.promotion.timeline import history
+from airflow_ai_provider.services.promotion.watching import open_alarms
+from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.store.ledger import Ledger
+
+
+def add_promotion_routes(app: FastAPI) -> None:
+    """Add the routes to an application that guards them."""
+    app.get("/promotion/history")(history_of)
+    app.get("/promotion/alarms")(alarms_of)
+
+
+def history_of(
+    model: Annotated[str, Query(min_length=1)], at: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Return the intervals in the shape of ``airflow-ai promotion history --json``.
+
+    A time without a zone is in UTC.
+    """
+    if at is not None and at.tzinfo is None:
+        at = at.replace(tzinfo=timezone.utc)
+    return history(model, ledger=_ledger(), at=at)
+
+
+def alarms_of(model: Annotated[str, Query(min_length=1)]) -> list[dict[str, Any]]:
+    """Return the records of what was done to the model outside Airflow and is not mended yet."""
+    return [asdict(record) for record in open_alarms(model, ledger=_ledger())]
+
+
+def _ledger() -> Ledger:
+    try:
+        return Ledger(open_store(AiStoreHook().get_url(), create=False))
+    except AirflowAiError as error:
+        raise HTTPException(503, str(error)) from error

@@ -1,0 +1,101 @@
+"""The data gates over HTTP: the page about a decision, the list of data sets and their past."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import FastAPI, HTTPException, Query
+from fastapi.responses import HTMLResponse
+
+from airflow_ai_provider.core.errors import AirflowAiError, LedgerError
+from airflow_ai_provider.core.gate import GateRecord
+from airflow_ai_provider.core.quality.page.build import record_page
+from airflow_ai_provider.core.quality.page.history import Decision, data_set_of, decision_of
+from airflow_ai_provider.core.quality.page.render import (
+    POLICY,
+    Decided,
+    history_html,
+    overview_html,
+    report_html,
+    waiting_html,
+)
+from airflow_ai_provider.core.quality.page.values import from_kept
+from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.store.gate_reports import GateReports
+from airflow_ai_provider.store.ledger import Ledger
+
+REFRESH = 5  # seconds
+_EARLIER = 30
+_LISTED = 300  # decisions that a list reads; each brings its criteria
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+Name = Annotated[str, Query(max_length=500)]
+
+
+def add_quality_routes(app: FastAPI) -> None:
+    """Add the routes to an application that guards them."""
+    app.get("/quality/list", response_class=HTMLResponse)(overview)
+    app.get("/quality/dataset", response_class=HTMLResponse)(history)
+    app.get("/quality/task", response_class=HTMLResponse)(of_task)
+    app.get("/quality/record/{record_id}", response_class=HTMLResponse)(of_record)
+
+
+def overview() -> HTMLResponse:
+    """Return the list of data sets, each with its newest decision."""
+    return _page(overview_html(_decisions(_reports(), None, limit=_LISTED)))
+
+
+def history(name: Name) -> HTMLResponse:
+    """Return the decisions on one data set."""
+    return _page(history_html(name, _decisions(_reports(), name, limit=_LISTED)))
+
+
+def of_task(dag_id: Name, run_id: Name, task_id: Name, map_index: int = -1) -> HTMLResponse:
+    """Return the page about what a task decided in a run; until then one that waits for it."""
+    reports = _reports()
+    record = reports.newest_of_task(dag_id, run_id, task_id, map_index)
+    if record is None:
+        return _page(waiting_html(f"{dag_id}.{task_id}", refresh=REFRESH))
+    return _page(_report(reports, record, home="."))
+
+
+def of_record(record_id: str) -> HTMLResponse:
+    """Return the page about one gate record."""
+    reports = _reports()
+    try:
+        record = Ledger(reports.store).get(record_id)
+    except LedgerError as error:
+        raise HTTPException(404, str(error)) from error
+    return _page(_report(reports, record, home=".."))
+
+
+def _report(reports: GateReports, record: GateRecord, *, home: str) -> str:
+    kept = reports.find(record.id)
+    page = (from_kept(kept) if kept else None) or record_page(record)
+    task = f" in {record.dag_id}.{record.task_id}, run {record.run_id}" if record.dag_id else ""
+    decided = Decided(
+        record=record.id, at=record.created_at, by=f"{record.decided_by}{task}", home=home
+    )
+    earlier = _decisions(reports, data_set_of(record.subject), limit=_EARLIER)
+    return report_html(page, decided=decided, earlier=earlier)
+
+
+def _decisions(reports: GateReports, name: str | None, *, limit: int) -> list[Decision]:
+    return [decision_of(record) for record in reports.decisions(name, limit=limit)]
+
+
+def _page(html: str) -> HTMLResponse:
+    return HTMLResponse(html, headers=_HEADERS)
+
+
+def _reports() -> GateReports:
+    try:
+        return GateReports(open_store(AiStoreHook().get_url(), create=False))
+    except AirflowAiError as error:
+        raise HTTPException(503, str(error)) from error

@@ -1,0 +1,52 @@
+"""A model's history as a file: JSON Lines or CSV, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_ai_provider.core.errors import PromotionError
+
+COLUMNS = ("environment", "version", "from", "to", "by", "why", "record")
+
+
+def export_history(intervals: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write ``intervals`` to ``path``; its ending says how.
+
+    :raises PromotionError: the ending is neither ``.jsonl`` nor ``.csv``.
+    """
+    makers = {".jsonl": _json_lines, ".csv": _csv}
+    make = makers.get(path.suffix.lower())
+    if make is None:
+        raise PromotionError(
+            f"{path.name} is no file that a history can be written to.",
+            remedy="Name a file that ends in .jsonl or .csv.",
+        )
+    text = make([{column: i[column] for column in COLUMNS} for i in intervals])
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _json_lines(intervals: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(i, ensure_ascii=False) + "\n" for i in intervals)
+
+
+def _csv(intervals: list[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(intervals)
+    return stream.getvalue()

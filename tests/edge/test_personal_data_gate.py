@@ -1,0 +1,43 @@
+"""The shipped suite for personal data behind the gate's operator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_ai_provider.operators.quality import DataQualityGateOperator
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.ledger import Ledger
+
+
+class TaskInstance(SimpleNamespace):
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = json.dumps(value)
+
+
+def test_personal_data_stop_and_are_repeated_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    connection = {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
+    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
+    ledger = Ledger(Store.open(url))
+    path = tmp_path / "people.csv"
+    path.write_text("id,contact\n1,anna.berg@example.com\n")
+    gate = DataQualityGateOperator(
+        task_id="gate", data=str(path), suite="airflow-ai:personal_data", dataset="people"
+    )
+    names = {"dag_id": "d", "run_id": "r", "task_id": "gate", "map_index": -1, "try_number": 1}
+    ti = TaskInstance(**names, pushed={}, task=gate)
+    with pytest.raises(AirflowFailException, match="1 e-mail addresses in contact") as caught:
+        gate.execute({"ti": ti, "outlet_events": {}})
+    [record] = ledger.search()
+    assert record.verdict == "fail"
+    shown = [*ti.pushed.values(), str(record), str(caught.value), caplog.text]
+    assert ti.pushed
+    assert not any("anna" in text for text in shown)
