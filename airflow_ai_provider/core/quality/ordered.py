@@ -60,7 +60,7 @@ def column_quantiles(e: Expectation, schema: Schema) -> Check:
         if not facts[present]:
             values = [None] * len(quantiles)
         else:
-            values = facts[read][0][0] if read in facts else facts[early]
+            values = facts[early] if early and read not in facts else facts[read][0][0]
         return judge_quantiles(quantiles, ranges, values)
 
     reads = (present, *exact([column]), *([early] if early else []))
