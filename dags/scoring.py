@@ -1,7 +1,8 @@
 """A month was delivered: gate it, then score it with the model in production.
 
 A delivery that fails its gate trains and scores nothing: its bad rows are set aside, and the same
-month is asked for again. Before anything is in production the shadow in test scores.
+month is asked for again. Before anything is in production the shadow in test scores. Versions that
+are marked as challengers score beside, so that a model gate can compare them on the same feedback.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ def scoring():
             use_cases.package(MODEL).score(version, partition=report["partition"])
             for report in reports
         ]
+        for challenger in use_cases.challengers(MODEL):
+            for report in reports:  # beside, and acted on by nobody
+                use_cases.package(MODEL).score(challenger, partition=report["partition"])
         outlet_events[predictions_asset(MODEL)].extra = {"logs": logs}
         return logs
 

@@ -195,6 +195,13 @@ def scoring_version(model: str) -> str:
     return serving["version"]
 
 
+def challengers(model: str) -> list[str]:
+    """Return the versions that answer in the shadow of the one that scores."""
+    from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+
+    return ModelRegistryHook().challengers(model)
+
+
 def training_plan(
     project_file: str, model: str, *, judge_on: str | None, candidate: str, events: Any
 ) -> dict:

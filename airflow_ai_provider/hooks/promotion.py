@@ -126,6 +126,22 @@ class ModelRegistryHook(BaseHook):
         """Return the version in production, as ``in_environment`` does."""
         return self.in_environment(name, "production")
 
+    def challengers(self, name: str) -> list[str]:
+        """Return the versions that answer in the champion's shadow: see ``mark_challenger``."""
+        from airflow_ai_provider.services.promotion import challengers
+
+        return challengers(name, registry=self.get_conn())
+
+    def mark_challenger(self, name: str, version: str, *, is_one: bool = True) -> None:
+        """Let a version answer in the champion's shadow from now on, or no longer.
+
+        The scoring task scores ``challengers`` beside the champion; the criterion ``shadow`` of a
+        model gate compares both on the same feedback.
+        """
+        from airflow_ai_provider.services.promotion import mark_challenger
+
+        mark_challenger(name, version, registry=self.get_conn(), is_one=is_one)
+
     def in_environment(self, name: str, environment: str) -> dict[str, Any] | None:
         """Return the version in ``environment``; None when there is none.
 

@@ -86,6 +86,8 @@ def _peer(metric: str, label: Any, one: Any, two: Any) -> float:
         "average_precision": metrics.average_precision_score,
         "brier": metrics.brier_score_loss,
         "log_loss": metrics.log_loss,
+        "mae": metrics.mean_absolute_error,
+        "mse": metrics.mean_squared_error,
         "roc_auc": metrics.roc_auc_score,
     }[metric]
     random, spent = np.random.default_rng(0), []

@@ -84,7 +84,9 @@ def report(name: str, measures: Mapping[str, Callable[[], Iterable[Figure]]]) ->
     figures: list[Figure] = []
     for what, measure in measures.items():
         say(f"measuring {what}")
-        figures += [{key: found.get(key) for key in KEYS} for found in measure()]
+        for found in measure():
+            figures.append({key: found.get(key) for key in KEYS})
+            say(table(figures[-1:])[1])
     BUILD.mkdir(parents=True, exist_ok=True)
     path = BUILD / f"{name}.json"
     path.write_text(json.dumps(figures, indent=2) + "\n")

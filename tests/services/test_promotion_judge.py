@@ -97,7 +97,7 @@ def test_a_good_candidate_passes_all(ledger, parquet):
     assert [c.verdict for c in found.criteria] == [Verdict.PASS] * len(PILOT), found.failed
     assert found.draft.subject == "mlflow://flight_delays/runs/r1"
     assert found.metrics["candidate"]["rows"] == 3000
-    assert set(found.metrics["candidate"]) == {*metrics.METRICS, "rows"}
+    assert set(found.metrics["candidate"]) == {*metrics.METRICS, "rows"} - {"mae", "rmse"}
     assert found.metrics["reference"]["roc_auc"] == 0.5
 
 
@@ -141,6 +141,24 @@ def test_classes_are_judged_by_accuracy(ledger, parquet):
     found = judged(ledger, parquet.parent / "digits.parquet", [*several, better], **shape)
     assert found.verdict is Verdict.PASS
     assert set(found.metrics["candidate"]) == {"rows", "accuracy"}
+
+
+def test_numbers_are_judged_by_their_error(ledger, tmp_path):
+    path = tmp_path / "minutes.parquet"
+    duckdb.sql(f"""
+        COPY (SELECT i + 0.5 AS label, i + 1.5 AS score, i + 3.5 AS guess FROM range(200) t(i))
+        TO '{path}'""")
+    criteria = [
+        {"kind": "threshold", "metric": "mae", "max": 1.0},
+        {"kind": "threshold", "metric": "rmse", "max": 1.0},
+        {"kind": "improvement", "metric": "mse", "max_upper": 0.0, "resamples": 100},
+        {"kind": "improvement", "metric": "mae", "max_upper": -2.1, "resamples": 100},
+    ]
+    shape = {"reference": "guess", "group": None, "slices": []}
+    found = judged(ledger, path, criteria, **shape)
+    assert [c.verdict.value for c in found.criteria] == ["pass", "pass", "pass", "fail"]
+    assert found.criteria[2].observed == pytest.approx(-8.0)
+    assert found.metrics["candidate"] == {"rows": 200, "mae": 1.0, "rmse": 1.0}
 
 
 def test_a_file_address_is_a_path(ledger, parquet):

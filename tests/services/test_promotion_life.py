@@ -10,7 +10,7 @@ import pytest
 from airflow_ai_provider.core.errors import CriteriaError
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
-from airflow_ai_provider.services.promotion import StoreLife, judge
+from airflow_ai_provider.services.promotion import StoreLife, challengers, judge, mark_challenger
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.testing import FakeRegistry, memory_store
 
@@ -189,6 +189,17 @@ def test_what_did_not_answer_beside_the_champion(
     found = judged(lived, criterion, life_of(lived, tmp_path, champion), version=version)
     assert (found.verdict, found.observed) == (Verdict.FAIL, None)
     assert reason in found.sentence
+
+
+def test_challengers_are_marked_and_never_the_champion(lived, tmp_path):
+    registry = life_of(lived, tmp_path).registry()
+    assert challengers("m", registry=registry) == []
+    for version in ("1", "2"):
+        mark_challenger("m", version, registry=registry)
+    assert challengers("m", registry=registry) == ["2"]
+    mark_challenger("m", "2", registry=registry, is_one=False)
+    assert challengers("m", registry=registry) == []
+    assert challengers("nobody", registry=registry) == []
 
 
 def test_the_first_model_has_no_champion_to_answer_beside(lived, tmp_path):

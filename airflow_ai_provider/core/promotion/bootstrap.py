@@ -28,7 +28,10 @@ _ROW_METRICS: dict[str, Callable[[Array, Array], Array]] = {
     "accuracy": metrics.row_accuracy,
     "brier": metrics.row_brier,
     "log_loss": metrics.row_log_loss,
+    "mae": metrics.row_absolute,
+    "mse": metrics.row_squared,
 }
+_OF_ANY_NUMBERS = ("accuracy", "mae", "mse")
 COMPARABLE = (*sorted(_ROW_METRICS), "average_precision", "roc_auc")
 
 
@@ -60,7 +63,7 @@ def paired_interval(
 
     :raises NotMeasurableError: the metric has no value, or there are too few groups.
     """
-    check = metrics.usable if metric == "accuracy" else metrics.probabilities
+    check = metrics.usable if metric in _OF_ANY_NUMBERS else metrics.probabilities
     label, candidate = check(label, candidate)
     _, reference = check(label, reference)
     codes = np.arange(len(label)) if group is None else np.unique(group, return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""Metrics of a classifier on held-out rows.
+"""Metrics of a classifier, or of a model that answers numbers, on held-out rows.
 
 All take the observed labels and the scores and return one number. What cannot be measured is a
 ``NotMeasurableError`` with the reason, never a NaN: a gate must not pass because it could not look.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 _BINS = 10
+_MOST_CLASSES = 100
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -68,12 +69,24 @@ def accuracy(label: Array, score: Array) -> float:
     return float(np.mean(row_accuracy(*usable(label, score))))
 
 
+def mae(label: Array, score: Array) -> float:
+    """Return the mean absolute error."""
+    return float(np.mean(row_absolute(*usable(label, score))))
+
+
+def rmse(label: Array, score: Array) -> float:
+    """Return the root of the mean squared error."""
+    return float(np.sqrt(np.mean(row_squared(*usable(label, score)))))
+
+
 METRICS: dict[str, Callable[[Array, Array], float]] = {
     "accuracy": accuracy,
     "average_precision": average_precision,
     "brier": brier,
     "ece": ece,
     "log_loss": log_loss,
+    "mae": mae,
+    "rmse": rmse,
     "roc_auc": roc_auc,
 }
 
@@ -121,6 +134,22 @@ def row_log_loss(label: Array, score: Array) -> Array:
 def row_brier(label: Array, score: Array) -> Array:
     """Return each row's squared error."""
     return np.asarray((label - score) ** 2)
+
+
+def row_absolute(label: Array, score: Array) -> Array:
+    """Return each row's absolute error."""
+    return np.asarray(np.abs(label - score))
+
+
+def row_squared(label: Array, score: Array) -> Array:
+    """Return each row's squared error, of any numbers."""
+    return np.asarray((label - score) ** 2)
+
+
+def are_classes(label: Array) -> bool:
+    """Whether the labels are few whole numbers, as the numbers of classes are."""
+    found = np.unique(np.asarray(label, dtype=np.float64))
+    return len(found) <= _MOST_CLASSES and bool(np.array_equal(found, np.round(found)))
 
 
 def row_accuracy(label: Array, score: Array) -> Array:

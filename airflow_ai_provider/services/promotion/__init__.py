@@ -16,7 +16,13 @@ from airflow_ai_provider.services.promotion.orders import (
     read_rollback,
 )
 from airflow_ai_provider.services.promotion.promoting import promote
-from airflow_ai_provider.services.promotion.registration import champion, in_environment, register
+from airflow_ai_provider.services.promotion.registration import (
+    challengers,
+    champion,
+    in_environment,
+    mark_challenger,
+    register,
+)
 from airflow_ai_provider.services.promotion.rolling_back import roll_back
 from airflow_ai_provider.services.promotion.timeline import history, holders
 from airflow_ai_provider.services.promotion.watching import check_aliases, watch_aliases
@@ -30,6 +36,7 @@ __all__ = [
     "PromotionOrder",
     "RollbackOrder",
     "StoreLife",
+    "challengers",
     "champion",
     "check_aliases",
     "copy_model",
@@ -38,6 +45,7 @@ __all__ = [
     "in_environment",
     "judge",
     "load_criteria",
+    "mark_challenger",
     "measure_evidence",
     "promote",
     "promote_checked",

@@ -40,10 +40,16 @@ from airflow_ai_provider.core.promotion.evidence import (
     parse_evidence,
 )
 from airflow_ai_provider.core.promotion.life import Life
-from airflow_ai_provider.core.promotion.metrics import METRICS, NotMeasurableError
+from airflow_ai_provider.core.promotion.metrics import (
+    METRICS,
+    NotMeasurableError,
+    are_classes,
+    usable,
+)
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.store.ledger import Ledger
 
+_OF_NUMBERS = ("mae", "rmse")  # the others are of classes
 _RECORDED = (
     "model_name",
     "run_id",
@@ -304,7 +310,11 @@ def _metrics(predictions: Predictions | None) -> dict[str, dict[str, float]]:
 
 def _measured(label: Any, score: Any) -> dict[str, float]:
     found = {"rows": float(np.size(label))}
-    for name, metric in METRICS.items():
-        with suppress(NotMeasurableError):  # a criterion on it says why
-            found[name] = metric(label, score)
+    with suppress(NotMeasurableError):
+        of_classes = are_classes(usable(label, score)[0])
+        for name, metric in METRICS.items():
+            if (name in _OF_NUMBERS) is of_classes:
+                continue
+            with suppress(NotMeasurableError):  # a criterion on it says why
+                found[name] = metric(label, score)
     return found

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_ai_provider.core.errors import EvidenceError
+from airflow_ai_provider.core.errors import EvidenceError, RegistryNotFoundError
 from airflow_ai_provider.core.gate import plain
 from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH, EnvironmentPath
 from airflow_ai_provider.core.promotion.evidence import parse_evidence
@@ -15,6 +15,7 @@ from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVers
 CANDIDATE_TAG = "airflow_ai.candidate"
 TRAINING_TAG = "airflow_ai.training"
 DATA_TAG = "airflow_ai.data"
+CHALLENGER_TAG = "airflow_ai.challenger"
 
 
 def register(
@@ -59,6 +60,31 @@ def champion(
 ) -> dict[str, Any] | None:
     """Return the version in the last environment, as ``in_environment`` does."""
     return in_environment(model_name, path.last, registry=registry)
+
+
+def mark_challenger(
+    model_name: str, version: str, *, registry: ModelRegistry, is_one: bool = True
+) -> None:
+    """Let ``version`` answer in the champion's shadow from now on, or no longer."""
+    registry.set_tags(model_name, version, {CHALLENGER_TAG: "true" if is_one else "false"})
+
+
+def challengers(
+    model_name: str, *, registry: ModelRegistry, path: EnvironmentPath = DEFAULT_PATH
+) -> list[str]:
+    """Return the versions that answer beside the champion, and are compared on the same feedback.
+
+    The champion is none, nor is a version whose files are not all there.
+    """
+    try:
+        live = registry.aliases(model_name).get(path.last)
+    except RegistryNotFoundError:
+        return []
+    return [
+        found.version
+        for found in registry.find_versions(model_name)
+        if found.tags.get(CHALLENGER_TAG) == "true" and found.version != live and found.is_ready
+    ]
 
 
 def in_environment(
