@@ -134,6 +134,15 @@ def test_what_a_dead_mover_left_is_told_of(world):
     assert watch(world) == []
 
 
+def test_a_refused_promotion_of_what_was_set_by_hand_names_not_itself(world):
+    world.promote("dev", "1", key="again")
+    world.registry.set_alias("m", "dev", "3")
+    with pytest.raises(PromotionConflictError) as caught:
+        world.promote("dev", "3", by="dag/run/me")
+    assert caught.value.facts["winner"] == "somebody outside Airflow"
+    assert caught.value.facts["alarm"]
+
+
 def test_what_was_expected_wrongly_is_no_alarm(world):
     with pytest.raises(PromotionConflictError):
         world.promote("production", "2", expected="9", decision=world.decide("2"))

@@ -178,14 +178,24 @@ def finish_claim(
 
 
 def refused(
-    model_name: str, environment: str, expected: str | None, found: str | None, ledger: Ledger
+    model_name: str,
+    environment: str,
+    expected: str | None,
+    found: str | None,
+    ledger: Ledger,
+    *,
+    own_key: str | None = None,
 ) -> PromotionConflictError:
-    """Return the error that says who moved the alias away from ``expected``."""
+    """Return the error that says who moved the alias away from ``expected``.
+
+    ``own_key`` is that of the claim which the asker holds: it did not move the alias.
+    """
+    now = Promotions(ledger.store).claimed(model_name)  # first: it falls when it is on record
     last = holder(model_name, environment, ledger=ledger)
     by_us = last is not None and last.evidence["to"] == found
     who = (last.evidence["moved_by"] if last and by_us else None) or OUTSIDE
-    now = Promotions(ledger.store).claimed(model_name)
-    if now and (now.move["environment"], now.move["version"]) == (environment, found):
+    under_way = now is not None and now.key != own_key and now.move["version"] == found
+    if now and under_way and not by_us and now.move["environment"] == environment:
         by_us, who = True, now.by  # its move is made and not yet on record
     return PromotionConflictError(
         f"{model_name}@{environment} names {found or 'no version'}, "
@@ -253,7 +263,7 @@ def _move_alias(
     if resumed and found == version:
         return  # an earlier try of this decision moved it
     if found != move.expected:
-        raise refused(name, environment, move.expected, found, ledger)
+        raise refused(name, environment, move.expected, found, ledger, own_key=claim.key)
     if found != version:
         promotions.renew(claim)  # a mover that was taken for dead meanwhile stops here
         if version is None:
@@ -262,7 +272,7 @@ def _move_alias(
             registry.set_alias(name, environment, version)
         found = registry.aliases(name).get(environment)
     if found != version:
-        raise refused(name, environment, version, found, ledger)
+        raise refused(name, environment, version, found, ledger, own_key=claim.key)
 
 
 def _set_tags(move: Move, registry: ModelRegistry) -> None:
