@@ -202,10 +202,11 @@ class Store:
         return now.astimezone(timezone.utc)
 
     def close(self) -> None:
-        """Close this process's connections."""
-        if self._engine is not None and self._pid == os.getpid():
-            self._engine.dispose()
-        self._engine = None
+        """Close this process's connections; the one in memory once nobody reads from it."""
+        with self._only_one_in_memory():
+            if self._engine is not None and self._pid == os.getpid():
+                self._engine.dispose()
+            self._engine = None
 
     def _use_write_ahead_log(self) -> None:
         """Set the journal's mode once, under the lock: SQLite does not wait when two want to.
