@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class Store:
         """Whether this is SQLite, which one host may use."""
         return self.url.get_backend_name() == "sqlite"
 
-    @property
+    @cached_property
     def path(self) -> Path | None:
         """The file of a SQLite store; None in memory and on a server."""
         if not self.is_sqlite or self.url.database in (None, "", ":memory:"):

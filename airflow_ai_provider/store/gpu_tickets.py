@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +28,7 @@ _NEWER = "a newer try took its place"
 WAITS = (RequestState.PENDING, RequestState.LAPSED)
 
 
+@lru_cache(maxsize=1024)
 def class_key(request: GpuRequest, *, host: str | None, task: TaskIdentity) -> str:
     """Return what requests have in common that differ only by age: the planner's class."""
     spec = {k: v for k, v in spec_of(request).items() if k not in _NOT_PLANNED_BY}

@@ -8,12 +8,12 @@ as the driver gives it: for texts and numbers that is what it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
 Build = Callable[[str], Any]
-_Processor = Callable[[Any], Any] | None
 
 
 class _Compiled:
@@ -23,23 +23,28 @@ class _Compiled:
         compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._positional = bool(compiled.positional)
-        names = compiled.positiontup or list(compiled.binds)
-        self._processors: list[tuple[str, _Processor]] = [
-            (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
+        names = list(compiled.positiontup or compiled.binds)
+        processors = {
+            name: compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
             for name in names
-        ]
+        }
+        self._processors = [(n, process) for n, process in processors.items() if process]
         self._fixed = {
             name: bind.value for name, bind in compiled.binds.items() if not bind.required
         }
+        self._in_order = itemgetter(*names) if len(names) > 1 else None
+        self._names = names
 
     def bound(self, values: Mapping[str, Any]) -> Any:
         """Return the parameters as the driver takes them."""
-        found = [
-            (name, value if processor is None else processor(value))
-            for name, processor in self._processors
-            for value in (values[name] if name in values else self._fixed[name],)
-        ]
-        return tuple(value for _, value in found) if self._positional else dict(found)
+        found = {**self._fixed, **values}
+        for name, process in self._processors:
+            found[name] = process(found[name])
+        if self._positional:
+            if self._in_order is not None:
+                return self._in_order(found)
+            return tuple(found[name] for name in self._names)
+        return {name: found[name] for name in self._names}
 
 
 class Prepared:

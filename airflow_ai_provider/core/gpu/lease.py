@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from airflow_ai_provider.core.gpu.request import GpuRequest
@@ -73,7 +74,7 @@ class Ticket:
     claim_within: float = 90.0
     process_waits: bool = False
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The request's id in the store."""
         return hashlib.sha256(f"{self.holder}\0{self.name}".encode()).hexdigest()[:32]
