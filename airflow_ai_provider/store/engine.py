@@ -333,6 +333,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA synchronous=NORMAL")  # loses commits only with the operating system
     cursor.execute("PRAGMA foreign_keys=ON")
+    # 16 MiB of log, so that fewer than one commit in a hundred waits for a checkpoint
+    cursor.execute("PRAGMA wal_autocheckpoint=4000")
     cursor.close()
 
 
