@@ -9,14 +9,16 @@ never take the lock. PostgreSQL is for more than one machine; there the server o
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ MEMORY_URL = "sqlite://"
 _BUSY_TIMEOUT_MS = 30_000
 _NEWS = "news"  # on a connection: its transaction grants or refuses what somebody waits for
 _MOST_NEWS = 1 << 20
-_USED, _PING_AFTER = "used", 0.5  # seconds that a connection rested
+_ASK_AFTER = 0.5  # seconds
 _DEADLOCK = frozenset({"40001", "40P01"})
 _NO_SUCH_TABLE, _NO_SUCH_COLUMN = "42P01", "42703"  # PostgreSQL's names of these errors
 
@@ -128,6 +130,9 @@ class Store:
                 if self._engine is not None:
                     self._engine.dispose(close=False)  # the parent's connections stay the parent's
                 self._engine, self._pid = _make_engine(self), os.getpid()
+                # an engine lies in cycles of its own, and a server's connections are few
+                gone = weakref.finalize(self, _let_go, self._engine, self._pid)
+                gone.atexit = False
             return self._engine
 
     @contextmanager
@@ -291,6 +296,8 @@ def _make_engine(store: Store) -> sa.Engine:
         options["connect_args"] = {"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
         if store.path is None:
             options["poolclass"] = StaticPool
+    else:
+        options["pool_pre_ping"] = True
     try:
         engine = sa.create_engine(store.url, **options)
     except ModuleNotFoundError as error:
@@ -301,30 +308,35 @@ def _make_engine(store: Store) -> sa.Engine:
     if store.is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
     else:
-        event.listen(engine, "checkin", _note_use)
-        event.listen(engine, "checkout", partial(_ping_after_rest, engine.dialect))
+        dialect: Any = engine.dialect
+        dialect.do_ping = _Ping(dialect.do_ping)
     return engine
 
 
-def _note_use(_connection: Any, record: Any) -> None:
-    record.info[_USED] = time.monotonic()
+def _let_go(engine: sa.Engine, pid: int) -> None:
+    if pid == os.getpid():  # after a fork they are the parent's
+        engine.dispose()
 
 
-def _ping_after_rest(dialect: Any, connection: Any, record: Any, _proxy: Any) -> None:
-    """Have a connection that is lost replaced.
+class _Ping:
+    """Asks a server whether a connection is alive, unless that is known.
 
-    The server is asked only when the connection rested, or the socket has something to say: that
-    is how a server takes its leave.
+    It is when the server was asked a moment ago and the socket has nothing to say: a server that
+    ends a connection says so.
     """
-    rested = time.monotonic() - record.info.get(_USED, time.monotonic())
-    if rested < _PING_AFTER and not _has_spoken(connection):
-        return
-    try:
-        alive = dialect.do_ping(connection)
-    except dialect.loaded_dbapi.Error as error:
-        raise sa.exc.DisconnectionError from error
-    if not alive:
-        raise sa.exc.DisconnectionError
+
+    def __init__(self, ping: Callable[[Any], bool]) -> None:
+        self._ping = ping
+        self._asked: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
+
+    def __call__(self, connection: Any) -> bool:
+        now = time.monotonic()
+        if now - self._asked.get(connection, -math.inf) < _ASK_AFTER and not _has_spoken(
+            connection
+        ):
+            return True
+        self._asked[connection] = now
+        return self._ping(connection)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

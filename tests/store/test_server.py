@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -202,3 +203,19 @@ def test_a_server_that_is_not_there_is_away() -> None:
     said = str(caught.value)
     assert "Connection refused Is the server running" in said
     assert not {"\n", "\t"} & {*said}
+
+
+def test_stores_that_are_let_go_keep_no_connection(postgres_url: str) -> None:
+    migrate(Store(postgres_url))
+    kept = Store.open(postgres_url)
+    gc.disable()  # nobody knows when it comes
+    try:
+        for _ in range(20):
+            with Store.open(postgres_url).read() as connection:
+                connection.execute(sa.text("SELECT 1"))
+        with kept.read() as connection:
+            mine = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            assert connection.execute(sa.text(mine)).scalar_one() <= 3  # some are just leaving
+    finally:
+        gc.enable()
+    kept.close()
