@@ -15,7 +15,7 @@ demo: $(STAMP)  ## a whole life of a project on a real Airflow; DEMO_HOME=DIR ke
 	@$(BIN)/python -m airflow_ai_provider.demo
 
 test: $(STAMP)  ## everything that fits twelve minutes on two cores
-	@$(BIN)/python -m pytest -m "not faults" -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not faults" -n 4 --dist loadfile --no-loadscope-reorder
 
 faults: $(STAMP)  ## the long fault runs
 	@$(BIN)/python -m pytest -m faults --timeout 3600
