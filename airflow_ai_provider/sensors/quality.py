@@ -12,16 +12,15 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.core.errors import DataQualityRequiredError, QualityError
+from airflow_ai_provider.operators._requirement import REQUIRED, GateRequirement
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, PokeReturnValue
 
     from airflow_ai_provider.core.quality.requirement import Standing
 
-_REQUIRED = ("dataset", "partition", "verdict", "max_age", "min_score", "gates")
 
-
-class DataQualitySensor(BaseSensorOperator):
+class DataQualitySensor(GateRequirement, BaseSensorOperator):
     """Wait until the newest data gate record of a data set is good, and not too old.
 
     Returns ``{"met", "reason", "message", "subject", "record", "verdict", "decided_at", "score"}``.
@@ -41,32 +40,18 @@ class DataQualitySensor(BaseSensorOperator):
     :param store_conn_id: the connection of the store.
     """
 
-    template_fields: Sequence[str] = (*_REQUIRED, "store_conn_id")
+    template_fields: Sequence[str] = (*REQUIRED, "store_conn_id")
 
     def __init__(
         self,
         *,
-        dataset: str,
-        partition: str | None = None,
-        verdict: str = "warn",
-        max_age: float | str | timedelta | None = None,
-        min_score: float | str | None = None,
-        gates: str | Sequence[str] = "data",
         fail_when_refused: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.dataset = dataset
-        self.partition = partition
-        self.verdict = verdict
-        self.max_age = max_age
-        self.min_score = min_score
-        self.gates = gates
         self.fail_when_refused = fail_when_refused
         self.deferrable = deferrable
-        self.store_conn_id = store_conn_id
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
@@ -88,7 +73,7 @@ class DataQualitySensor(BaseSensorOperator):
         heartbeat = conf.getint("workers", "min_heartbeat_interval", fallback=5)
         self.defer(
             trigger=DataQualityTrigger(
-                required=self._asked(),
+                required=self.required(),
                 fail_when_refused=self.fail_when_refused,
                 not_before=time.time() + heartbeat + 1,
                 poll_interval=float(self.poke_interval),
@@ -113,16 +98,10 @@ class DataQualitySensor(BaseSensorOperator):
         from airflow_ai_provider.services.quality_required import refusal
 
         try:
-            found = DataQualityHook(self.store_conn_id).standing(**self._asked())
+            found = DataQualityHook(self.store_conn_id).standing(**self.required())
             if self.fail_when_refused and found.refused:
                 raise refusal(found)
         except (QualityError, DataQualityRequiredError) as error:  # waiting changes nothing
             raise AirflowFailException(str(error)) from error
         self.log.info("%s", found.sentence)
         return found
-
-    def _asked(self) -> dict[str, Any]:
-        asked = {name: getattr(self, name) for name in _REQUIRED}
-        if isinstance(self.max_age, timedelta):  # the trigger keeps it as JSON
-            asked["max_age"] = self.max_age.total_seconds()
-        return asked

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_ai_provider.adapters.duckdb import find_files, open_data
+from airflow_ai_provider.adapters.data_files import find_files
+from airflow_ai_provider.adapters.duckdb import open_data
 from airflow_ai_provider.core.errors import DataReadError
 from airflow_ai_provider.core.quality.regex import UnsupportedPatternError, translate
 
