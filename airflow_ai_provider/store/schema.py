@@ -355,6 +355,17 @@ promotion_state = sa.Table(
     sa.Column("move", sa.JSON),  # what that decision will do and write
 )
 
+# What the ledger's moves come to. No part of the chain: it can be told from the ledger again.
+model_place = sa.Table(
+    "model_place",
+    metadata,
+    sa.Column("model_name", sa.String(250), primary_key=True),
+    sa.Column("environment", sa.String(100), primary_key=True),
+    sa.Column("version", sa.String(250)),  # none: its only version was taken away
+    sa.Column("since", sa.String(40), nullable=False),  # as the record says it
+    sa.Column("record", sa.String(32), nullable=False),
+)
+
 
 # --- evidence: what a model gate judged, once under its hash -------------------------------------
 
