@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from airflow_ai_provider.core.quality.page.svg import WIDTH, line, number, picture, text, ticks
 
+_NARROW = 340.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 10.0, 22.0
 
 
@@ -20,6 +21,7 @@ def over_time(
     top: float | None = None,
     low: float = 0.0,
     height: float = 130.0,
+    width: float = WIDTH,
     limit: float | None = None,
     other: Sequence[tuple[datetime | str, float]] = (),
 ) -> Markup:
@@ -32,26 +34,29 @@ def over_time(
     values = [value for _, value in (*points, *other)] + ([limit] if limit is not None else [])
     high = top if top is not None else max([*values, low + 1e-9])
     high = high if high > low else low + 1.0
-    plot = _Plot(names, low, high, height)
+    plot = _Plot(names, low, high, height, width)
     parts = [*plot.axes(), *plot.area(points), plot.path(other, "other"), plot.path(points, "line")]
     if limit is not None:
-        parts.append(line(_LEFT, plot.y(limit), WIDTH - _RIGHT, plot.y(limit), "limit"))
+        parts.append(line(_LEFT, plot.y(limit), plot.right, plot.y(limit), "limit"))
     if len(points) <= 40:
         parts += [
             f'<circle class="dot" cx="{plot.x(at):.1f}" cy="{plot.y(value):.1f}" r="2.5"/>'
             for at, value in points
         ]
-    return Markup(picture(height, parts, title))  # noqa: S704 - every word in it was escaped
+    return Markup(picture(height, parts, title, width=width))  # noqa: S704 - every word in it was escaped
 
 
 class _Plot:
-    def __init__(self, names: Sequence[Any], low: float, high: float, height: float) -> None:
+    def __init__(
+        self, names: Sequence[Any], low: float, high: float, height: float, width: float
+    ) -> None:
         self._at = {name: index for index, name in enumerate(names)}
-        self._names, self._low, self._high, self._height = names, low, high, height
+        self._names, self._low, self._high = names, low, high
+        self._height, self.right = height, width - _RIGHT
 
     def x(self, name: Any) -> float:
         last = max(1, len(self._names) - 1)
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * self._at[name] / last
+        return _LEFT + (self.right - _LEFT) * self._at[name] / last
 
     def y(self, value: float) -> float:
         share = (value - self._low) / (self._high - self._low)
@@ -60,13 +65,13 @@ class _Plot:
     def axes(self) -> list[str]:
         parts = []
         for value in ticks(self._low, self._high, about=3):
-            parts.append(line(_LEFT, self.y(value), WIDTH - _RIGHT, self.y(value), "grid"))
+            parts.append(line(_LEFT, self.y(value), self.right, self.y(value), "grid"))
             parts.append(text(_LEFT - 6, self.y(value) + 4, number(value), "end"))
         if self._names:
             foot = self._height - 6
             parts.append(text(_LEFT, foot, _name(self._names[0])))
             if len(self._names) > 1:
-                parts.append(text(WIDTH - _RIGHT, foot, _name(self._names[-1]), "end"))
+                parts.append(text(self.right, foot, _name(self._names[-1]), "end"))
         return parts
 
     def path(self, points: Sequence[tuple[Any, float]], look: str) -> str:
@@ -116,7 +121,11 @@ def series_of(
                 "before": before,
                 "newest": versions[newest][-1],
                 "drawn": over_time(
-                    points, other=others, low=min([0.0, *values]), title=f"{metric} over time"
+                    points,
+                    other=others,
+                    low=min([0.0, *values]),
+                    title=f"{metric} over time",
+                    width=_NARROW,
                 ),
             }
         )
