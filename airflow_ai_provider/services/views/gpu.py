@@ -59,7 +59,8 @@ def gpu_view(store: Store) -> dict[str, Any]:
 
 
 def _asked(spec: dict[str, Any]) -> str:
-    shown = {key: value for key, value in spec.items() if key not in {"priority", "pool"}}
+    hidden = {"priority"} | ({"gpu_pool"} if spec.get("gpu_pool") == "default" else set())
+    shown = {key: value for key, value in spec.items() if key not in hidden}
     return ", ".join(f"{key} {value}" for key, value in shown.items() if value not in {None, ""})
 
 
