@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -75,12 +74,16 @@ def _started(
 
 def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2) as response:
-                if response.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    said = (folder / "log").read_text(errors="replace")[-2000:]
-    raise AssertionError(f"the MLflow server did not start: {said}")
+    while not _is_healthy(url):
+        if time.monotonic() > deadline or process.poll() is not None:
+            said = (folder / "log").read_text(errors="replace")[-2000:]
+            raise AssertionError(f"the MLflow server did not start: {said}")
+        time.sleep(0.2)
+
+
+def _is_healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
