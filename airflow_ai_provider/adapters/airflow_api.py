@@ -108,7 +108,8 @@ class AirflowApi:
             )
         if status == 403:
             return AirflowApiRefusedError(
-                f"Airflow at {self._base} does not let this user {method} {self._things} (403): {said}",
+                f"Airflow at {self._base} does not let this user {method} {self._things} (403): "
+                f"{said}",
                 remedy=f"Let the connection's user {self._needs}; it needs no more.",
                 **facts,
             )

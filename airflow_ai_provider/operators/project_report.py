@@ -18,8 +18,8 @@ class ProjectReportOperator(BaseOperator):
     It says where the project stands, its KPIs against their targets, plan and forecast with the
     critical path, every gate and why, models, money and GPU hours against the budget, risks that
     fired, and what is to be decided next. Returns ``{"project", "phase", "progress", "p50", "p90",
-    "planned_finish", "late": [names], "waiting_for": [users or roles], "html", "markdown", "text"}``;
-    ``text`` is the Markdown, cut to 20,000 characters.
+    "planned_finish", "late": [names], "waiting_for": [users or roles], "html", "markdown",
+    "text"}``; ``text`` is the Markdown, cut to 20,000 characters.
 
     :param project: the project's name, as in its file.
     :param html: where the page is to be written.

@@ -1,4 +1,4 @@
-"""``CriticalPathPriority``: of the tasks that are ready, the one with the longest way to go first."""
+"""``CriticalPathPriority``: of the tasks that are ready, the longest way to go first."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ class CriticalPathPriority(PriorityWeightStrategy):
     string, on tasks or in ``default_args``: an instance of the class fails on mapped tasks.
 
     Durations come from a file that ``TaskDurationsOperator`` writes (``durations_file`` in
-    ``[ai_provider]``; every scheduler must see it). A task that never ran counts as the median of
-    its DAG. No call asks a database: the file is looked at once a second at most, and a DAG is
-    worked out once. Where nothing is known yet, the number of tasks on the path decides.
+    ``[ai_provider]``; every scheduler must see it). A task that never ran counts as the mean of
+    its DAG's others. No call asks a database: the file is looked at once a second at most, and a
+    DAG is worked out once. Where nothing is known yet, the number of tasks on the path decides.
 
     A task's ``priority_weight`` multiplies. Weights are large numbers: a task under one of
-    Airflow's rules goes behind, unless its pool is its own. Airflow weighs a task instance when it is
-    made; later runs learn from new durations, a run that began does not.
+    Airflow's rules goes behind, unless its pool is its own. Airflow weighs a task instance when it
+    is made: later runs learn from new durations, a run that began does not.
     """
 
     def get_weight(self, ti: TaskInstance) -> int:
         """Return the weight of a task instance."""
         task = ti.task
-        assert task is not None
+        if task is None:
+            raise ValueError(f"the task instance {ti} has no task to be weighed by")
         dag = task.get_dag()
-        if dag is None:
-            return task.priority_weight
-        return path_weights().weight(dag, task.task_id)
+        return task.priority_weight if dag is None else path_weights().weight(dag, task.task_id)
 
 
 @cache

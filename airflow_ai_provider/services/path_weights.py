@@ -40,6 +40,11 @@ class PathWeights:
             self._of_dag[key] = kept
         return kept[1][task_id]
 
+    @property
+    def known(self) -> int:
+        """How many DAGs are kept."""
+        return len(self._of_dag)
+
     def _read(self) -> None:
         try:
             self._durations = self._file.read()

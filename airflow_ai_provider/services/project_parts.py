@@ -1,4 +1,4 @@
-"""The parts of what is to be seen of a project: gates, KPIs, models, resources, risks, decisions."""
+"""The parts of what is to be seen of a project: gates, KPIs, models, resources, risks."""
 
 from __future__ import annotations
 

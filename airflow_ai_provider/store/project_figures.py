@@ -1,4 +1,4 @@
-"""What the store knows around projects, in few and bounded queries: gates, live metrics, devices."""
+"""What the store knows around projects, in few queries: gates, live metrics, devices."""
 
 from __future__ import annotations
 

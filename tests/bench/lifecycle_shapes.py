@@ -22,7 +22,7 @@ import airflow.example_dags
 from airflow.dag_processing.dagbag import DagBag
 found = {}
 for family, folder in (("template", sys.argv[1]), ("example", airflow.example_dags.__path__[0])):
-    for dag in DagBag(folder, include_examples=False).dags.values():
+    for dag in DagBag(folder).dags.values():
         found[f"{family}:{dag.dag_id}"] = {
             name: [sorted(task.upstream_task_ids), bool(getattr(task, "is_mapped", False))]
             for name, task in dag.task_dict.items()
@@ -56,6 +56,7 @@ def real() -> list[Shape]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
         environment |= {
             "AIRFLOW_HOME": home,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "PYTHONPATH": os.pathsep.join([str(ROOT / "dags"), str(ROOT)]),
         }
         done = subprocess.run(

@@ -62,7 +62,7 @@ def bound(shape: Shape, seconds: Sequence[float], slots: int) -> float:
     longest: list[float] = []
     for task, before in enumerate(shape.waits_for):
         longest.append(seconds[task] + max((longest[b] for b in before), default=0.0))
-    return max(max(longest), sum(seconds) / slots)
+    return max(*longest, sum(seconds) / slots)
 
 
 def absolute(shape: Shape, _: Sequence[float]) -> list[int]:

@@ -27,7 +27,9 @@ class WorkCalendar:
 
     def __post_init__(self) -> None:
         if not self.weekdays or self.weekdays - set(range(7)):
-            raise LifecycleError("The weekdays of a calendar are wrong.", remedy="Name some of 0 to 6.")
+            raise LifecycleError(
+                "The weekdays of a calendar are wrong.", remedy="Name some of 0 to 6."
+            )
 
     def is_working(self, day: date) -> bool:
         """Whether ``day`` is a working day."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 from airflow_ai_provider.core.errors import TaskDurationsError
@@ -43,12 +43,14 @@ class TaskDurations:
     def seconds(self, dag_id: str, task_ids: Collection[str]) -> dict[str, float]:
         """Return the seconds of each task.
 
-        A task that never ran counts as the median of its DAG's other tasks, else of all tasks.
+        A task that never ran counts as the mean of its DAG's other tasks, else of all tasks. Not as
+        their median: a few tasks take long, and to take one of those for a short one costs more
+        than the other way round.
         """
         known = self.of_dag.get(dag_id, {})
         found = {name: known[name].seconds for name in task_ids if name in known}
         if len(found) < len(task_ids):
-            usual = median(found.values()) if found else self._usual()
+            usual = fmean(found.values()) if found else self._usual()
             found.update({name: usual for name in task_ids if name not in found})
         return found
 
@@ -67,7 +69,7 @@ class TaskDurations:
 
     def _usual(self) -> float:
         every = [t.seconds for tasks in self.of_dag.values() for t in tasks.values()]
-        return median(every) if every else UNKNOWN
+        return fmean(every) if every else UNKNOWN
 
     def document(self) -> dict[str, Any]:
         """Return the durations as a JSON document: ``[seconds, runs]`` by DAG and task."""
@@ -91,7 +93,9 @@ class TaskDurations:
         dags, until = document.get("durations"), document.get("until")
         if not isinstance(dags, Mapping) or not (until is None or isinstance(until, str)):
             raise _unreadable("durations or until are of another kind")
-        return cls(of_dag={str(dag): _tasks(dag, tasks) for dag, tasks in dags.items()}, until=until)
+        return cls(
+            of_dag={str(dag): _tasks(dag, tasks) for dag, tasks in dags.items()}, until=until
+        )
 
 
 def _tasks(dag_id: Any, tasks: Any) -> dict[str, Typical]:

@@ -1,7 +1,7 @@
 """Three-point estimates: what a length is expected to be, and how sure that is.
 
-The distribution is the beta of PERT (Malcolm, Roseboom, Clark and Fazar, 1959) in the form that Vose
-(2008) writes down: between best and worst, most likely at ``likely``, with the mean
+The distribution is the beta of PERT (Malcolm, Roseboom, Clark and Fazar, 1959) in the form that
+Vose (2008) writes down: between best and worst, most likely at ``likely``, with the mean
 ``(best + 4 likely + worst) / 6``.
 """
 

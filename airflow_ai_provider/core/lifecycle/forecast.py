@@ -1,8 +1,8 @@
 """When a plan ends, as far as its estimates and what happened can tell.
 
 Ten thousand plans are drawn from the three-point estimates and each is scheduled. Adding up the
-expected lengths along the critical path, as PERT does, is too hopeful where paths meet: the later of
-two is later than the expected later one ("merge bias"; MacCrimmon and Ryavec, 1964).
+expected lengths along the critical path, as PERT does, is too hopeful where paths meet: the later
+of two is later than the expected later one ("merge bias"; MacCrimmon and Ryavec, 1964).
 """
 
 from __future__ import annotations
@@ -129,8 +129,9 @@ def _dice(name: str) -> np.random.Generator:
 def _lengths(step: Step, now: float, dice: np.random.Generator, draws: int) -> Any:
     """Return drawn lengths from the begin on."""
     if step.finished is not None:
-        assert step.begun is not None
-        return np.full(draws, step.finished - step.begun)
+        return np.full(
+            draws, step.finished - (step.finished if step.started is None else step.started)
+        )
     gone = 0.0 if step.started is None else max(now - step.started, 0.0)
     if step.estimate is None:
         return np.full(draws, gone)

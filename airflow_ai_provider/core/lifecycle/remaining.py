@@ -1,8 +1,8 @@
 """The longest path from each task to the end of its DAG, as a priority weight.
 
-Longest path first is the list schedule of Hu (1961) and Coffman and Graham (1972): of the tasks that
-are ready, that one is taken whose remaining path is the longest. A priority weight is an integer
-that is given to a task instance once, before anything of its run is known.
+Longest path first is the list schedule of Hu (1961): of the tasks that are ready, that one is
+taken whose remaining path is the longest. A priority weight is an integer that is given to a task
+instance once, before anything of its run is known.
 """
 
 from __future__ import annotations

@@ -67,9 +67,7 @@ def timeline(
         "planned_finish": _end(planned.p50, calendar) if steps else None,
         "p50": _end(found.p50, calendar) if steps else None,
         "p90": _end(found.p90, calendar) if steps else None,
-        "late": [
-            {"name": e.name, "days": round(e.days, 1), "why": e.why} for e in behind.values()
-        ],
+        "late": [{"name": e.name, "days": round(e.days, 1), "why": e.why} for e in behind.values()],
         "waiting_for": [_waited(row, happened, calendar) for row in rows if row["name"] in ready],
         "unestimated": [name for name, step in steps.items() if step.estimate is None],
     }

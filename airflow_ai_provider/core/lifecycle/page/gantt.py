@@ -1,4 +1,4 @@
-"""The plan as a Gantt chart: what was planned, what happened, what is expected, and when today is."""
+"""The plan as a Gantt chart: what was planned, what happened, what is expected, and today."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sponsor's report as one page: nothing fetched, nothing run, every word of the data escaped."""
+"""The sponsor's report as one page: nothing fetched or run, every word of the data escaped."""
 
 from __future__ import annotations
 
@@ -82,9 +82,7 @@ def _phase(phase: Mapping[str, Any]) -> str:
 
 
 def _decisions(decisions: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (d["what"], d["who"] or "", (d["since"] or "")[:10], d["why"] or "") for d in decisions
-    ]
+    rows = [(d["what"], d["who"] or "", (d["since"] or "")[:10], d["why"] or "") for d in decisions]
     return _table(("What", "Waited for", "Since", "Why"), rows) or _faint("Nothing is waited for.")
 
 
@@ -154,7 +152,8 @@ def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
         verdict = WORDS.get(gate["verdict"], gate["verdict"])
         rows.append(
             f'<tr><td class="{escape(gate["verdict"])}">{escape(verdict)}</td>'
-            f'<td class="code">{escape(gate["kind"])}<br><code>{escape(gate["subject"])}</code></td>'
+            f'<td class="code">{escape(gate["kind"])}<br>'
+            f"<code>{escape(gate['subject'])}</code></td>"
             f'<td class="long">{why}</td><td>{escape(gate["by"])}</td>'
             f'<td class="n">{escape(gate["at"][:16].replace("T", " "))}</td></tr>'
         )
