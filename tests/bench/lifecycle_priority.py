@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
 from typing import Any
 
 from airflow_ai_provider.adapters.task_durations import DurationsFile
@@ -69,6 +70,7 @@ def cost(tasks: int = 1_000) -> Iterator[dict[str, Any]]:
     try:
         with tempfile.TemporaryDirectory() as home:
             os.environ.setdefault("AIRFLOW_HOME", home)
+            os.environ["AIRFLOW__AI_PROVIDER__DURATIONS_FILE"] = f"{home}/durations.json"
             yield from _cost(Path(home), tasks)
     finally:
         os.environ.clear()
@@ -80,7 +82,7 @@ def _cost(home: Path, count: int) -> Iterator[dict[str, Any]]:
     from airflow.sdk import DAG
     from airflow.serialization.serialized_objects import DagSerialization
 
-    from airflow_ai_provider.services.path_weights import PathWeights
+    from airflow_ai_provider.plugins.priority import CriticalPathPriority, path_weights
 
     with DAG("large") as made:
         tasks = [BashOperator(task_id=f"t{n}", bash_command="true") for n in range(count)]
@@ -90,15 +92,16 @@ def _cost(home: Path, count: int) -> Iterator[dict[str, Any]]:
     dag = DagSerialization.from_dict(DagSerialization.to_dict(made))
     file = DurationsFile(home / "durations.json")
     file.write(TaskDurations().with_runs([("large", f"t{n}", n) for n in range(count)], until=""))
-    path_weights = PathWeights(file)
+    path_weights.cache_clear()
+    rule: Any = CriticalPathPriority()
+    instances, spent = [SimpleNamespace(task=task) for task in dag.task_dict.values()], []
     began = time.process_time()
-    path_weights.weight(dag, "t0")
+    rule.get_weight(instances[0])
     first = time.process_time() - began
-    names, spent = list(dag.task_dict), []
     for _ in range(20):
         began = time.process_time()
-        for name in names:
-            path_weights.weight(dag, name)
+        for instance in instances:
+            rule.get_weight(instance)
         spent.append((time.process_time() - began) / count)
     yield figure(
         f"weighing a task instance of {count:,} tasks, after the first",
