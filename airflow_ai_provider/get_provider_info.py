@@ -42,6 +42,8 @@ def get_provider_info() -> dict[str, Any]:
             "approval_quorum",
             "feedback",
             "lifecycle",
+            "durations",
+            "project_report",
         ),
         "sensors": _modules("sensors", "gpu", "quality", "promotion", "feedback"),
         "triggers": _modules("triggers", "gpu", "quality", "promotion", "feedback"),
@@ -180,6 +182,13 @@ def _config() -> dict[str, Any]:
                     "string",
                     "",
                     "gpu-box-1",
+                ),
+                "durations_file": _option(
+                    "The file of task durations that CriticalPathPriority reads in the scheduler; "
+                    "a file in Airflow's home unless said.",
+                    "string",
+                    "",
+                    "/shared/airflow_ai_durations.json",
                 ),
                 "hide_devices": _option(
                     "Hide every CUDA device from tasks that hold no lease.",

@@ -47,7 +47,9 @@ AirflowAiError
 │   └── RetrainPolicyError
 ├── LifecycleError
 │   ├── ProjectFileError
-│   └── MilestoneIncompleteError
+│   ├── MilestoneIncompleteError
+│   ├── ProjectReportError
+│   └── TaskDurationsError
 └── DemoError
 """
 
@@ -279,6 +281,14 @@ class ProjectFileError(LifecycleError):
 
 class MilestoneIncompleteError(LifecycleError):
     """A milestone lacks deliverables; ``facts["missing"]`` lists them."""
+
+
+class ProjectReportError(LifecycleError):
+    """The report of a project cannot be written."""
+
+
+class TaskDurationsError(LifecycleError):
+    """The file of task durations cannot be read or written."""
 
 
 class DemoError(AirflowAiError):

@@ -103,6 +103,26 @@ class ProjectHook(BaseHook):
             caller=_caller(context),
         )
 
+    def view(
+        self,
+        name: str,
+        *,
+        kpis: Mapping[str, Any] | None = None,
+        fired: Mapping[str, str] | None = None,
+        spent: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Return everything that is to be seen of project ``name``, JSON-safe.
+
+        :raises LifecycleError: the store never saw it.
+        """
+        from datetime import datetime, timezone
+
+        from airflow_ai_provider.services.project_view import Given, project
+
+        given = Given(kpis=kpis or {}, fired=fired, spent=spent or {})
+        today = datetime.now(timezone.utc).date()
+        return project(self.get_conn().store, name, today=today, given=given)
+
 
 def dag_folder(context: Any) -> Path | None:
     """Return the folder of the DAG's file; None when the context tells of none."""

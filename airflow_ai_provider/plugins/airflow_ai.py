@@ -13,6 +13,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.plugins_manager import AirflowPlugin
 
 from airflow_ai_provider.plugins.listener import LeaseListener
+from airflow_ai_provider.plugins.priority import CriticalPathPriority
 
 
 def _fastapi_apps() -> list[dict[str, Any]]:
@@ -52,3 +53,4 @@ class AirflowAiPlugin(AirflowPlugin):
     fastapi_apps = _fastapi_apps()
     external_views = _external_views()
     listeners = [LeaseListener()]
+    priority_weight_strategies = [CriticalPathPriority]
