@@ -89,6 +89,8 @@ PATHS = [
 ]
 UI = {
     "": 307,
+    "/board": 200,
+    "/project?name=none": 404,
     "/gpus": 200,
     "/models": 200,
     "/models?page=0": 422,

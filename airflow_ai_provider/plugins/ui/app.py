@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime, timezone
 from typing import Annotated, Any, Literal
 
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -10,10 +11,11 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from airflow_ai_provider.core.errors import AirflowAiError
+from airflow_ai_provider.core.errors import AirflowAiError, LifecycleError
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.hooks.store import AiStoreHook
 from airflow_ai_provider.plugins.ui import draw, frame, guard
+from airflow_ai_provider.services import project_view
 from airflow_ai_provider.services.store import open_store
 from airflow_ai_provider.services.views.feedback import feedback_view, model_feedback_view
 from airflow_ai_provider.services.views.gpu import gpu_view
@@ -21,6 +23,7 @@ from airflow_ai_provider.services.views.ledger import chain, exported, ledger_vi
 from airflow_ai_provider.services.views.models import model_view, models_view
 from airflow_ai_provider.store.engine import Store
 
+GATES_SHOWN = 30
 ROLLBACK_DAG = "rollback"  # of the templates
 Name = Annotated[str, Query(max_length=500)]
 Page = Annotated[int, Query(ge=1, le=100_000)]
@@ -30,6 +33,8 @@ VerdictName = Literal["", "pass", "warn", "fail", "override"]
 def add_ui_routes(app: FastAPI) -> None:
     """Add the pages to an application that guards them."""
     pages: dict[str, Callable[..., Any]] = {
+        "board": board,
+        "project": project,
         "gpus": gpus,
         "models": models,
         "model": model,
@@ -50,6 +55,33 @@ def add_ui_routes(app: FastAPI) -> None:
 def home(request: Request) -> Response:
     """Send to the first page."""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/ui/{frame.PAGES[0][0]}")
+
+
+def board(request: Request) -> Response:
+    """Return the projects as cards, by phase."""
+    view = project_view.board(store(), today=_today())
+    return frame.render(request, "board.html", page="board", title="Board", view=view)
+
+
+def project(request: Request, name: Name) -> Response:
+    """Return everything about one project."""
+    try:
+        view = project_view.project(store(), name, today=_today())
+    except LifecycleError as error:
+        raise HTTPException(404, str(error)) from error
+    return frame.render(
+        request,
+        "project.html",
+        page="board",
+        title=view["title"],
+        view=view,
+        gantt=draw.gantt_of(view["timeline"]),
+        shown=GATES_SHOWN,
+    )
+
+
+def _today() -> date:
+    return datetime.now(timezone.utc).date()
 
 
 def gpus(request: Request) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from airflow_ai_provider.core.lifecycle.page.gantt import gantt
 from airflow_ai_provider.core.quality.page.svg import WIDTH, line, number, picture, text, ticks
 
 _NARROW = 340.0
@@ -87,6 +88,11 @@ class _Plot:
         places = " ".join(f"{self.x(at):.1f},{self.y(value):.1f}" for at, value in points)
         first, last = self.x(points[0][0]), self.x(points[-1][0])
         return [f'<polygon class="area" points="{first:.1f},{base} {places} {last:.1f},{base}"/>']
+
+
+def gantt_of(timeline: Mapping[str, Any]) -> Markup:
+    """Return the chart of a plan against what happened."""
+    return Markup(gantt(timeline))  # noqa: S704 - every word in it was escaped
 
 
 def use_of(view: Mapping[str, Any]) -> Markup:

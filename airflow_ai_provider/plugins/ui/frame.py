@@ -16,6 +16,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from airflow_ai_provider.core.lifecycle.page.gantt import STYLE as GANTT_STYLE
 from airflow_ai_provider.plugins.ui import show
 from airflow_ai_provider.plugins.ui.guard import token_of
 
@@ -124,15 +125,16 @@ def _templates() -> Environment:
 @cache
 def _static() -> dict[str, Static]:
     folder = files("airflow_ai_provider.plugins.ui") / "static"
-    found = {}
-    for file in folder.iterdir():
-        content = file.read_bytes()
-        found[file.name] = Static(
+    contents = {file.name: file.read_bytes() for file in folder.iterdir()}
+    contents["ui.css"] += GANTT_STYLE.encode()
+    return {
+        name: Static(
             content=content,
-            media_type=_TYPES[file.name.rpartition(".")[2]],
+            media_type=_TYPES[name.rpartition(".")[2]],
             etag=f'"{hashlib.sha256(content).hexdigest()[:16]}"',
         )
-    return found
+        for name, content in contents.items()
+    }
 
 
 def _version() -> str:

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from airflow_ai_provider.core.lifecycle.page.trend import look, trend
+
 NOTHING = "\N{EN DASH}"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -86,4 +88,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "when": when,
     "task_link": task_link,
     "part": _part,
+    "trend": lambda points: Markup(trend(points)),  # noqa: S704 - every word in it was escaped
+    "kpi_look": look,
 }
