@@ -47,6 +47,8 @@ AirflowAiError
 │   └── RetrainPolicyError
 ├── LifecycleError
 │   ├── ProjectFileError
+│   ├── ProjectRefinementError
+│   ├── ProjectTemplateError
 │   └── MilestoneIncompleteError
 └── DemoError
 """
@@ -275,6 +277,14 @@ class LifecycleError(AirflowAiError):
 
 class ProjectFileError(LifecycleError):
     """The project file is wrong; ``facts["errors"]`` lists line, field, message and remedy."""
+
+
+class ProjectRefinementError(LifecycleError):
+    """A plan forgets what the one before it had; ``facts["forgotten"]`` lists it."""
+
+
+class ProjectTemplateError(LifecycleError):
+    """A project cannot be begun from a template."""
 
 
 class MilestoneIncompleteError(LifecycleError):
