@@ -48,7 +48,9 @@ AirflowAiError
 ├── LifecycleError
 │   ├── ProjectFileError
 │   ├── MilestoneIncompleteError
+│   ├── ProjectRefinementError
 │   ├── ProjectReportError
+│   ├── ProjectTemplateError
 │   └── TaskDurationsError
 └── DemoError
 """
@@ -277,6 +279,14 @@ class LifecycleError(AirflowAiError):
 
 class ProjectFileError(LifecycleError):
     """The project file is wrong; ``facts["errors"]`` lists line, field, message and remedy."""
+
+
+class ProjectRefinementError(LifecycleError):
+    """A plan forgets what the one before it had; ``facts["forgotten"]`` lists it."""
+
+
+class ProjectTemplateError(LifecycleError):
+    """A project cannot be begun from a template."""
 
 
 class MilestoneIncompleteError(LifecycleError):

@@ -319,6 +319,23 @@ project = sa.Table(
     sa.Column("updated_at", UtcDateTime, nullable=False),
 )
 
+project_version = sa.Table(
+    "project_version",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # the highest of a project is the newest plan
+    sa.Column(
+        "project",
+        sa.String(100),
+        sa.ForeignKey("project.name", name="fk_project_version_project"),
+        nullable=False,
+    ),
+    sa.Column("digest", sa.String(64), nullable=False),  # of the text
+    sa.Column("text", sa.Text, nullable=False),  # of the project file, as it was
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("project", "digest", name="uq_project_version_project"),
+)
+
 deliverable = sa.Table(
     "deliverable",
     metadata,
