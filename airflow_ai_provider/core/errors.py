@@ -269,6 +269,10 @@ class FeedbackSourceError(FeedbackError):
     """A source of feedback cannot be read."""
 
 
+class ExceptionReviewError(FeedbackError):
+    """A prediction under review is not to be claimed, answered or given back; says why."""
+
+
 class RetrainPolicyError(FeedbackError):
     """The retrain policy, or what it is asked about, means nothing."""
 

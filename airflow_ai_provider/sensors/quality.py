@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.core.errors import DataQualityRequiredError, QualityError
 from airflow_ai_provider.operators._requirement import REQUIRED, GateRequirement
+from airflow_ai_provider.sensors._deferrable import DeferrableSensor
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context, PokeReturnValue
 
     from airflow_ai_provider.core.quality.requirement import Standing
+    from airflow_ai_provider.triggers.quality import DataQualityTrigger
 
 
-class DataQualitySensor(GateRequirement, BaseSensorOperator):
+class DataQualitySensor(GateRequirement, DeferrableSensor):
     """Wait until the newest data gate record of a data set is good, and not too old.
 
     Returns ``{"met", "reason", "message", "subject", "record", "verdict", "decided_at", "score"}``.
@@ -60,29 +61,17 @@ class DataQualitySensor(GateRequirement, BaseSensorOperator):
         found = self._look()
         return PokeReturnValue(is_done=bool(found), xcom_value=found.as_json())
 
-    def execute(self, context: Context) -> Any:
-        """Wait here, or in the triggerer when the data are not good yet."""
-        if not self.deferrable:
-            return super().execute(context)
-        seen = self._look()
-        if seen:
-            return seen.as_json()
+    def make_trigger(self, not_before: datetime) -> DataQualityTrigger:
+        """Return the trigger that waits on in the triggerer."""
         from airflow_ai_provider.triggers.quality import DataQualityTrigger
 
-        # the worker of this leg must be reaped before the next begins
-        heartbeat = conf.getint("workers", "min_heartbeat_interval", fallback=5)
-        self.defer(
-            trigger=DataQualityTrigger(
-                required=self.required(),
-                fail_when_refused=self.fail_when_refused,
-                not_before=time.time() + heartbeat + 1,
-                poll_interval=float(self.poke_interval),
-                store_conn_id=self.store_conn_id,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=float(self.timeout)),
+        return DataQualityTrigger(
+            required=self.required(),
+            fail_when_refused=self.fail_when_refused,
+            not_before=not_before.timestamp(),
+            poll_interval=float(self.poke_interval),
+            store_conn_id=self.store_conn_id,
         )
-        return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return what the trigger saw.

@@ -40,6 +40,10 @@ class Ledger:
         with self.store.write() as connection:
             return self.append_in(connection, draft, key=key)
 
+    def lock(self, connection: sa.Connection) -> None:
+        """Let nobody else append until the caller's transaction ends."""
+        _head(connection)
+
     def append_in(
         self, connection: sa.Connection, draft: GateDraft, *, key: str | None = None
     ) -> GateRecord:

@@ -15,6 +15,7 @@ from airflow_ai_provider.decorators.quality import quality_gate_task
 from airflow_ai_provider.operators.approval_quorum import ApprovalQuorumOperator
 from airflow_ai_provider.operators.drift import DriftGateOperator
 from airflow_ai_provider.operators.durations import TaskDurationsOperator
+from airflow_ai_provider.operators.exceptions import ExceptionReviewOperator
 from airflow_ai_provider.operators.feedback import (
     FeedbackIngestOperator,
     FeedbackMetricsOperator,
@@ -121,6 +122,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "RetrainDecisionOperator": lambda: RetrainDecisionOperator(
         task_id="t", model_name="m", policy=NOWHERE, metrics=None, champion=None, partition="p",
         window_end="what", newest_data=None,
+    ),
+    "ExceptionReviewOperator": lambda: ExceptionReviewOperator(
+        task_id="t", model_name="m", predictions=NOWHERE, people=-1, assigned_users="{{ 1 }}"
     ),
     "FeedbackSensor": lambda: FeedbackSensor(task_id="t", model_name="m", min_records="{{ 1 }}"),
     "ModelVersionSensor": lambda: ModelVersionSensor(
