@@ -31,6 +31,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules(
             "operators",
             "gpu",
+            "gpu_kubernetes",
             "quality",
             "quality_required",
             "drift",
@@ -49,7 +50,9 @@ def get_provider_info() -> dict[str, Any]:
             "project_report",
         ),
         "sensors": _modules("sensors", "gpu", "quality", "promotion", "feedback"),
-        "triggers": _modules("triggers", "gpu", "quality", "promotion", "feedback"),
+        "triggers": _modules(
+            "triggers", "gpu", "gpu_kubernetes", "quality", "promotion", "feedback"
+        ),
         "connection-types": _connection_types(),
         "extra-links": [
             f"{_PACKAGE}.links.gpu.GpuLeaseLink",

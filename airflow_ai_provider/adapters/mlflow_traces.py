@@ -1,7 +1,7 @@
 """The traces on an MLflow server and what was said of them: over HTTP, or through MLflow's client.
 
-As with the registry (``mlflow.py``) a server is asked directly: ``import mlflow`` costs five seconds
-of CPU. SQLite goes through ``MlflowClient``. Spans are not read.
+As with the registry (``mlflow.py``) a server is asked directly: ``import mlflow`` costs five
+seconds of CPU. SQLite goes through ``MlflowClient``. Spans are not read.
 """
 
 from __future__ import annotations

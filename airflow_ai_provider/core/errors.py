@@ -22,6 +22,12 @@ AirflowAiError
 │   ├── GpuDriverError
 │   ├── QuotaError
 │   ├── CudaInitialisedError
+│   ├── ClusterError
+│   │   ├── ClusterUnavailableError
+│   │   ├── ClusterForbiddenError
+│   │   ├── ClusterGoneError
+│   │   ├── ClusterQuotaError
+│   │   └── PodEndedError
 │   └── AirflowApiError
 │       ├── AirflowApiUnavailableError
 │       └── AirflowApiRefusedError
@@ -179,6 +185,30 @@ class HolderBusyError(GpuRequestError):
 
 class CudaInitialisedError(GpuError):
     """CUDA is initialised in this process already: it would not see the devices of a lease."""
+
+
+class ClusterError(GpuError):
+    """A Kubernetes cluster does not do what was asked."""
+
+
+class ClusterUnavailableError(ClusterError):
+    """The API server does not answer; trying again may help."""
+
+
+class ClusterForbiddenError(ClusterError):
+    """The token lacks a permission; ``facts`` has ``verb``, ``resource`` and ``namespace``."""
+
+
+class ClusterGoneError(ClusterError):
+    """What was asked about is not there, or its resource version is forgotten."""
+
+
+class ClusterQuotaError(ClusterError):
+    """A ResourceQuota of the namespace leaves no room now."""
+
+
+class PodEndedError(ClusterError):
+    """A pod did not do its work; ``facts["kind"]`` is an ``EndKind``, ``exit_code`` may be None."""
 
 
 class AirflowApiError(GpuError):

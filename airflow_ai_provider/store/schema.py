@@ -127,6 +127,7 @@ device = sa.Table(
     sa.Column("admin_reason", sa.String(500), nullable=False, server_default=""),
     sa.Column("admin_by", sa.String(250), nullable=False, server_default=""),
     sa.Column("observed_at", UtcDateTime),
+    sa.Column("node", sa.JSON),  # of a cluster's device: see core.gpu.nodes.NodeFacts
 )
 
 gpu_quota = sa.Table(
@@ -200,6 +201,7 @@ lease = sa.Table(
     sa.Column("granted_at", UtcDateTime, nullable=False),
     sa.Column("activated_at", UtcDateTime),
     sa.Column("released_at", UtcDateTime),
+    sa.Column("holder_pod", sa.String(500)),  # namespace/name/uid, where a pod holds it
     sa.Index("ix_lease_request_id", "request_id"),
     sa.Index("ix_lease_task", "dag_id", "task_id", "released_at"),
 )
