@@ -259,7 +259,9 @@ def test_a_model_is_copied_between_servers_and_loads_there(
 
     away = copy("origin", made.version, "prod.origin", one, two)
     assert copy("origin", made.version, "prod.origin", one, two).version == away.version
-    monkeypatch.setenv("AIRFLOW_CONN_ONE", json.dumps({"conn_type": "mlflow", "host": mlflow_server}))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ONE", json.dumps({"conn_type": "mlflow", "host": mlflow_server})
+    )
     monkeypatch.setenv("AIRFLOW_CONN_TWO", json.dumps({"conn_type": "mlflow", "host": sqlite}))
     found = {
         name: ModelRegistryHook(name).get_files().describe(*what).metrics["auc"]

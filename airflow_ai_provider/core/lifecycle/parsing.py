@@ -232,6 +232,7 @@ def _contradictions(project: Project) -> Iterator[tuple[Steps, str, str]]:
             )
     yield from _unknown_places(project)
     yield from _people(project)
+    yield from _approvals(project)
     yield from _plan(project)
 
 
@@ -265,6 +266,16 @@ def _people(project: Project) -> Iterator[tuple[Steps, str, str]]:
                     f"Nobody fills the role {part.owner}.",
                     f"Name an Airflow user under people.{part.owner}.",
                 )
+
+
+def _approvals(project: Project) -> Iterator[tuple[Steps, str, str]]:
+    users, needed = project.approving_users, project.approvals_needed
+    if needed > max(len(users), 1):
+        yield (
+            ("approvals_needed",),
+            f"{needed} people must approve, and {len(users)} may: {', '.join(users) or 'nobody'}.",
+            "Name more roles under approvers, filled by users other than the owner.",
+        )
 
 
 def _plan(project: Project) -> Iterator[tuple[Steps, str, str]]:

@@ -151,6 +151,12 @@ class UseCase(Part):
         default=None, description="the criteria of its model gates"
     )
     feedback: FeedbackPlan | None = Field(default=None, description="where the truth comes from")
+    limits: Text | None = Field(
+        default=None, description="where its answers must not be relied on, for the model card"
+    )
+    ethics: Text | None = Field(
+        default=None, description="whom it may harm and what was done about it, for the model card"
+    )
 
 
 class Skills(Part):
@@ -272,6 +278,19 @@ class Project(Part):
     live_model_limit: Annotated[int, Field(ge=1)] = Field(
         default=1, description="models in production until their feedback keeps up"
     )
+
+    approvers: tuple[Role, ...] = Field(
+        default=("sponsor",), min_length=1, description="the roles that may approve a release"
+    )
+    approvals_needed: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="how many different people must approve a release"
+    )
+
+    @property
+    def approving_users(self) -> tuple[str, ...]:
+        """The Airflow users who may approve a release; never who submits it."""
+        users = (self.person(role) for role in self.approvers)
+        return tuple(dict.fromkeys(user for user in users if user and user != self.owner))
 
     def person(self, role: str) -> str | None:
         """Return the Airflow user of ``role``; None when nobody fills it."""
