@@ -7,10 +7,8 @@ from typing import Any
 
 from airflow.sdk import task_group
 
-from airflow_ai_provider.operators.promotion import (
-    ModelPromoteOperator,
-    PromotionApprovalOperator,
-)
+from airflow_ai_provider.operators.promotion import ModelPromoteOperator
+from airflow_ai_provider.task_groups.approval import question
 
 
 @task_group
@@ -36,15 +34,13 @@ def promote_to_production(
     model = {"model_name": verdict["model_name"], "version": verdict["version"]}
     decided = {**model, "decision": verdict["record"], "evidence_hash": verdict["evidence_hash"]}
     staging = ModelPromoteOperator(task_id="to_staging", environment="staging", **decided)
-    approval = PromotionApprovalOperator(
-        task_id="approve",
+    approval = question(
+        "approve",
         subject=subject,
         evidence=verdict,
-        assigned_users=approvers,
+        approvers=approvers,
         submitter=submitter,
-        response_timeout=respond_within,
-        fail_on_reject=False,
-        multiple_outputs=True,
+        respond_within=respond_within,
     )
     approved: Any = approval.output
     production = ModelPromoteOperator(
