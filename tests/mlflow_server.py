@@ -14,7 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+ADMIN, ADMIN_PASSWORD = "admin", "a-password-of-the-admin"
+_ROOT = Path(__file__).parents[1]
 _PATIENCE_S = 150
+# A password is digested once a minute and not at each request: that costs more than the rest.
+_AUTH = """[mlflow]
+default_permission = READ
+database_uri = sqlite:///{database}
+admin_username = {admin}
+admin_password = {password}
+authorization_function = tests.mlflow_tokens:authenticate
+auth_cache_ttl_seconds = 60
+"""
 
 # Runs a program until this process is gone, however it ended, and leaves nothing of it behind.
 _UNTIL_STDIN_CLOSES = """
@@ -50,6 +61,21 @@ def mlflow_running(
         if process.stdin is not None:
             process.stdin.close()
         process.wait()
+
+
+@contextmanager
+def guarded_mlflow_running(folder: Path) -> Iterator[str]:
+    """Run a server that asks who is there, and what they may do; every user may read."""
+    settings = folder / "auth.ini"
+    said = _AUTH.format(database=folder / "auth.db", admin=ADMIN, password=ADMIN_PASSWORD)
+    settings.write_text(said, encoding="utf-8")
+    environment = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "for the tests only",
+        "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+    with mlflow_running(folder, "--app-name", "basic-auth", environment=environment) as url:
+        yield url
 
 
 @contextmanager

@@ -7,7 +7,6 @@ a line of JSON to ``FOLDER/answers`` after each stage.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import importlib
 import json
 import os
@@ -19,6 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from airflow_ai_provider.adapters.model_tree import digest_of_tree
 
 _PDEATHSIG = 1
 _ONE_ROW, _MANY_ROWS = (50, 4.0), (20, 8.0)  # calls at most, seconds at most
@@ -85,21 +86,6 @@ def _stages(order: dict[str, Any]) -> Any:
     importance = None if label is None else _importance(model.predict, frame, label)
     costs["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     yield "done", {"costs": costs, "rows": rows, "importance": importance}
-
-
-def digest_of_tree(place: Path) -> tuple[int, str]:
-    """Return the bytes in a file or folder, and a SHA-256 over its names and contents."""
-    files = sorted(path for path in place.rglob("*") if path.is_file()) or [place]
-    whole, size = hashlib.sha256(), 0
-    for path in files:
-        content = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                content.update(block)
-                size += len(block)
-        name = path.relative_to(place).as_posix() if path != place else ""
-        whole.update(f"{name}\0{content.hexdigest()}\n".encode())
-    return size, whole.hexdigest()
 
 
 def _named(loader: str) -> Callable[[str], Any]:

@@ -28,14 +28,11 @@ from airflow_ai_provider.operators.lifecycle import (
     PhaseGateOperator,
 )
 from airflow_ai_provider.operators.model_card import ModelCardOperator
-<<<<<<< /tmp/w3/mf_ours
-from airflow_ai_provider.operators.project_report import ProjectReportOperator
-=======
 from airflow_ai_provider.operators.model_evidence import (
     ModelEvidenceOperator,
     TraceEvidenceOperator,
 )
->>>>>>> /tmp/w3/mf_theirs
+from airflow_ai_provider.operators.project_report import ProjectReportOperator
 from airflow_ai_provider.operators.promotion import (
     ModelCopyOperator,
     ModelGateOperator,

@@ -44,7 +44,7 @@ def decide(
         return _all_or_none(criteria, [use_case.name for use_case in project.pilots], over)
     if phase == "pilot":
         return _decide_pilot(project, findings, over)
-    criteria = (
+    criteria: tuple[Criterion, ...] = (
         traps.operations_owner(project),
         on_found.feedback_loop(findings),
         on_found.live_model_limit(project, findings),
@@ -90,7 +90,7 @@ def _decide_pilot(
     good = tuple(
         name for name, found in by_pilot.items() if all(c.verdict.lets_pass for c in found)
     )
-    criteria = (
+    criteria: tuple[Criterion, ...] = (
         traps.admitted_pilots(by_pilot, good),
         traps.approval(project, findings),
         traps.operations_owner(project),

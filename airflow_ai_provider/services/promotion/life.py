@@ -85,17 +85,6 @@ class StoreLife:
         return came_in(self.store, model_name, days)
 
     def live_models(self, project: str | None) -> Sequence[str]:
-<<<<<<< /tmp/w3/mf_ours
-        """Return the models that are in the last environment, says the ledger."""
-        held = {
-            str(record.evidence["model_name"]): record.evidence.get("to", "") is not None
-            for record in Ledger(self.store).search(kinds=_MOVES)  # oldest first: the newest holds
-            if record.evidence.get("environment") == DEFAULT_PATH.last
-            and Verdict(record.verdict).lets_pass
-            and (project is None or record.evidence.get("project") == project)
-        }
-        return sorted(name for name, is_live in held.items() if is_live)
-=======
         """Return the models that the ledger last put into the last environment.
 
         A move that names no project counts for each: it might be of this one.
@@ -112,4 +101,3 @@ class StoreLife:
             else:
                 live.add(found["model_name"])
         return sorted(live)
->>>>>>> /tmp/w3/mf_theirs
