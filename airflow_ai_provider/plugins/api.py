@@ -21,6 +21,7 @@ from airflow_ai_provider.plugins.feedback_metrics import add_feedback_metric_rou
 from airflow_ai_provider.plugins.gpu import add_gpu_routes
 from airflow_ai_provider.plugins.promotion import add_promotion_routes
 from airflow_ai_provider.plugins.quality import add_quality_routes
+from airflow_ai_provider.plugins.ui.app import add_ui_routes
 from airflow_ai_provider.services.store import open_store
 from airflow_ai_provider.store.ledger import Ledger
 
@@ -41,6 +42,7 @@ def make_app() -> FastAPI:
     add_gpu_routes(app)
     add_promotion_routes(app)
     add_quality_routes(app)
+    add_ui_routes(app)
     return app
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.core.errors import DataQualityRequiredError, QualityError
+from airflow_ai_provider.operators._requirement import REQUIRED, GateRequirement
 from airflow_ai_provider.sensors._deferrable import DeferrableSensor
 
 if TYPE_CHECKING:
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from airflow_ai_provider.core.quality.requirement import Standing
     from airflow_ai_provider.triggers.quality import DataQualityTrigger
 
-_REQUIRED = ("dataset", "partition", "verdict", "max_age", "min_score", "gates")
 
-
-class DataQualitySensor(DeferrableSensor):
+class DataQualitySensor(GateRequirement, DeferrableSensor):
     """Wait until the newest data gate record of a data set is good, and not too old.
 
     Returns ``{"met", "reason", "message", "subject", "record", "verdict", "decided_at", "score"}``.
@@ -43,32 +41,18 @@ class DataQualitySensor(DeferrableSensor):
     :param store_conn_id: the connection of the store.
     """
 
-    template_fields: Sequence[str] = (*_REQUIRED, "store_conn_id")
+    template_fields: Sequence[str] = (*REQUIRED, "store_conn_id")
 
     def __init__(
         self,
         *,
-        dataset: str,
-        partition: str | None = None,
-        verdict: str = "warn",
-        max_age: float | str | timedelta | None = None,
-        min_score: float | str | None = None,
-        gates: str | Sequence[str] = "data",
         fail_when_refused: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.dataset = dataset
-        self.partition = partition
-        self.verdict = verdict
-        self.max_age = max_age
-        self.min_score = min_score
-        self.gates = gates
         self.fail_when_refused = fail_when_refused
         self.deferrable = deferrable
-        self.store_conn_id = store_conn_id
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
@@ -82,7 +66,7 @@ class DataQualitySensor(DeferrableSensor):
         from airflow_ai_provider.triggers.quality import DataQualityTrigger
 
         return DataQualityTrigger(
-            required=self._asked(),
+            required=self.required(),
             fail_when_refused=self.fail_when_refused,
             not_before=not_before.timestamp(),
             poll_interval=float(self.poke_interval),
@@ -103,16 +87,10 @@ class DataQualitySensor(DeferrableSensor):
         from airflow_ai_provider.services.quality_required import refusal
 
         try:
-            found = DataQualityHook(self.store_conn_id).standing(**self._asked())
+            found = DataQualityHook(self.store_conn_id).standing(**self.required())
             if self.fail_when_refused and found.refused:
                 raise refusal(found)
         except (QualityError, DataQualityRequiredError) as error:  # waiting changes nothing
             raise AirflowFailException(str(error)) from error
         self.log.info("%s", found.sentence)
         return found
-
-    def _asked(self) -> dict[str, Any]:
-        asked = {name: getattr(self, name) for name in _REQUIRED}
-        if isinstance(self.max_age, timedelta):  # the trigger keeps it as JSON
-            asked["max_age"] = self.max_age.total_seconds()
-        return asked

@@ -109,6 +109,7 @@ class Ledger:
         subject: str | None = None,
         subject_prefix: str | None = None,
         subject_or_below: str | None = None,
+        verdict: str | None = None,
         newest_first: bool = False,
         limit: int | None = None,
         offset: int = 0,
@@ -128,6 +129,8 @@ class Ledger:
         if subject_or_below is not None:
             below = gate_record.c.subject.startswith(f"{subject_or_below}/", autoescape=True)
             statement = statement.where((gate_record.c.subject == subject_or_below) | below)
+        if verdict is not None:
+            statement = statement.where(gate_record.c.verdict == verdict)
         order = gate_record.c.sequence
         statement = statement.order_by(order.desc() if newest_first else order)
         with self.store.read() as connection:

@@ -127,6 +127,7 @@ device = sa.Table(
     sa.Column("admin_reason", sa.String(500), nullable=False, server_default=""),
     sa.Column("admin_by", sa.String(250), nullable=False, server_default=""),
     sa.Column("observed_at", UtcDateTime),
+    sa.Column("node", sa.JSON),  # of a cluster's device: see core.gpu.nodes.NodeFacts
 )
 
 gpu_quota = sa.Table(
@@ -200,6 +201,7 @@ lease = sa.Table(
     sa.Column("granted_at", UtcDateTime, nullable=False),
     sa.Column("activated_at", UtcDateTime),
     sa.Column("released_at", UtcDateTime),
+    sa.Column("holder_pod", sa.String(500)),  # namespace/name/uid, where a pod holds it
     sa.Index("ix_lease_request_id", "request_id"),
     sa.Index("ix_lease_task", "dag_id", "task_id", "released_at"),
 )
@@ -375,6 +377,23 @@ project = sa.Table(
     sa.Column("updated_at", UtcDateTime, nullable=False),
 )
 
+project_version = sa.Table(
+    "project_version",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # the highest of a project is the newest plan
+    sa.Column(
+        "project",
+        sa.String(100),
+        sa.ForeignKey("project.name", name="fk_project_version_project"),
+        nullable=False,
+    ),
+    sa.Column("digest", sa.String(64), nullable=False),  # of the text
+    sa.Column("text", sa.Text, nullable=False),  # of the project file, as it was
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("project", "digest", name="uq_project_version_project"),
+)
+
 deliverable = sa.Table(
     "deliverable",
     metadata,
@@ -409,6 +428,17 @@ promotion_state = sa.Table(
     sa.Column("claimed_by", sa.String(250)),
     sa.Column("claimed_at", UtcDateTime),
     sa.Column("move", sa.JSON),  # what that decision will do and write
+)
+
+# What the ledger's moves come to. No part of the chain: it can be told from the ledger again.
+model_place = sa.Table(
+    "model_place",
+    metadata,
+    sa.Column("model_name", sa.String(250), primary_key=True),
+    sa.Column("environment", sa.String(100), primary_key=True),
+    sa.Column("version", sa.String(250)),  # none: its only version was taken away
+    sa.Column("since", sa.String(40), nullable=False),  # as the record says it
+    sa.Column("record", sa.String(32), nullable=False),
 )
 
 
