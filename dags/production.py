@@ -114,6 +114,7 @@ def production():
         evidence=measured.output,
         criteria=planned["criteria"],
         on_fail="skip",
+        project=PROJECT,
         multiple_outputs=True,
     )
     promoted = promote_to_production(
@@ -121,6 +122,7 @@ def production():
         subject="May this version of {{ params.project }} go into production?",
         approvers=planned["approvers"],
         submitter=planned["owner"],
+        project=PROJECT,
         needed=use_cases.approvals_needed(use_cases.PROJECT_FILE),
         project_file=planned["project_file"],
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _PATIENCE_S = 150
@@ -48,6 +50,37 @@ def mlflow_running(
         if process.stdin is not None:
             process.stdin.close()
         process.wait()
+
+
+@contextmanager
+def mlflow_shared(folder: Path) -> Iterator[str]:
+    """Yield the address of one server for every process of this test run that knows ``folder``.
+
+    Who comes first starts it, and stops it when nobody uses it any more: the others hold a lock
+    until they end, however they end.
+    """
+    address = folder / "mlflow_server.url"
+    with ExitStack() as until_the_end:
+        users = until_the_end.enter_context((folder / "mlflow_server.users").open("w"))
+        with _alone(folder):
+            first = not address.exists()
+            if first:
+                place = Path(tempfile.mkdtemp(prefix="mlflow_server", dir=folder))
+                address.write_text(until_the_end.enter_context(mlflow_running(place)))
+            else:
+                fcntl.flock(users, fcntl.LOCK_SH)
+        yield address.read_text()
+        if first:
+            with _alone(folder):
+                address.unlink()
+            fcntl.flock(users, fcntl.LOCK_EX)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "mlflow_server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def free_port() -> int:

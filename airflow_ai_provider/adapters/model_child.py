@@ -23,7 +23,6 @@ from typing import Any
 _PDEATHSIG = 1
 _ONE_ROW, _MANY_ROWS = (50, 4.0), (20, 8.0)  # calls at most, seconds at most
 _WARM = 2
-_IMPORTANCE_ROWS, _IMPORTANCE_COLUMNS = 2000, 200
 _LONGEST_REQUIREMENTS = 200
 _SERVER_ERRORS = (
     "INTERNAL_ERROR",
@@ -157,22 +156,9 @@ def _check_answers(model: Any, frame: Any) -> None:
 
 
 def _importance(predict: Callable[[Any], Any], frame: Any, label: Any) -> dict[str, float]:
-    """Return how much the mean squared error rises when one input is shuffled, for each."""
-    import numpy as np
+    from airflow_ai_provider.core.promotion.importance import permutation_importance
 
-    random = np.random.default_rng(0)
-    chosen = random.permutation(len(frame))[:_IMPORTANCE_ROWS]
-    frame, label = frame.iloc[chosen], np.asarray(label, dtype=float)[chosen]
-
-    def error(rows: Any) -> float:
-        return float(np.mean((label - np.asarray(predict(rows), dtype=float)) ** 2))
-
-    whole, found = error(frame), {}
-    for column in list(frame.columns)[:_IMPORTANCE_COLUMNS]:
-        shuffled = frame.copy()
-        shuffled[column] = frame[column].to_numpy()[random.permutation(len(frame))]
-        found[str(column)] = error(shuffled) - whole
-    return found
+    return permutation_importance(predict, frame, label)
 
 
 def _latencies(predict: Callable[[Any], Any], frame: Any) -> dict[str, float]:

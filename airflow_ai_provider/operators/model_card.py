@@ -132,8 +132,9 @@ class ModelCardOperator(BaseOperator):
             use_case = next((case for case in project.use_cases if case.name == model), None)
             risks = "\n".join(f"- {risk.name}: {risk.mitigation}" for risk in project.risks)
             purpose = purpose or project.business_need
-            limits = limits or (use_case and use_case.limits) or risks
-            ethics = ethics or (use_case and use_case.ethics)
+            if use_case is not None:
+                limits, ethics = limits or use_case.limits, ethics or use_case.ethics
+            limits = limits or risks
         return CardTexts(purpose=purpose, limits=limits, ethics=ethics)
 
     def _put(self, card: Card, hook: ModelRegistryHook) -> None:

@@ -23,6 +23,7 @@ def promote_to_production(
     approvers: Any,
     submitter: Any,
     needed: int = 1,
+    project: str | None = None,
     project_file: str | None = None,
     respond_within: timedelta = timedelta(days=7),
 ) -> Any:
@@ -37,11 +38,13 @@ def promote_to_production(
     :param approvers: user names who may answer.
     :param submitter: the user who answers for the candidate and may not approve it.
     :param needed: how many different people must agree; each is asked.
+    :param project: the project that the records name, and whose live models count.
     :param project_file: the project file that the card's texts come from.
     :param respond_within: how long the question stands.
     """
     model = {"model_name": verdict["model_name"], "version": verdict["version"]}
     decided = {**model, "decision": verdict["record"], "evidence_hash": verdict["evidence_hash"]}
+    decided["project"] = project
     staging = ModelPromoteOperator(task_id="to_staging", environment="staging", **decided)
     asked = {
         "subject": subject,

@@ -28,8 +28,14 @@ from airflow_ai_provider.operators.lifecycle import (
     PhaseGateOperator,
 )
 from airflow_ai_provider.operators.model_card import ModelCardOperator
-from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
+<<<<<<< /tmp/w3/mf_ours
 from airflow_ai_provider.operators.project_report import ProjectReportOperator
+=======
+from airflow_ai_provider.operators.model_evidence import (
+    ModelEvidenceOperator,
+    TraceEvidenceOperator,
+)
+>>>>>>> /tmp/w3/mf_theirs
 from airflow_ai_provider.operators.promotion import (
     ModelCopyOperator,
     ModelGateOperator,
@@ -94,6 +100,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
     "ModelEvidenceOperator": lambda: ModelEvidenceOperator(
         task_id="t", evidence=None, inputs=NOWHERE, memory_limit="what", time_limit="{{ 1 }}"
+    ),
+    "TraceEvidenceOperator": lambda: TraceEvidenceOperator(
+        task_id="t", evidence=None, experiments=7, trace_filter="{{ 1 }}"
     ),
     "ModelCardOperator": lambda: ModelCardOperator(
         task_id="t", verdict=None, project_file=NOWHERE, folder=NOWHERE

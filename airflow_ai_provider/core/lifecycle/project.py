@@ -291,6 +291,19 @@ class Project(Part):
         users = (self.person(role) for role in self.approvers)
         return tuple(dict.fromkeys(user for user in users if user and user != self.owner))
 
+    approvers: tuple[Role, ...] = Field(
+        default=("sponsor",), min_length=1, description="the roles that may approve a release"
+    )
+    approvals_needed: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="how many different people must approve a release"
+    )
+
+    @property
+    def approving_users(self) -> tuple[str, ...]:
+        """The Airflow users who may approve a release; never who submits it."""
+        users = (self.person(role) for role in self.approvers)
+        return tuple(dict.fromkeys(user for user in users if user and user != self.owner))
+
     def person(self, role: str) -> str | None:
         """Return the Airflow user of ``role``; None when nobody fills it."""
         found = self.people.get(role)  # type: ignore[call-overload]

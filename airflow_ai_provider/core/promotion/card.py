@@ -119,7 +119,7 @@ def card_page(
             _section("Metrics", _metrics(verdict.get("metrics") or {})),
             _section("Slices", _criteria(verdict, sliced=True)),
             _section("Criteria", _criteria(verdict, sliced=False)),
-            _section("People's and judges' assessments", _assessments(evidence)),
+            *_assessments(evidence),
             _section("Costs", _pairs(_flat(evidence.costs))),
             _section("Limits", _words(texts.limits)),
             _section("Ethics", _words(texts.ethics)),
@@ -198,11 +198,14 @@ def _criteria(verdict: Mapping[str, Any], *, sliced: bool) -> Table | None:
     )
 
 
-def _assessments(evidence: ModelEvidence) -> Table | None:
+def _assessments(evidence: ModelEvidence) -> Iterator[Section]:
+    """Yield what was said of an application's answers; a model has no such section."""
     columns = ("name", "by", "answers", "traces", "mean", "low", "high", "unusable")
     found = evidence.assessments.get("found") or ()
     rows = tuple(tuple(words_of(item.get(column)) for column in columns) for item in found)
-    return Table(columns=columns, rows=rows) if rows else None
+    if evidence.assessments:
+        block = Table(columns=columns, rows=rows) if rows else None
+        yield Section(title="Assessments of its answers", block=block)
 
 
 def _approvals(approvals: Sequence[GateRecord]) -> Table | None:

@@ -82,7 +82,7 @@ def confusion_picture(label: Array, guess: Array, about: str = "") -> str:
             told = f"{classes[row]:g} answered as {classes[column]:g}: {count:,} ({share:.1%})"
             parts.append(rect(x, y, cell, cell, "now", title=told, share=min(share, 0.999)))
             if cell >= _LEGIBLE and len(f"{count:,}") * 6.5 < cell:
-                look = "on" if share > 0.5 else "name"
+                look = "on" if share > 0.75 else "name"
                 parts.append(text(x + cell / 2, y + cell / 2 + 4, f"{count:,}", look=look))
     for place, name in enumerate(classes):
         middle = (place + 0.5) * cell
