@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from airflow_ai_provider.core.promotion.card import CardTexts
     from airflow_ai_provider.services.promotion.carding import Card
 
-_TAG = "airflow_ai.card"
-
 
 class ModelCardOperator(BaseOperator):
     """Write the model card of a judged version and put it on that version.
@@ -31,8 +29,11 @@ class ModelCardOperator(BaseOperator):
     It tells purpose, data, metrics, slices, limits, ethics and approvals, with pictures of
     calibration, confusion or residuals, and permutation importance.
     The card and its pictures become artifacts of the run (``model_card/``); the version gets the
-    tag ``airflow_ai.card`` with the card's SHA-256. It is made of what is on record: a verdict or
-    an approval that the ledger does not know, or knows of other evidence, is refused.
+    tag ``airflow_ai.card`` with the card's SHA-256, ``airflow_ai.manifest`` with the digest of its
+    files and ``airflow_ai.signature`` with that of its signature: what the phase gate's criterion
+    ``model_logistics`` asks for. The version is the verdict's, or the one that its run was
+    registered as since. It is made of what is on record: a verdict or an approval that the ledger
+    does not know, or knows of other evidence, is refused.
 
     Returns ``{"model_name", "version", "digest", "files"}``.
 
@@ -99,15 +100,15 @@ class ModelCardOperator(BaseOperator):
                 ledger=AiStoreHook(self.store_conn_id).ledger,
                 approvals=[str(name) for name in named or () if name],
             )
-            self._put(card)
+            version = self._put(card)
         except (RegistryUnavailableError, StoreUnavailableError):
             raise  # Airflow tries again
         except AirflowAiError as error:
             raise AirflowFailException(str(error)) from error
-        self.log.info("Model card of %s %s: %s", card.model_name, card.version, card.digest)
+        self.log.info("Model card of %s %s: %s", card.model_name, version, card.digest)
         return {
             "model_name": card.model_name,
-            "version": card.version,
+            "version": version,
             "digest": card.digest,
             "files": sorted(card.files),
         }
@@ -125,8 +126,11 @@ class ModelCardOperator(BaseOperator):
             )
         return CardTexts(purpose=purpose, limits=limits, ethics=self.ethics)
 
-    def _put(self, card: Card) -> None:
+    def _put(self, card: Card) -> str | None:
+        """Keep the card with the run and the version; return that version, None without one."""
+        from airflow_ai_provider.core.promotion.logistics import CARD_TAG
         from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+        from airflow_ai_provider.services.promotion.logistics import keep_logistics
 
         hook = ModelRegistryHook(self.mlflow_conn_id)
         with tempfile.TemporaryDirectory() as beside:
@@ -135,5 +139,11 @@ class ModelCardOperator(BaseOperator):
                 hook.get_client().log_artifacts(card.run_id, beside, "model_card")
         if self.folder:
             card.write(Path(self.folder))
-        if card.version is not None:
-            hook.get_conn().set_tags(card.model_name, card.version, {_TAG: card.digest})
+        registry, version = hook.get_conn(), card.version
+        if version is None and card.run_id is not None:
+            registered = registry.find_versions(card.model_name, run_id=card.run_id)
+            version = registered[-1].version if registered else None
+        if version is not None:
+            registry.set_tags(card.model_name, version, {CARD_TAG: card.digest})
+            keep_logistics(card.model_name, version, registry=registry, files=hook.get_files())
+        return version

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_ai_provider.core.errors import RegistryUnavailableError
 from airflow_ai_provider.core.gate import Verdict
+from airflow_ai_provider.core.promotion.logistics import NEEDED, lacking
 from airflow_ai_provider.operators.model_card import ModelCardOperator
 from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.services.promotion import judge, register
@@ -116,6 +117,8 @@ def test_a_model_is_measured_judged_and_described(logged, ledger, tmp_path):
     assert sorted(path.name for path in (tmp_path / "card").iterdir()) == card["files"]
     tags = registry.get_version("delays", version).tags
     assert tags["airflow_ai.card"] == card["digest"]
+    assert lacking(registry.get_version("delays", version)) == ()
+    assert {len(tags[tag]) for tag in NEEDED.values()} == {64}
     client = ModelRegistryHook().get_client()
     kept = [item.path for item in client.list_artifacts(logged["run_id"], "model_card")]
     assert sorted(kept) == [f"model_card/{name}" for name in card["files"]]
