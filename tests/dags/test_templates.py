@@ -14,7 +14,12 @@ import pytest
 
 DAGS = Path(__file__).parents[2] / "dags"
 HEAVY = ("mlflow", "great_expectations", "sklearn", "pandas", "duckdb")
-NAMES = ["demo_feed", "discovery", "feedback", "maintenance", "pilot", "production", "scoring"]
+NAMES = sorted(
+    [
+        *("demo_feed", "discovery", "feedback", "maintenance", "pilot", "production", "scoring"),
+        *("batch_scoring", "load_sheets_feed", "load_sheets_pilot"),
+    ]
+)
 SCRIPT = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
