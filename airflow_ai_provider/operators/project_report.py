@@ -25,8 +25,8 @@ class ProjectReportOperator(BaseOperator):
     :param html: where the page is to be written.
     :param markdown: where the Markdown is to be written.
     :param notifiers: Airflow notifiers that send it; their templates see the result as ``report``,
-        such as ``{{ report.text }}``. As everywhere in Airflow, one that fails is logged and the
-        task goes on.
+        such as ``{{ report.text }}``. One that fails keeps no other from being sent, and then fails
+        the task.
     :param kpi_values: values that the store does not have, by KPI: lists of ``{"at", "value"}``.
     :param risks_fired: what happened, a sentence by risk; None when nobody looked.
     :param money_spent: what was spent, with currency, by phase.
@@ -82,9 +82,23 @@ class ProjectReportOperator(BaseOperator):
         except LifecycleError as error:
             raise AirflowFailException(str(error)) from error
         result = _result(found, written)
-        for notifier in self._notifiers():
-            notifier({**context, "report": result})
+        self._send({**context, "report": result})
         return result
+
+    def _send(self, context: dict[str, Any]) -> None:
+        """Send to all; what failed first is raised when everybody else was told."""
+        failed = [self._failure(notifier, dict(context)) for notifier in self._notifiers()]
+        for error in failed:
+            if error is not None:
+                raise error
+
+    def _failure(self, notifier: Any, context: dict[str, Any]) -> Exception | None:
+        try:
+            notifier(context)
+        except Exception as error:
+            self.log.exception("%s did not send the report", type(notifier).__name__)
+            return error
+        return None
 
     def _notifiers(self) -> Sequence[Any]:
         given = self.notifiers
