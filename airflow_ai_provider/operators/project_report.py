@@ -11,6 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException
 if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier
 
+    from airflow_ai_provider.hooks.lifecycle import ProjectHook
+
 
 class ProjectReportOperator(BaseOperator):
     """Write the report on a project: one self-contained HTML page, Markdown, or both, and send it.
@@ -21,7 +23,8 @@ class ProjectReportOperator(BaseOperator):
     "planned_finish", "late": [names], "waiting_for": [users or roles], "html", "markdown",
     "text"}``; ``text`` is the Markdown, cut to 20,000 characters.
 
-    :param project: the project's name, as in its file.
+    :param project: the project's name, or the path of its file (``.yaml``, ``.yml``); a relative
+        one stands beside the DAG's file.
     :param html: where the page is to be written.
     :param markdown: where the Markdown is to be written.
     :param notifiers: Airflow notifiers that send it; their templates see the result as ``report``,
@@ -71,9 +74,10 @@ class ProjectReportOperator(BaseOperator):
         from airflow_ai_provider.hooks.lifecycle import ProjectHook
         from airflow_ai_provider.services.project_report import write_report
 
+        hook = ProjectHook(self.store_conn_id)
         try:
-            found = ProjectHook(self.store_conn_id).view(
-                self.project,
+            found = hook.view(
+                self._name(hook, context),
                 kpis=self.kpi_values,
                 fired=self.risks_fired,
                 spent=self.money_spent,
@@ -84,6 +88,10 @@ class ProjectReportOperator(BaseOperator):
         result = _result(found, written)
         self._send({**context, "report": result})
         return result
+
+    def _name(self, hook: ProjectHook, context: Any) -> str:
+        is_file = self.project.endswith((".yaml", ".yml"))
+        return hook.load(self.project, context).name if is_file else self.project
 
     def _send(self, context: dict[str, Any]) -> None:
         """Send to all; what failed first is raised when everybody else was told."""
