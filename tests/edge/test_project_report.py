@@ -107,10 +107,8 @@ def test_nothing_is_written_that_nobody_asked_for(store: Store, tmp_path: Path) 
 def test_the_project_may_be_named_by_its_file(store: Store) -> None:
     lived(store)
     operator = ProjectReportOperator(task_id="report", project=TEMPLATE.name)
-    context = context_of(operator) | {
-        "dag": SimpleNamespace(fileloc=str(TEMPLATE.with_name("x.py")))
-    }
-    assert operator.execute(context)["project"] == NAME
+    dag = SimpleNamespace(fileloc=str(TEMPLATE.with_name("x.py")))
+    assert operator.execute(context_of(operator) | {"dag": dag})["project"] == NAME
 
 
 def test_an_unknown_project_and_a_path_that_is_none_fail_the_task(
