@@ -72,6 +72,58 @@ def test_kpis_come_from_live_metrics_gates_or_the_caller_and_else_are_not_measur
     assert kpis["answer_time"]["points"] == []
 
 
+def test_a_measure_says_where_a_kpi_comes_from_and_what_is_good(store: Store) -> None:
+    measures = {
+        "ranking": {"gate": {"subject": f"mlflow://{NAME}", "criterion": "ranking_quality"},
+                    "at_least": 0.7},
+        "elsewhere": {"gate": {"subject": "mlflow://other", "criterion": "ranking_quality"},
+                      "at_least": 0.7},
+        "gap": {"feedback": {"model": NAME, "metric": "trusted_probability"}, "at_most": 0.02},
+        "asked": {"query": {"sql": "select 1"}, "at_least": 3},
+    }  # fmt: skip
+    kpis = [
+        {"name": name, "kind": "quality", "target": "good", "measure": measure}
+        for name, measure in measures.items()
+    ]
+    risk = {"likelihood": 3, "impact": 3, "owner": "sponsor", "mitigation": "look"}
+    risks = [
+        {"name": "drifting", "trigger": {"kpi": "gap", "above": 0.02}, **risk},
+        {"name": "weak", "trigger": {"kpi": "ranking", "below": 0.7}, **risk},
+        {"name": "blind", "trigger": {"kpi": "asked", "below": 3}, **risk},
+        {"name": "untold", "trigger": None, **risk},
+    ]
+    lived(store, plan_of(kpis=kpis, risks=risks))
+    found = project(store, NAME, today=TODAY)
+    assert json.loads(json.dumps(found)) == found
+    met = {k["name"]: [p["met"] for p in k["points"]] for k in found["kpis"]}
+    assert met == {
+        "ranking": [False, True],
+        "elsewhere": [],
+        "gap": [True, True, False],
+        "asked": [],
+    }
+    said = {r["name"]: (r["measured"], r["fired"]) for r in found["risks"]}
+    assert said == {
+        "drifting": (True, "gap is 0.03, above 0.02."),
+        "weak": (True, None),
+        "blind": (False, None),
+        "untold": (False, None),
+    }
+    assert found["risks"][0]["name"] == "drifting"
+
+
+def test_a_plan_may_say_when_it_begins(store: Store) -> None:
+    later = TODAY + timedelta(days=30)
+    note(store, plan_of(name="later", start=later.isoformat()), phase="discovery", days_ago=0)
+    found = project(store, "later", today=TODAY)["timeline"]
+    assert found["start"] == later.isoformat()
+    assert found["planned_finish"] > later.isoformat()
+    note(store, plan_of(name="behind", start=(TODAY - timedelta(days=90)).isoformat()))
+    found = project(store, "behind", today=TODAY)["timeline"]
+    assert found["late"]
+    assert found["planned_finish"] < found["p50"]
+
+
 def test_models_resources_and_risks(store: Store) -> None:
     lived(store)
     fired = {"season": "Calibration left its band in June."}
