@@ -148,12 +148,11 @@ def _triggered(
     value = newest.get(str(trigger["kpi"])) if trigger else None
     if trigger is None or not _is_number(value):
         return False, None
-    for word, limit, beyond in (
-        ("above", trigger.get("above"), lambda limit: value > limit),
-        ("below", trigger.get("below"), lambda limit: value < limit),
-    ):
-        if limit is not None and beyond(limit):
-            return True, f"{trigger['kpi']} is {value:g}, {word} {limit:g}."
+    above, below = trigger.get("above"), trigger.get("below")
+    if above is not None and value > above:
+        return True, f"{trigger['kpi']} is {value:g}, above {above:g}."
+    if below is not None and value < below:
+        return True, f"{trigger['kpi']} is {value:g}, below {below:g}."
     return True, None
 
 

@@ -27,7 +27,7 @@ TAGS = {
 ATTRIBUTES = {
     "lang", "charset", "name", "content", "http-equiv", "class", "scope", "viewbox", "role",
     "aria-label", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "width", "height",
-    "text-anchor", "points",
+    "text-anchor", "points", "tabindex",
 }  # fmt: skip
 
 

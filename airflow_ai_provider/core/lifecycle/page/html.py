@@ -106,7 +106,9 @@ def _kpis(kpis: Sequence[Mapping[str, Any]]) -> str:
             f"<td>{trend(kpi['points'])}</td><td>{escape(told)}</td></tr>"
         )
     head = _header(("KPI", "Kind", "Target", "Now", "Over time", "From"))
-    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>' if rows else ""
+    return (
+        f'<div class="wide" tabindex="0"><table>{head}{"".join(rows)}</table></div>' if rows else ""
+    )
 
 
 def _plan(times: Mapping[str, Any]) -> str:
@@ -167,7 +169,7 @@ def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
     more = ""
     if len(gates) > _GATES:
         more = _faint(f"The newest {_GATES}; the ledger has them all.")
-    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>{more}'
+    return f'<div class="wide" tabindex="0"><table>{head}{"".join(rows)}</table></div>{more}'
 
 
 def _models(models: Sequence[Mapping[str, Any]]) -> str:
@@ -219,7 +221,7 @@ def _risks(risks: Sequence[Mapping[str, Any]]) -> str:
             f'<td class="long">{escape(fired or risk["mitigation"])}</td></tr>'
         )
     head = _header(("State", "Risk", "#Likelihood x impact", "Owner", "What is done, or happened"))
-    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
+    return f'<div class="wide" tabindex="0"><table>{head}{"".join(rows)}</table></div>'
 
 
 def _section(title: str, content: str) -> Iterator[str]:
@@ -238,7 +240,7 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         + "</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table>{_header(names)}{body}</table></div>'
+    return f'<div class="wide" tabindex="0"><table>{_header(names)}{body}</table></div>'
 
 
 def _header(names: Sequence[str]) -> str:
