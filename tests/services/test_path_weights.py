@@ -108,6 +108,15 @@ def test_a_broken_file_stops_no_scheduler(
     assert sum("known before" in record.message for record in caplog.records) == 1
 
 
+def test_a_task_that_is_added_to_a_dag_is_weighed(tmp_path: Path) -> None:
+    weights, dag = PathWeights(DurationsFile(tmp_path / "none.json")), diamond()
+    before = weights.weight(dag, "short")
+    dag.task_dict["short"].downstream_task_ids.add("more")
+    dag.task_dict["more"] = Task(downstream_task_ids={"end"})
+    assert weights.weight(dag, "more") == before
+    assert weights.weight(dag, "short") == 2 * before
+
+
 def test_a_dag_that_is_gone_is_forgotten(tmp_path: Path) -> None:
     weights = PathWeights(DurationsFile(tmp_path / "none.json"))
     for _ in range(100):

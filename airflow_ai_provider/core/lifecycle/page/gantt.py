@@ -46,7 +46,8 @@ def gantt(timeline: Mapping[str, Any]) -> str:
     parts.append(line(x, _TOP - 6, x, bottom, "today"))
     parts.append(text(x, _TOP - 9, "today", "middle", "name"))
     parts += _key(bottom + 26)
-    return f'<figure class="gantt" tabindex="0">{picture(bottom + 42, parts, _words(timeline))}</figure>'
+    drawn = picture(bottom + 42, parts, _words(timeline))
+    return f'<figure class="gantt" tabindex="0">{drawn}</figure>'
 
 
 class _Scale:
