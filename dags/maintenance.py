@@ -1,15 +1,17 @@
 """Every day: is the ledger whole, do the aliases say what it says, are leases left behind?
 
 With a connection ``airflow_api_default`` it also sets Airflow's pools to the devices there are, and
-learns how long tasks take, for ``CriticalPathPriority``. It starts as well when it is decided that
-a model fell below the version before it: then it goes back to that, or asks first, as the policy
-says.
+learns how long tasks take, for ``CriticalPathPriority``. The report on the project is written to
+the folder ``reports`` in Airflow's home. It starts as well when it is decided that a model fell
+below the version before it: then it goes back to that, or asks first, as the policy says.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from airflow.sdk import (
     AssetOrTimeSchedule,
@@ -28,15 +30,18 @@ from airflow.sdk.exceptions import (
 import use_cases
 from airflow_ai_provider.assets import rollback_asset
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
+from airflow_ai_provider.hooks.lifecycle import ProjectHook
 from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 from airflow_ai_provider.hooks.store import AiStoreHook
 from airflow_ai_provider.operators.durations import TaskDurationsOperator
+from airflow_ai_provider.operators.project_report import ProjectReportOperator
 from airflow_ai_provider.operators.promotion import (
     ModelRollbackOperator,
     PromotionApprovalOperator,
 )
 
 MODEL = "flight_delays"
+HOME = Path(os.environ.get("AIRFLOW_HOME") or "~/airflow").expanduser()
 
 
 @dag(
@@ -79,7 +84,19 @@ def maintenance():
         except AirflowNotFoundException as error:
             raise AirflowSkipException(f"No connection to Airflow's own API: {error}") from error
 
-    @task.short_circuit(ignore_downstream_trigger_rules=False)
+    @task.short_circuit
+    def project_began(params: dict) -> bool:
+        name = use_cases.load(params["project"]).name
+        return ProjectHook().get_conn().projects.get(name) is not None
+
+    report = ProjectReportOperator(
+        task_id="project_report",
+        project="{{ params.project }}",
+        html=f"{HOME}/reports/project.html",
+        markdown=f"{HOME}/reports/project.md",
+    )
+
+    @task.short_circuit
     def airflow_answers() -> bool:
         try:
             BaseHook.get_connection("airflow_api_default")
@@ -120,6 +137,7 @@ def maintenance():
     check_aliases()
     check_devices()
     sync_pools()
+    project_began() >> report
     airflow_answers() >> TaskDurationsOperator(task_id="task_durations")
 
 
