@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import generic_api_retry
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.sdk import BaseHook
@@ -668,6 +669,13 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
             return f"{why} (nothing is known of its Workload: {error})"
 
     # --- the ways there ---------------------------------------------------------------------------
+
+    @cached_property
+    def hook(self) -> Any:
+        """The parent's, which reads a pod again when the API server could not just then."""
+        hook = KubernetesPodOperator.hook.func(self)
+        hook.get_pod = generic_api_retry(hook.get_pod)
+        return hook
 
     @cached_property
     def pod_manager(self) -> GpuPodManager:
