@@ -42,7 +42,12 @@ def get_provider_info() -> dict[str, Any]:
             "model_card",
             "approval_quorum",
             "feedback",
+            "feedback_metrics",
+            "retraining",
+            "exceptions",
             "lifecycle",
+            "durations",
+            "project_report",
         ),
         "sensors": _modules("sensors", "gpu", "quality", "promotion", "feedback"),
         "triggers": _modules(
@@ -71,6 +76,7 @@ def get_provider_info() -> dict[str, Any]:
                     "ai-project",
                     "ai-request",
                     "ai-retrain",
+                    "ai-rollback",
                     "mlflow",
                 ],
                 "handler": None,
@@ -183,6 +189,13 @@ def _config() -> dict[str, Any]:
                     "string",
                     "",
                     "gpu-box-1",
+                ),
+                "durations_file": _option(
+                    "The file of task durations that CriticalPathPriority reads in the scheduler; "
+                    "a file in Airflow's home unless said.",
+                    "string",
+                    "",
+                    "/shared/airflow_ai_durations.json",
                 ),
                 "hide_devices": _option(
                     "Hide every CUDA device from tasks that hold no lease.",

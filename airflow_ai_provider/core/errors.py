@@ -53,7 +53,11 @@ AirflowAiError
 │   └── RetrainPolicyError
 ├── LifecycleError
 │   ├── ProjectFileError
-│   └── MilestoneIncompleteError
+│   ├── MilestoneIncompleteError
+│   ├── ProjectRefinementError
+│   ├── ProjectReportError
+│   ├── ProjectTemplateError
+│   └── TaskDurationsError
 └── DemoError
 """
 
@@ -295,6 +299,10 @@ class FeedbackSourceError(FeedbackError):
     """A source of feedback cannot be read."""
 
 
+class ExceptionReviewError(FeedbackError):
+    """A prediction under review is not to be claimed, answered or given back; says why."""
+
+
 class RetrainPolicyError(FeedbackError):
     """The retrain policy, or what it is asked about, means nothing."""
 
@@ -307,8 +315,24 @@ class ProjectFileError(LifecycleError):
     """The project file is wrong; ``facts["errors"]`` lists line, field, message and remedy."""
 
 
+class ProjectRefinementError(LifecycleError):
+    """A plan forgets what the one before it had; ``facts["forgotten"]`` lists it."""
+
+
+class ProjectTemplateError(LifecycleError):
+    """A project cannot be begun from a template."""
+
+
 class MilestoneIncompleteError(LifecycleError):
     """A milestone lacks deliverables; ``facts["missing"]`` lists them."""
+
+
+class ProjectReportError(LifecycleError):
+    """The report of a project cannot be written."""
+
+
+class TaskDurationsError(LifecycleError):
+    """The file of task durations cannot be read or written."""
 
 
 class DemoError(AirflowAiError):
