@@ -90,7 +90,7 @@ _TAIL = 20  # lines of the log that an error has
 _SUFFIX = 8  # characters that the parent makes a pod's name unique with
 _TERMINATED = 143
 _GRACE = 30  # seconds that Kubernetes gives a pod to end, unless told otherwise
-_PAUSE, _LONGEST_PAUSE = 5.0, 120.0  # seconds before a pod that found no room is made again
+_PAUSE, _LONGEST_PAUSE = 2.0, 120.0  # seconds before a pod that found no room is made again
 _GO_BACK = {EndKind.PREEMPTED, EndKind.DELETED}
 _link = GpuLeaseLink()
 

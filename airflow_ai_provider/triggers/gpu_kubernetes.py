@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.services.gpu import GpuPool
     from airflow_ai_provider.services.gpu_cluster import ClusterPool
 
-_ROOM_AGAIN = 10.0  # seconds between two looks at a namespace's quota
+_ROOM_AGAIN = 3.0  # seconds between two looks at a namespace's quota, which all share
 _ROOM_AT_LAST = 300.0  # then the task asks, whatever the quota's status says
 _NODE_AGAIN = 10.0
 _clusters: dict[tuple[int, str, str, str], ClusterPool] = {}
