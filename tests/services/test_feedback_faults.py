@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.migrate import migrate
 from airflow_ai_provider.store.schema import feedback, feedback_batch
 
 RECORDS = 20_000
@@ -82,45 +83,78 @@ def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> N
         time.sleep(0.001)
 
 
-@pytest.mark.slow
-def test_killed_at_any_moment_each_record_is_there_once(tmp_path: Path) -> None:
-    url, wal = f"sqlite:///{tmp_path}/ai.db", tmp_path / "ai.db-wal"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty store that several processes can use."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ai.db'}"
+    found: str = request.getfixturevalue("postgres_url")
+    migrate(Store(found))
+    return found
+
+
+def kill_at_random(url: str, file: Path, kills: int, *, longest: float, most_log: int) -> int:
+    """Kill that many ingests at random moments; after each, whole batches are there and no other.
+
+    Every second one on SQLite dies in the middle of the write, when the log has so many bytes.
+    """
     store = Store.open(url)
-    file = write_lines(tmp_path / "in.jsonl", range(RECORDS))
+    wal = Path(f"{store.path}-wal") if store.path else None
     generator, killed = random.Random(7), 0
-    for kill in range(6):
+    for kill in range(kills):
         before = check(store)[1]
         process = start(url, file)
-        if kill % 2:  # in the middle of the write: the transaction spills into the log
-            size = wal.stat().st_size + generator.randrange(1, 4_000_000)
+        if kill % 2 and wal is not None:
+            size = wal.stat().st_size + generator.randrange(1, most_log)
             wait_until(process, lambda size=size: wal.stat().st_size > size)  # type: ignore[misc]
         else:
-            until = time.monotonic() + generator.uniform(0, 1)
+            until = time.monotonic() + generator.uniform(0, longest)
             wait_until(process, lambda until=until: time.monotonic() > until)  # type: ignore[misc]
         process.send_signal(signal.SIGKILL)
         process.communicate()
         if process.returncode == -signal.SIGKILL:
             killed += 1
             assert check(store)[1] in {before, before + 1}
-    assert killed >= 4
+    return killed
+
+
+def finishes_what_was_killed(url: str, file: Path, records: int) -> None:
+    """Read the file twice more: each id is there once, and every count adds up."""
+    broken = records // 1000
     read, stored, revised, duplicates, quarantined = finish(start(url, file))
-    assert (read, revised, quarantined) == (RECORDS, 0, 20)
-    assert stored + duplicates == RECORDS - 20
-    assert check(store)[0] == RECORDS - 20
-    assert finish(start(url, file)) == [RECORDS, 0, 0, RECORDS - 20, 20]
-    assert FeedbackService(store).status()["quarantined"] == 20
+    assert (read, revised, quarantined) == (records, 0, broken)
+    assert stored + duplicates == records - broken
+    store = Store.open(url)
+    assert check(store)[0] == records - broken
+    assert finish(start(url, file)) == [records, 0, 0, records - broken, broken]
+    assert FeedbackService(store).status()["quarantined"] == broken
 
 
 @pytest.mark.slow
-def test_three_at_once_on_overlapping_files_take_each_record_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/ai.db"
+def test_killed_at_any_moment_each_record_is_there_once(url: str, tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "in.jsonl", range(RECORDS))
+    assert kill_at_random(url, file, 10, longest=0.8, most_log=4_000_000) >= 6
+    finishes_what_was_killed(url, file, RECORDS)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+def test_killed_two_hundred_times_each_record_is_there_once(url: str, tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "in.jsonl", range(200_000))
+    assert kill_at_random(url, file, 200, longest=6, most_log=40_000_000) >= 100
+    finishes_what_was_killed(url, file, 200_000)
+
+
+@pytest.mark.slow
+def test_four_at_once_on_overlapping_files_take_each_record_once(url: str, tmp_path: Path) -> None:
     files = [
         write_lines(tmp_path / f"{start_}.jsonl", range(start_, start_ + 4000))
-        for start_ in (0, 2000, 4000)
+        for start_ in (0, 2000, 4000, 6000)
     ]
+    Store.open(url)
     processes = [start(url, file) for file in files]
     found: list[Any] = [finish(process) for process in processes]
-    assert sum(counts[1] for counts in found) == 8000 - 8
-    assert sum(counts[3] for counts in found) == 4000 - 4
+    assert sum(counts[1] for counts in found) == 10_000 - 10
+    assert sum(counts[3] for counts in found) == 6000 - 6
     assert all(counts[0] == 4000 and counts[4] == 4 for counts in found)
-    assert check(Store.open(url)) == (8000 - 8, 3)
+    assert check(Store.open(url)) == (10_000 - 10, 4)
