@@ -1,8 +1,8 @@
 """Feedback in CSV files, row by row: what is no row of the header's width is refused, not guessed.
 
 Cells are texts. Of the fields of the contract ``value`` and ``score`` are read as numbers where
-they are written as JSON writes them, ``label`` as a number or a truth value, ``attributes`` as a
-JSON object; an empty cell is absent. Everything else stays the text that it is.
+they are written as JSON writes them, ``label`` as a number or a truth value; an empty cell is
+absent. Everything else stays the text that it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from functools import cache
 from typing import Any, BinaryIO
 
 from airflow_ai_provider.core.errors import FeedbackSourceError
@@ -39,10 +39,6 @@ def typed(cells: Mapping[str, str], mapping: Mapping[str, str]) -> dict[str, Any
     if label in document:
         text = document[label]
         document[label] = {"true": True, "false": False}.get(text.strip().lower(), _number(text))
-    attributes = mapping.get("attributes", "attributes")
-    if document.get(attributes, "").lstrip().startswith("{"):
-        with suppress(ValueError, RecursionError):  # it stays a text, and is refused as one
-            document[attributes] = json.loads(document[attributes])
     return document
 
 
@@ -63,7 +59,7 @@ def read_csv(
         lines.taken = []
         try:
             cells = next(reader)
-            problem = _problem(cells, header, lines)
+            problem = _problem(cells, header, lines.text, delimiter)
         except StopIteration:
             return
         except csv.Error as error:
@@ -156,12 +152,22 @@ def _no_header(name: str, why: str) -> FeedbackSourceError:
     )
 
 
-def _problem(cells: list[str], header: list[str], lines: _Lines) -> str | None:
-    if not _is_text(lines.text):
+def _problem(cells: list[str], header: list[str], text: str, delimiter: str) -> str | None:
+    if not _is_text(text):
         return "it is no UTF-8 text"
     if len(cells) != len(header):
         return f"it has {len(cells)} cells where the header has {len(header)}"
+    if '"' in text and not _quoted_well(delimiter).fullmatch(text):
+        # what follows a row that was broken inside its quotes looks like a row of its own
+        return "a quote stands inside a cell that is not quoted"
     return None
+
+
+@cache
+def _quoted_well(delimiter: str) -> re.Pattern[str]:
+    sign = re.escape(delimiter)
+    cell = rf'(?:"[^"]*(?:""[^"]*)*"|[^"{sign}\r\n]*)'
+    return re.compile(rf"{cell}(?:{sign}{cell})*(?:\r\n|\n|\r)?")
 
 
 def _is_text(text: str) -> bool:
