@@ -1,6 +1,7 @@
 """Every day: is the ledger whole, do the aliases say what it says, are leases left behind?
 
-With a connection ``airflow_api_default`` it also sets Airflow's pools to the devices there are.
+With a connection ``airflow_api_default`` it also sets Airflow's pools to the devices there are, and
+learns how long tasks take, for ``CriticalPathPriority``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import BaseHook, Param, dag, task
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowNotFoundException,
@@ -19,6 +20,7 @@ import use_cases
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.operators.durations import TaskDurationsOperator
 
 
 @dag(
@@ -59,10 +61,19 @@ def maintenance():
         except AirflowNotFoundException as error:
             raise AirflowSkipException(f"No connection to Airflow's own API: {error}") from error
 
+    @task.short_circuit(ignore_downstream_trigger_rules=False)
+    def airflow_answers() -> bool:
+        try:
+            BaseHook.get_connection("airflow_api_default")
+        except AirflowNotFoundException:
+            return False
+        return True
+
     verify_ledger()
     check_aliases()
     check_devices()
     sync_pools()
+    airflow_answers() >> TaskDurationsOperator(task_id="task_durations")
 
 
 maintenance()

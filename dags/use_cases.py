@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "data"
@@ -211,6 +211,11 @@ def training_plan(
     the month to judge on; without one it is the month after the last that passed.
     """
     project = load(project_file)
+    if project.approvals_needed != approvals_needed(PROJECT_FILE):
+        raise AirflowFailException(
+            f"{project_file} wants {project.approvals_needed} approvals of a release; this DAG was "
+            f"put together for the {approvals_needed(PROJECT_FILE)} that {PROJECT_FILE} wants."
+        )
     use_case = project.use_case(model)
     months = gated_months(use_case.data_source)
     asked = [extra["judge_on"] for extra in extras(events) if extra.get("judge_on")]
@@ -225,9 +230,21 @@ def training_plan(
         "judge_on": judged,
         "delivered": judged in months,
         "criteria": list(use_case.criteria.production),
-        "approvers": [project.person("sponsor")],
+        "approvers": list(project.approving_users),
         "owner": project.owner,
+        "project_file": str(HERE / project_file),
     }
+
+
+def approvals_needed(project_file: str) -> int:
+    """Return how many people must approve a release; the DAG has a question for each.
+
+    It is read where the DAG is put together, so the project file alone is read, not checked.
+    """
+    import yaml
+
+    with (HERE / project_file).open(encoding="utf-8") as file:
+        return int((yaml.safe_load(file) or {}).get("approvals_needed", 1))
 
 
 def ask_for_month(plan: dict, event: Any) -> None:

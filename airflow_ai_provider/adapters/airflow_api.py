@@ -1,4 +1,4 @@
-"""Airflow's pools over its public REST API, with nothing but the standard library."""
+"""Airflow over its public REST API, with nothing but the standard library: pools, past tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -43,39 +43,16 @@ class AirflowPool:
     occupied: int = 0
 
 
-class AirflowPools:
-    """The pools of one Airflow."""
+class AirflowApi:
+    """One Airflow's REST API, and who asks it."""
+
+    _things = "this"
+    _needs = "read it"
 
     def __init__(self, login: AirflowLogin) -> None:
         self._login = login
         self._base = login.url.rstrip("/")
         self._token = login.token
-
-    def find(self, prefix: str) -> dict[str, AirflowPool]:
-        """Return the pools whose name begins with ``prefix``."""
-        found: dict[str, AirflowPool] = {}
-        seen = 0
-        while True:
-            query = urlencode({"limit": _PAGE, "offset": seen, "order_by": "id"})
-            page = self._ask("GET", f"pools?{query}")
-            pools = self._part(page, "pools", list)
-            seen += len(pools)
-            for pool in map(self._pool, pools):
-                if pool.name.startswith(prefix):
-                    found[pool.name] = pool
-            if not pools or seen >= self._part(page, "total_entries", int):
-                return found
-
-    def create(self, pool: AirflowPool) -> None:
-        """Make a pool."""
-        self._ask("POST", "pools", {"name": pool.name, **_fields(pool)})
-
-    def change(self, pool: AirflowPool) -> None:
-        """Set slots, description and ``include_deferred`` of a pool that is there."""
-        fields = _fields(pool)
-        mask = urlencode([("update_mask", name) for name in fields])
-        path = f"pools/{quote(pool.name, safe='')}?{mask}"
-        self._ask("PATCH", path, {"pool": pool.name, **fields})
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         if self._token is None:
@@ -131,8 +108,9 @@ class AirflowPools:
             )
         if status == 403:
             return AirflowApiRefusedError(
-                f"Airflow at {self._base} does not let this user {method} pools (403): {said}",
-                remedy="Let the connection's user read, create and edit pools; it needs no more.",
+                f"Airflow at {self._base} does not let this user {method} {self._things} (403): "
+                f"{said}",
+                remedy=f"Let the connection's user {self._needs}; it needs no more.",
                 **facts,
             )
         if status == _NO_SUCH:
@@ -167,6 +145,39 @@ class AirflowPools:
             raise self._stranger()
         return found
 
+
+class AirflowPools(AirflowApi):
+    """The pools of one Airflow."""
+
+    _things = "pools"
+    _needs = "read, create and edit pools"
+
+    def find(self, prefix: str) -> dict[str, AirflowPool]:
+        """Return the pools whose name begins with ``prefix``."""
+        found: dict[str, AirflowPool] = {}
+        seen = 0
+        while True:
+            query = urlencode({"limit": _PAGE, "offset": seen, "order_by": "id"})
+            page = self._ask("GET", f"pools?{query}")
+            pools = self._part(page, "pools", list)
+            seen += len(pools)
+            for pool in map(self._pool, pools):
+                if pool.name.startswith(prefix):
+                    found[pool.name] = pool
+            if not pools or seen >= self._part(page, "total_entries", int):
+                return found
+
+    def create(self, pool: AirflowPool) -> None:
+        """Make a pool."""
+        self._ask("POST", "pools", {"name": pool.name, **_fields(pool)})
+
+    def change(self, pool: AirflowPool) -> None:
+        """Set slots, description and ``include_deferred`` of a pool that is there."""
+        fields = _fields(pool)
+        mask = urlencode([("update_mask", name) for name in fields])
+        path = f"pools/{quote(pool.name, safe='')}?{mask}"
+        self._ask("PATCH", path, {"pool": pool.name, **fields})
+
     def _pool(self, document: Any) -> AirflowPool:
         return AirflowPool(
             name=self._part(document, "name", str),
@@ -175,6 +186,55 @@ class AirflowPools:
             include_deferred=bool(document.get("include_deferred")),
             occupied=self._part(document, "occupied_slots", int),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedTask:
+    """A task instance that succeeded: how many seconds it took, and when it ended (ISO 8601)."""
+
+    dag_id: str
+    task_id: str
+    seconds: float
+    ended: str
+
+
+class AirflowPast(AirflowApi):
+    """The task instances that one Airflow finished."""
+
+    _things = "task instances"
+    _needs = "read DAG runs and task instances"
+
+    def finished(self, *, since: str, until: str, most: int) -> Iterator[FinishedTask]:
+        """Yield the task instances that succeeded from ``since`` to before ``until``, oldest first.
+
+        At most ``most`` are read. One that never started, as of an empty operator, is left out.
+        """
+        seen = 0
+        while seen < most:
+            query = urlencode(
+                {
+                    "state": "success",
+                    "end_date_gte": since,
+                    "end_date_lt": until,
+                    "order_by": "end_date",
+                    "limit": min(_PAGE, most - seen),
+                    "offset": seen,
+                }
+            )
+            page = self._ask("GET", f"dags/~/dagRuns/~/taskInstances?{query}")
+            found = self._part(page, "task_instances", list)
+            seen += len(found)
+            for document in found:
+                seconds = document.get("duration")
+                if document.get("start_date") and isinstance(seconds, (int, float)):
+                    yield FinishedTask(
+                        dag_id=self._part(document, "dag_id", str),
+                        task_id=self._part(document, "task_id", str),
+                        seconds=float(seconds),
+                        ended=self._part(document, "end_date", str),
+                    )
+            if not found:
+                return
 
 
 def _fields(pool: AirflowPool) -> dict[str, Any]:

@@ -128,11 +128,21 @@ class RestRegistry:
             return f"models:/{model_id}", model_id
         return f"{info['artifact_uri']}/{path}", None
 
+    def ask(self, method: str, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the server's answer to a question that changes nothing, asked under ``/api``."""
+        return self._ask(method, path, fields, api="/api")
+
     def _ask(
-        self, method: str, path: str, fields: Mapping[str, Any], *, repeatable: bool = True
+        self,
+        method: str,
+        path: str,
+        fields: Mapping[str, Any],
+        *,
+        repeatable: bool = True,
+        api: str = _API,
     ) -> dict[str, Any]:
         said = {key: value for key, value in fields.items() if value is not None}
-        url, body = f"{self._base}{_API}/{path}", None
+        url, body = f"{self._base}{api}/{path}", None
         if method == "GET":
             url = f"{url}?{urlencode(said, quote_via=quote)}"
         else:

@@ -22,6 +22,12 @@ AirflowAiError
 │   ├── GpuDriverError
 │   ├── QuotaError
 │   ├── CudaInitialisedError
+│   ├── ClusterError
+│   │   ├── ClusterUnavailableError
+│   │   ├── ClusterForbiddenError
+│   │   ├── ClusterGoneError
+│   │   ├── ClusterQuotaError
+│   │   └── PodEndedError
 │   └── AirflowApiError
 │       ├── AirflowApiUnavailableError
 │       └── AirflowApiRefusedError
@@ -48,7 +54,11 @@ AirflowAiError
 │   └── RetrainPolicyError
 ├── LifecycleError
 │   ├── ProjectFileError
-│   └── MilestoneIncompleteError
+│   ├── MilestoneIncompleteError
+│   ├── ProjectRefinementError
+│   ├── ProjectReportError
+│   ├── ProjectTemplateError
+│   └── TaskDurationsError
 └── DemoError
 """
 
@@ -178,6 +188,30 @@ class CudaInitialisedError(GpuError):
     """CUDA is initialised in this process already: it would not see the devices of a lease."""
 
 
+class ClusterError(GpuError):
+    """A Kubernetes cluster does not do what was asked."""
+
+
+class ClusterUnavailableError(ClusterError):
+    """The API server does not answer; trying again may help."""
+
+
+class ClusterForbiddenError(ClusterError):
+    """The token lacks a permission; ``facts`` has ``verb``, ``resource`` and ``namespace``."""
+
+
+class ClusterGoneError(ClusterError):
+    """What was asked about is not there, or its resource version is forgotten."""
+
+
+class ClusterQuotaError(ClusterError):
+    """A ResourceQuota of the namespace leaves no room now."""
+
+
+class PodEndedError(ClusterError):
+    """A pod did not do its work; ``facts["kind"]`` is an ``EndKind``, ``exit_code`` may be None."""
+
+
 class AirflowApiError(GpuError):
     """Airflow's REST API did not do what was asked; ``facts["url"]`` says where."""
 
@@ -270,6 +304,10 @@ class FeedbackSourceLostError(FeedbackSourceError):
     """A source went away or changed while it was read: trying again may help."""
 
 
+class ExceptionReviewError(FeedbackError):
+    """A prediction under review is not to be claimed, answered or given back; says why."""
+
+
 class RetrainPolicyError(FeedbackError):
     """The retrain policy, or what it is asked about, means nothing."""
 
@@ -282,8 +320,24 @@ class ProjectFileError(LifecycleError):
     """The project file is wrong; ``facts["errors"]`` lists line, field, message and remedy."""
 
 
+class ProjectRefinementError(LifecycleError):
+    """A plan forgets what the one before it had; ``facts["forgotten"]`` lists it."""
+
+
+class ProjectTemplateError(LifecycleError):
+    """A project cannot be begun from a template."""
+
+
 class MilestoneIncompleteError(LifecycleError):
     """A milestone lacks deliverables; ``facts["missing"]`` lists them."""
+
+
+class ProjectReportError(LifecycleError):
+    """The report of a project cannot be written."""
+
+
+class TaskDurationsError(LifecycleError):
+    """The file of task durations cannot be read or written."""
 
 
 class DemoError(AirflowAiError):

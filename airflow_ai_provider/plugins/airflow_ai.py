@@ -13,6 +13,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.plugins_manager import AirflowPlugin
 
 from airflow_ai_provider.plugins.listener import LeaseListener
+from airflow_ai_provider.plugins.priority import CriticalPathPriority
 
 
 def _fastapi_apps() -> list[dict[str, Any]]:
@@ -28,19 +29,28 @@ def _external_views() -> list[dict[str, Any]]:
     base = urlsplit(conf.get("api", "base_url", fallback="/") or "/").path.rstrip("/")
     return [
         {
+            "name": "AI projects",
+            "href": f"{base}/airflow-ai/ui/board",
+            "destination": "nav",
+            "icon": f"{base}/airflow-ai/ui/static/mark.svg",
+            "nav_top_level": True,
+            "url_route": "airflow-ai",
+        },
+        {
             "name": "Data gates",
             "href": f"{base}/airflow-ai/quality/list",
             "destination": "nav",
             "category": "browse",
             "url_route": "airflow-ai-data-gates",
-        }
+        },
     ]
 
 
 class AirflowAiPlugin(AirflowPlugin):
-    """Serves the ledger, the gates and the pool, and takes feedback, under ``/airflow-ai``."""
+    """Serves the pages and what they show under ``/airflow-ai``; adds them to Airflow's menu."""
 
     name = "airflow_ai"
     fastapi_apps = _fastapi_apps()
     external_views = _external_views()
     listeners = [LeaseListener()]
+    priority_weight_strategies = [CriticalPathPriority]

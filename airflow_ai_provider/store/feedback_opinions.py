@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -48,3 +48,12 @@ def came_in(store: Store, model_name: str, days: float) -> int:
             .where(*effective(model_name), feedback_batch.c.created_at >= since)
         )
         return int(connection.execute(statement).scalar_one())
+
+
+def came_in_after(store: Store, model_name: str, since: datetime | None) -> int:
+    """Return how many records of a model were stored or revised after ``since`` (None: ever)."""
+    statement = sa.select(feedback_batch.c.news)
+    if since is not None:
+        statement = statement.where(feedback_batch.c.created_at > since)
+    with store.read() as connection:
+        return sum(news.get(model_name, 0) for (news,) in connection.execute(statement))

@@ -40,6 +40,10 @@ class Ledger:
         with self.store.write() as connection:
             return self.append_in(connection, draft, key=key)
 
+    def lock(self, connection: sa.Connection) -> None:
+        """Let nobody else append until the caller's transaction ends."""
+        _head(connection)
+
     def append_in(
         self, connection: sa.Connection, draft: GateDraft, *, key: str | None = None
     ) -> GateRecord:
@@ -105,6 +109,7 @@ class Ledger:
         subject: str | None = None,
         subject_prefix: str | None = None,
         subject_or_below: str | None = None,
+        verdict: str | None = None,
         newest_first: bool = False,
         limit: int | None = None,
         offset: int = 0,
@@ -124,6 +129,8 @@ class Ledger:
         if subject_or_below is not None:
             below = gate_record.c.subject.startswith(f"{subject_or_below}/", autoescape=True)
             statement = statement.where((gate_record.c.subject == subject_or_below) | below)
+        if verdict is not None:
+            statement = statement.where(gate_record.c.verdict == verdict)
         order = gate_record.c.sequence
         statement = statement.order_by(order.desc() if newest_first else order)
         with self.store.read() as connection:

@@ -18,6 +18,7 @@ from airflow_ai_provider.core.errors import PromotionConflictError
 from airflow_ai_provider.core.gate import GateDraft, GateRecord
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.model_places import keep_place
 from airflow_ai_provider.store.schema import promotion_state
 from airflow_ai_provider.store.upsert import dialect_insert
 
@@ -132,7 +133,9 @@ class Promotions:
         ledger = Ledger(self.store)
         with self.store.write() as connection:
             if _fall(connection, claim, finished=True):
-                return ledger.append_in(connection, draft, key=claim.key)
+                record = ledger.append_in(connection, draft, key=claim.key)
+                keep_place(connection, claim.model_name, record)
+                return record
             if (standing := ledger.find_in(connection, claim.key)) is not None:
                 return standing
             raise _taken_over(connection, claim)

@@ -14,6 +14,8 @@ from airflow_ai_provider.decorators.gpu import gpu_task
 from airflow_ai_provider.decorators.quality import quality_gate_task
 from airflow_ai_provider.operators.approval_quorum import ApprovalQuorumOperator
 from airflow_ai_provider.operators.drift import DriftGateOperator
+from airflow_ai_provider.operators.durations import TaskDurationsOperator
+from airflow_ai_provider.operators.exceptions import ExceptionReviewOperator
 from airflow_ai_provider.operators.feedback import (
     FeedbackIngestOperator,
     FeedbackMetricsOperator,
@@ -27,6 +29,7 @@ from airflow_ai_provider.operators.lifecycle import (
 )
 from airflow_ai_provider.operators.model_card import ModelCardOperator
 from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
+from airflow_ai_provider.operators.project_report import ProjectReportOperator
 from airflow_ai_provider.operators.promotion import (
     ModelCopyOperator,
     ModelGateOperator,
@@ -120,6 +123,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
         task_id="t", model_name="m", policy=NOWHERE, metrics=None, champion=None, partition="p",
         window_end="what", newest_data=None,
     ),
+    "ExceptionReviewOperator": lambda: ExceptionReviewOperator(
+        task_id="t", model_name="m", predictions=NOWHERE, people=-1, assigned_users="{{ 1 }}"
+    ),
     "FeedbackSensor": lambda: FeedbackSensor(task_id="t", model_name="m", min_records="{{ 1 }}"),
     "ModelVersionSensor": lambda: ModelVersionSensor(
         task_id="t", model_name="m", newer_than="what", deferrable=True
@@ -130,6 +136,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
         task_id="t", project=NOWHERE, milestone="kick_off"
     ),
     "PhaseGateOperator": lambda: PhaseGateOperator(task_id="t", project=NOWHERE, phase="what"),
+    "TaskDurationsOperator": lambda: TaskDurationsOperator(task_id="t", durations_file=NOWHERE),
+    "ProjectReportOperator": lambda: ProjectReportOperator(
+        task_id="t", project="what", html=NOWHERE, markdown="{{ 1 }}"
+    ),
 }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ for role in (None, "viewer", "user", "op", "admin"):
         headers = {"Authorization": f"Bearer {manager.generate_jwt(user)}"}
     client = TestClient(app, raise_server_exceptions=False)
     for path in paths:
-        found = client.get(path, headers=headers)
+        found = client.get(path, headers=headers, follow_redirects=False)
         is_json = found.headers.get("content-type") == "application/json"
         answers[f"{role} {path}"] = [found.status_code, found.json() if is_json else found.text]
 
@@ -96,6 +96,26 @@ PATHS = [
     "/airflow-ai/openapi.json",
     "/airflow-ai/docs",
 ]
+UI = {
+    "": 307,
+    "/board": 200,
+    "/project?name=none": 404,
+    "/gpus": 200,
+    "/models": 200,
+    "/models?page=0": 422,
+    "/model?name=none": 404,
+    "/feedback": 200,
+    "/live?name=none": 404,
+    "/ledger": 200,
+    "/ledger?kind=data&subject=ai-data": 200,
+    "/ledger?kind=nonsense": 422,
+    "/ledger/verify": 200,
+    "/ledger/export": 200,
+    "/record?id=none": 404,
+    "/static/ui.css": 200,
+    "/static/none": 404,
+}
+PATHS += [f"/airflow-ai/ui{page}" for page in UI]
 
 
 JSON, LINES = "application/json", "application/x-ndjson"
@@ -246,11 +266,23 @@ def test_the_pages_of_the_gates_are_for_those_who_are_logged_in(
     assert "was not kept" in page
 
 
+@pytest.mark.parametrize("role", ["viewer", "user", "op", "admin"])
+def test_who_is_logged_in_sees_every_page(answers: dict[str, Any], role: str) -> None:
+    found = {page: answers[f"{role} /airflow-ai/ui{page}"][0] for page in UI}
+    assert found == UI
+    page = answers[f"{role} /airflow-ai/ui/gpus"][1]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert "ai-data://x/1" in answers[f"{role} /airflow-ai/ui/ledger"][1]
+    assert answers[f"{role} /airflow-ai/ui/ledger/verify"][1]["ok"] is True
+
+
 def test_the_list_of_gates_stands_in_airflows_menu(answers: dict[str, Any]) -> None:
     status, plugins = answers["admin /api/v2/plugins"]
     assert status == 200
     [ours] = [p for p in plugins["plugins"] if p["name"] == "airflow_ai"]
-    [view] = ours["external_views"]
+    pages, view = ours["external_views"]
+    assert (pages["href"], pages["nav_top_level"]) == ("/airflow-ai/ui/board", True)
     assert view["href"] == "/airflow-ai/quality/list"
     assert (view["destination"], view["category"]) == ("nav", "browse")
 

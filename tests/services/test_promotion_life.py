@@ -56,7 +56,7 @@ def test_people_s_scores_of_this_version_count(store, tmp_path):
     )
     found = judged(store, SCORED)
     assert (found.verdict, found.observed) == (Verdict.PASS, pytest.approx(4.25))
-    half = 1.96 * np.std(scores, ddof=1) / 2
+    half = 3.182 * np.std(scores, ddof=1) / 2
     lower = judged(store, {**SCORED, "bound": "lower"})
     assert lower.observed == pytest.approx(4.25 - half)
     assert f"4.25 of 5 [{4.25 - half:.2f}, {4.25 + half:.2f}] in 4 answers" in lower.sentence

@@ -64,6 +64,7 @@ _RECORDED = (
     "costs",
     "run",
     "measured",
+    "assessments",
     "environment",
 )
 

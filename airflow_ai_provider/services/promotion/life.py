@@ -87,15 +87,12 @@ class StoreLife:
         return came_in(self.store, model_name, days)
 
     def live_models(self, project: str | None) -> Sequence[str]:
-        """Return the models that the ledger put into the last environment."""
-        ledger = Ledger(self.store)
-        return sorted(
-            {
-                str(record.evidence["model_name"])
-                for kind in _MOVES
-                for record in ledger.search(kind=kind)
-                if record.evidence.get("environment") == DEFAULT_PATH.last
-                and Verdict(record.verdict).lets_pass
-                and (project is None or record.evidence.get("project") == project)
-            }
-        )
+        """Return the models that are in the last environment, says the ledger."""
+        held = {
+            str(record.evidence["model_name"]): record.evidence.get("to", "") is not None
+            for record in Ledger(self.store).search(kinds=_MOVES)  # oldest first: the newest holds
+            if record.evidence.get("environment") == DEFAULT_PATH.last
+            and Verdict(record.verdict).lets_pass
+            and (project is None or record.evidence.get("project") == project)
+        }
+        return sorted(name for name, is_live in held.items() if is_live)

@@ -90,14 +90,16 @@ def waiting_html(task: str, *, refresh: int) -> str:
     return document("Not decided yet", body, refresh=refresh)
 
 
-def document(title: str, body: Sequence[str], *, refresh: int | None = None) -> str:
-    """Return ``body`` as a whole page."""
+def document(
+    title: str, body: Sequence[str], *, refresh: int | None = None, style: str = ""
+) -> str:
+    """Return ``body`` as a whole page; ``style`` adds to its style sheet."""
     anew = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{anew}'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_meta_policy()}">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head>"
         f"<body>{''.join(body)}</body></html>\n"
     )
 

@@ -7,8 +7,8 @@ from alembic import op
 
 from airflow_ai_provider.store.schema import UtcDateTime
 
-revision = "0012"
-down_revision = "0009"
+revision = "0014"
+down_revision = "0013"
 _KEY = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 

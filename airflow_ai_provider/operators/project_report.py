@@ -1,0 +1,106 @@
+"""The sponsor's report on a project, as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseNotifier
+
+
+class ProjectReportOperator(BaseOperator):
+    """Write the report on a project: one self-contained HTML page, Markdown, or both, and send it.
+
+    It says where the project stands, its KPIs against their targets, plan and forecast with the
+    critical path, every gate and why, models, money and GPU hours against the budget, risks that
+    fired, and what is to be decided next. Returns ``{"project", "phase", "progress", "p50", "p90",
+    "planned_finish", "late": [names], "waiting_for": [users or roles], "html", "markdown",
+    "text"}``; ``text`` is the Markdown, cut to 20,000 characters.
+
+    :param project: the project's name, as in its file.
+    :param html: where the page is to be written.
+    :param markdown: where the Markdown is to be written.
+    :param notifiers: Airflow notifiers that send it; their templates see the result as ``report``,
+        such as ``{{ report.text }}``. As everywhere in Airflow, one that fails is logged and the
+        task goes on.
+    :param kpi_values: values that the store does not have, by KPI: lists of ``{"at", "value"}``.
+    :param risks_fired: what happened, a sentence by risk; None when nobody looked.
+    :param money_spent: what was spent, with currency, by phase.
+    :param store_conn_id: the connection of the store.
+    """
+
+    template_fields: Sequence[str] = (
+        "project",
+        "html",
+        "markdown",
+        "kpi_values",
+        "risks_fired",
+        "money_spent",
+    )
+    ui_color = "#e3eef0"
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        html: str | None = None,
+        markdown: str | None = None,
+        notifiers: Sequence[BaseNotifier] | BaseNotifier | None = None,
+        kpi_values: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+        risks_fired: Mapping[str, str] | None = None,
+        money_spent: Mapping[str, str] | None = None,
+        store_conn_id: str = "ai_store_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.project = project
+        self.html = html
+        self.markdown = markdown
+        self.notifiers = notifiers
+        self.kpi_values = kpi_values
+        self.risks_fired = risks_fired
+        self.money_spent = money_spent
+        self.store_conn_id = store_conn_id
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        from airflow_ai_provider.core.errors import LifecycleError
+        from airflow_ai_provider.hooks.lifecycle import ProjectHook
+        from airflow_ai_provider.services.project_report import write_report
+
+        try:
+            found = ProjectHook(self.store_conn_id).view(
+                self.project,
+                kpis=self.kpi_values,
+                fired=self.risks_fired,
+                spent=self.money_spent,
+            )
+            written = write_report(found, html=self.html, markdown=self.markdown)
+        except LifecycleError as error:
+            raise AirflowFailException(str(error)) from error
+        result = _result(found, written)
+        for notifier in self._notifiers():
+            notifier({**context, "report": result})
+        return result
+
+    def _notifiers(self) -> Sequence[Any]:
+        given = self.notifiers
+        return given if isinstance(given, Sequence) else [] if given is None else [given]
+
+
+def _result(found: Mapping[str, Any], written: Any) -> dict[str, Any]:
+    times = found["timeline"]
+    return {
+        "project": found["name"],
+        "phase": found["phase"],
+        "progress": found["progress"],
+        **{key: times[key] for key in ("p50", "p90", "planned_finish")},
+        "late": [entry["name"] for entry in times["late"]],
+        "waiting_for": sorted({w["person"] or w["role"] for w in found["waiting_for"]}),
+        "html": str(written.html) if written.html else None,
+        "markdown": str(written.markdown) if written.markdown else None,
+        "text": written.text[:20_000],
+    }

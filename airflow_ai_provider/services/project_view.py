@@ -1,0 +1,215 @@
+"""What is to be seen of projects, as JSON-safe values: a page, a report and a script show the same.
+
+``board`` asks the store two questions whatever the number of projects, ``project`` six.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from airflow_ai_provider.core.errors import LifecycleError
+from airflow_ai_provider.core.gate import GateRecord
+from airflow_ai_provider.core.lifecycle.calendar import WorkCalendar
+from airflow_ai_provider.core.lifecycle.happened import Decided, happened, passed, subjects_of
+from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
+from airflow_ai_provider.core.lifecycle.project import PHASES
+from airflow_ai_provider.core.lifecycle.timeline import Happened, timeline
+from airflow_ai_provider.services.project_parts import (
+    decisions_next,
+    gates_of,
+    kpis_of,
+    models_of,
+    resources_of,
+    risks_of,
+)
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.lifecycle import ProjectRow, Projects
+from airflow_ai_provider.store.project_figures import PhaseDecided, ProjectFigures
+
+BOARD_DRAWS = 1_000  # plans drawn for a card; a page draws ten times as many
+GATES = 200  # records that a page reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the store cannot know and a caller does.
+
+    ``happened`` by milestone, from task instances or approvals; ``kpis`` by name, as points
+    ``{"at": ISO 8601, "value": number}`` in order; ``fired`` by risk, a sentence each, where
+    triggers are measured; ``pending`` approvals, ``{"what", "who", "since"}``; ``spent`` money by
+    phase; ``holidays``.
+    """
+
+    happened: Mapping[str, Happened] = field(default_factory=dict)
+    kpis: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    fired: Mapping[str, str] | None = None
+    pending: Sequence[Mapping[str, Any]] = ()
+    spent: Mapping[str, str] = field(default_factory=dict)
+    holidays: frozenset[date] = frozenset()
+
+
+def board(store: Store, *, today: date) -> dict[str, Any]:
+    """Return every project as a card, by phase, and how many stand in each phase.
+
+    ``{"today", "phases": [{"name", "projects", "cards": [...]}]}``; a card is ``{"name", "title",
+    "owner", "phase", "progress", "next_gate", "waiting_for", "late", "p50", "p90",
+    "planned_finish", "live_model_limit", "updated_at", "problem"}``.
+    """
+    rows = Projects(store).all()
+    wanted = [subject for row in rows for subject in subjects_of(row.name)]
+    decided: dict[str, list[PhaseDecided]] = {}
+    for found in ProjectFigures(store).phase_decisions(wanted):
+        name = found.subject.removeprefix("project://").partition("/")[0]
+        decided.setdefault(name, []).append(found)
+    cards = [_card(row, decided.get(row.name, []), today) for row in rows]
+    count = Counter(card["phase"] for card in cards)
+    return {
+        "today": today.isoformat(),
+        "phases": [
+            {
+                "name": phase,
+                "projects": count[phase],
+                "cards": [card for card in cards if card["phase"] == phase],
+            }
+            for phase in PHASES
+        ],
+    }
+
+
+def project(store: Store, name: str, *, today: date, given: Given | None = None) -> dict[str, Any]:
+    """Return everything that is to be seen of one project.
+
+    ``{"name", "title", "owner", "phase", "progress", "phases", "timeline", "gates", "kpis",
+    "models", "resources", "risks", "waiting_for", "decisions", ...}``, as ``project_parts`` and
+    ``core.lifecycle.timeline`` describe them.
+
+    :raises LifecycleError: the store never saw it.
+    """
+    row = Projects(store).get(name)
+    if row is None:
+        raise LifecycleError(
+            f"The store knows no project {name}.",
+            remedy="Complete its first milestone: that reads the project file.",
+        )
+    given, figures = given or Given(), ProjectFigures(store)
+    decided = figures.phase_decisions(subjects_of(name))
+    models = [str(use["name"]) for use in row.plan.get("use_cases") or ()]
+    sources = [str(source["name"]) for source in row.plan.get("data_sources") or ()]
+    records = figures.records(
+        [f"project://{name}", *(f"mlflow://{m}" for m in models),
+         *(f"ai-data://{s}" for s in sources)],
+        limit=GATES,
+    )  # fmt: skip
+    metrics = figures.live_metrics(models, [str(k["name"]) for k in row.plan.get("kpis") or ()])
+    base = _standing(row, decided, today, given, draws=None)
+    risks = risks_of(row.plan, given.fired)
+    return {
+        **base,
+        "business_need": row.plan.get("business_need"),
+        "expected_value": row.plan.get("expected_value"),
+        "objectives": list(row.plan.get("objectives") or ()),
+        "phases": _phases(row, base["passed"], records),
+        "gates": gates_of(records),
+        "kpis": kpis_of(row.plan, records, metrics, given.kpis),
+        "models": models_of(row.plan, records),
+        "resources": resources_of(row.plan, figures.device_use(name), given.spent),
+        "risks": risks,
+        "decisions": decisions_next(base, risks, given.pending),
+    }
+
+
+def _card(row: ProjectRow, decided: Sequence[PhaseDecided], today: date) -> dict[str, Any]:
+    try:
+        found = _standing(row, decided, today, Given(), draws=BOARD_DRAWS)
+    except LifecycleError as error:  # one plan that cannot be shown hides no other
+        return {**_named(row), "progress": None, "problem": str(error), "waiting_for": []}
+    times = found["timeline"]
+    return {
+        **_named(row),
+        "progress": found["progress"],
+        "next_gate": found["next_gate"],
+        "waiting_for": found["waiting_for"],
+        "late": times["late"],
+        **{key: times[key] for key in ("planned_finish", "p50", "p90")},
+        "live_model_limit": row.plan.get("live_model_limit"),
+        "problem": None,
+    }
+
+
+def _standing(
+    row: ProjectRow,
+    decided: Sequence[PhaseDecided],
+    today: date,
+    given: Given,
+    *,
+    draws: int | None,
+) -> dict[str, Any]:
+    done = passed(
+        row.name, (Decided(subject=d.subject, verdict=d.verdict, at=d.at) for d in decided)
+    )
+    milestones = list(row.plan.get("milestones") or ())
+    began = min([row.created_at, *(d.at for d in decided)]).date()
+    people = {role: who["user"] for role, who in (row.plan.get("people") or {}).items()}
+    times = timeline(
+        milestones,
+        happened(milestones, done, began=began, given=given.happened),
+        calendar=WorkCalendar(start=began, holidays=given.holidays),
+        today=max(today, began),
+        people=people,
+        **({} if draws is None else {"draws": draws}),
+    )
+    discovery = [
+        {
+            "milestone": definition.name,
+            "role": definition.role,
+            "person": people.get(definition.role),
+            "since": began.isoformat(),
+        }
+        for definition in MILESTONES
+        if row.phase == PHASES[0]
+        and definition.name not in done
+        and all(before in done for before in definition.after)
+    ]
+    steps = [*(str(m["name"]) for m in milestones), *(d.name for d in MILESTONES)]
+    finished = {m["name"] for m in times["milestones"] if m["state"] == "done"} | done.keys()
+    return {
+        **_named(row),
+        "progress": round(sum(s in finished for s in steps) / len(steps), 3),
+        "passed": {name: at.isoformat() for name, at in done.items()},
+        "next_gate": row.phase if row.phase not in done and row.phase != PHASES[-1] else None,
+        "timeline": times,
+        "waiting_for": discovery or times["waiting_for"],
+    }
+
+
+def _named(row: ProjectRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "title": row.title or row.name,
+        "owner": row.owner,
+        "phase": row.phase,
+        "updated_at": row.updated_at.isoformat(),
+    }
+
+
+def _phases(
+    row: ProjectRow, done: Mapping[str, str], records: Sequence[GateRecord]
+) -> list[dict[str, Any]]:
+    """Return the phases in order, each with when it was left and its newest gate."""
+    now = PHASES.index(row.phase)
+    found = []
+    for number, phase in enumerate(PHASES):
+        gate = next((r for r in records if r.subject == f"project://{row.name}/{phase}"), None)
+        found.append(
+            {
+                "name": phase,
+                "state": "done" if number < now else "current" if number == now else "ahead",
+                "left_at": done.get(phase),
+                "gate": gates_of([gate])[0] if gate else None,
+            }
+        )
+    return found
