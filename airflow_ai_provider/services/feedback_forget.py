@@ -19,7 +19,7 @@ from airflow_ai_provider.store.feedback_forgotten import ATTRIBUTE
 from airflow_ai_provider.store.feedback_removal import Removed, note_export, remove
 from airflow_ai_provider.store.schema import feedback
 
-PERSON = "person"  # the attribute in which our sources name who said it
+PERSONS = ("person", "reviewer")  # the attributes in which our sources name who said it
 _TEXTS = ("model_version", "prediction_id", "partition", "source", "comment", "value", "score")
 
 
@@ -32,9 +32,10 @@ def forget(
 ) -> Removed:
     """Remove records for good, and keep them away when their source is read again.
 
-    ``persons`` are looked for in ``source``, in the attribute ``person`` and in ``attributes``;
-    ``ids`` are feedback ids. Every revision goes, and what the quarantine has of them. What is kept
-    is a hash of each id and name, so that a source that is read again does not bring them back.
+    ``persons`` are looked for in ``source``, in the attributes ``person`` and ``reviewer``, and in
+    ``attributes``; ``ids`` are feedback ids. Every revision goes, what the quarantine has of them,
+    and what these persons answered to cases of the exception queue. What is kept is a hash of each
+    id and name, so that a source that is read again does not bring them back.
 
     :raises FeedbackError: nothing says whom or what to forget.
     """
@@ -44,7 +45,7 @@ def forget(
         raise FeedbackError(
             "Nothing says what to forget.", remedy="Name a person, or the id of a record."
         )
-    names = dict.fromkeys([PERSON, *attributes])
+    names = dict.fromkeys([*PERSONS, *attributes])
     fields = ["source", *(ATTRIBUTE + name for name in names)]
     return remove(service.records, ids=what, persons=who, fields=fields)
 

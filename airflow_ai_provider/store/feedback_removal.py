@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.exception_forgetting import forget_people
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_forgotten import ATTRIBUTE, add
 from airflow_ai_provider.store.schema import feedback, feedback_export, feedback_quarantine
@@ -43,6 +44,7 @@ def remove(
         found = _ids_of(connection, persons, fields) | set(ids)
         models, revisions = _delete(connection, sorted(found))
         quarantined = _delete_quarantined(connection, {*found, *persons})
+        forget_people(connection, persons)
         now = store.utcnow(connection)
         entries = [("feedback_id", one) for one in found]
         entries += [(field, person) for field in fields for person in persons]
