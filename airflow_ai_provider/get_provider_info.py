@@ -190,6 +190,13 @@ def _config() -> dict[str, Any]:
                     "",
                     "gpu-box-1",
                 ),
+                "feedback_comments": _option(
+                    "What is kept of the comments in feedback: keep, hash (SHA-256) or drop. After "
+                    "a change a source that is read again is read as revisions.",
+                    "string",
+                    "keep",
+                    "drop",
+                ),
                 "durations_file": _option(
                     "The file of task durations that CriticalPathPriority reads in the scheduler; "
                     "a file in Airflow's home unless said.",

@@ -51,6 +51,7 @@ AirflowAiError
 ├── FeedbackError
 │   ├── FeedbackRecordError
 │   ├── FeedbackSourceError
+│   │   └── FeedbackSourceLostError
 │   └── RetrainPolicyError
 ├── LifecycleError
 │   ├── ProjectFileError
@@ -306,6 +307,10 @@ class FeedbackRecordError(FeedbackError):
 
 class FeedbackSourceError(FeedbackError):
     """A source of feedback cannot be read."""
+
+
+class FeedbackSourceLostError(FeedbackSourceError):
+    """A source went away or changed while it was read: trying again may help."""
 
 
 class ExceptionReviewError(FeedbackError):

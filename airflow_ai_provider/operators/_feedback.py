@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_ai_provider.core.errors import FeedbackError
+from airflow_ai_provider.core.errors import FeedbackError, FeedbackSourceLostError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,6 +20,8 @@ def hopeless_fails() -> Iterator[None]:
     """Fail the task at once on input that a retry would find the same."""
     try:
         yield
+    except FeedbackSourceLostError:
+        raise
     except FeedbackError as error:
         raise AirflowFailException(str(error)) from error
 

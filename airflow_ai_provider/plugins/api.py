@@ -1,4 +1,4 @@
-"""The ledger, the data gates and the GPU-slot pool over HTTP, for whoever may see plugins.
+"""The ledger, the gates, the GPU-slot pool and feedback over HTTP, for who may see plugins.
 
 Airflow does not guard a plugin's application, so every route asks its auth manager here, and the
 routes that FastAPI adds by itself (which would answer anybody) are left out.
@@ -17,6 +17,7 @@ from airflow_ai_provider.core.errors import AirflowAiError, LedgerError
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.hooks.store import AiStoreHook
 from airflow_ai_provider.plugins.exceptions import add_exception_routes
+from airflow_ai_provider.plugins.feedback import add_feedback_routes
 from airflow_ai_provider.plugins.feedback_metrics import add_feedback_metric_routes
 from airflow_ai_provider.plugins.gpu import add_gpu_routes
 from airflow_ai_provider.plugins.promotion import add_promotion_routes
@@ -38,6 +39,7 @@ def make_app() -> FastAPI:
     app.get("/ledger/verify")(verify)
     app.get("/ledger/{record_id}")(get_record)
     add_exception_routes(app)
+    add_feedback_routes(app)
     add_feedback_metric_routes(app)
     add_gpu_routes(app)
     add_promotion_routes(app)

@@ -7,7 +7,7 @@ person (attribute ``reviewer``), taken in as all feedback is: once, whatever die
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,11 +24,13 @@ from airflow_ai_provider.core.feedback.exceptions import (
     feedback_of,
 )
 from airflow_ai_provider.core.feedback.parse import parse
+from airflow_ai_provider.core.feedback.source import Position, SourceRecord
+from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exception_answers import ExceptionAnswers
 from airflow_ai_provider.store.exception_figures import queue_figures, with_outcome
 from airflow_ai_provider.store.exceptions import HOLD_FOR, Added, ExceptionQueue
-from airflow_ai_provider.store.feedback import FeedbackStore, row_of
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_disputes import contradicted, disliked
 
 log = logging.getLogger(__name__)
@@ -143,8 +145,7 @@ class ExceptionService:
         given = self.answers.undelivered()
         if not given:
             return None
-        rows = [row_of(parse(feedback_of(one))) for one in given]
-        counts = FeedbackStore(self.store).write_batch([rows], [], sources=["exception review"])
+        counts = FeedbackService(self.store).ingest_from([_Answers(given)])
         self.answers.delivered(given, counts.batch)
         log.info("Batch %s took in %s answers", counts.batch, len(given))
         return counts.batch
@@ -170,6 +171,24 @@ class ExceptionService:
                     (Reason.LOW_SCORE, urgency, {"lowest score": score})
                 )
         return wanted
+
+
+class _Answers:
+    """Answers as a source of feedback."""
+
+    name = "exception review"
+
+    def __init__(self, given: Sequence[Given]) -> None:
+        self._given = given
+
+    def read(self, position: Position | None) -> Iterator[SourceRecord]:
+        del position
+        for one in self._given:
+            document = feedback_of(one)
+            yield SourceRecord(f"case {one.case.id}", document, document)
+
+    def position(self) -> None:
+        return None
 
 
 def _check_fits(case: Case, person: str, answer: Answer) -> None:

@@ -8,7 +8,8 @@ same records are duplicates. Which revision is effective is told when asked (new
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,7 @@ QUARANTINE_COLUMNS = ("source", "place", "raw_hash", "raw", "reason")
 _WRITERS_LOCK = 0x61695F66  # "ai_f": on a server, batches are written one after another
 
 Row = tuple[Any, ...]
+First = Callable[[sa.Connection, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +81,21 @@ class FeedbackStore:
         *,
         sources: Sequence[str],
         run_key: str | None = None,
+        first: First | None = None,
     ) -> BatchCounts:
         """Write a batch in one transaction and return its counts.
 
         ``records`` and ``quarantined`` come in pieces, so that memory stays flat. A record that is
-        refused again at the same place is counted again and kept once.
+        refused again at the same place is counted again and kept once. ``first`` is called with
+        the connection and the batch before its records are written, when no other writer can be.
         """
-        with self.store.write() as connection:
-            if not self.store.is_sqlite:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS_LOCK)))
+        with self.alone() as connection:
             before = (
                 connection.execute(sa.select(sa.func.max(feedback.c.sequence))).scalar_one() or 0
             )
             batch = _open_batch(connection, self.store, sources, run_key)
+            if first is not None:
+                first(connection, batch)
             good = _insert(connection, feedback, RECORD_COLUMNS, records, batch)
             bad = _insert(connection, feedback_quarantine, QUARANTINE_COLUMNS, quarantined, batch)
             news = _news(connection, before)
@@ -119,6 +123,14 @@ class FeedbackStore:
                 )
             )
         return counts
+
+    @contextmanager
+    def alone(self) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction beside which no other writes feedback."""
+        with self.store.write() as connection:
+            if not self.store.is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS_LOCK)))
+            yield connection
 
     def news(self, run_key: str) -> dict[str, int]:
         """Return, per model, how many records a task instance added over all its tries."""
@@ -177,7 +189,7 @@ class FeedbackStore:
                 sa.func.max(feedback_batch.c.created_at), feedback_batch.c.created_at.type
             ),
         )
-        waiting = sa.select(sa.func.count()).select_from(feedback_quarantine)
+        waiting = sa.select(sa.func.count()).where(feedback_quarantine.c.resolved_batch.is_(None))
         with self.store.read() as connection:
             rows, ids = connection.execute(revisions).one()
             count, read, duplicates, last = connection.execute(batches).one()
@@ -193,10 +205,13 @@ class FeedbackStore:
             }
 
     def quarantine(self, *, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return what was refused: source, place, reason and the raw record, oldest first."""
-        statement = sa.select(
-            *(feedback_quarantine.c[name] for name in ("id", "batch_id", *QUARANTINE_COLUMNS))
-        ).order_by(feedback_quarantine.c.id)
+        """Return what waits for repair: source, place, reason and the raw record, oldest first."""
+        table = feedback_quarantine.c
+        statement = (
+            sa.select(*(table[name] for name in ("id", "batch_id", *QUARANTINE_COLUMNS)))
+            .where(table.resolved_batch.is_(None))
+            .order_by(table.id)
+        )
         with self.store.read() as connection:
             return [dict(row._mapping) for row in connection.execute(statement.limit(limit))]
 
@@ -275,8 +290,10 @@ def _revised(connection: sa.Connection, before: int) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def effective(model_name: str) -> tuple[sa.ColumnElement[bool], ...]:
-    """Conditions that leave the newest revision of each id, where it is of a model."""
+def effective(model_name: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conditions that leave the newest revision of each id, where it is of a model (None: any)."""
+    if model_name is None:
+        return (~superseded(),)
     return (feedback.c.model_name == model_name, ~superseded())
 
 

@@ -22,10 +22,11 @@ from airflow_ai_provider.services.exceptions import (
     read_answer,
     shown,
 )
-from airflow_ai_provider.services.feedback import write_predictions
+from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
+from airflow_ai_provider.services.feedback_forget import forget
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.feedback import FeedbackStore, row_of
-from airflow_ai_provider.store.schema import feedback
+from airflow_ai_provider.store.schema import exception_case, exception_seat, feedback
 
 MODEL = "m"
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
@@ -155,6 +156,27 @@ def test_who_died_between_answer_and_feedback_is_caught_up_with_once(
     service.answers.delivered(given, None)  # as if it had died after taking them in, too
     service.deliver()
     assert FeedbackStore(service.store).totals()["stored"] == counted["stored"] == 1
+
+
+def test_who_is_forgotten_is_in_the_queue_no_more(
+    service: ExceptionService, tmp_path: Path
+) -> None:
+    service.collect(
+        model_name=MODEL,
+        search=Search(min_confidence=0.6),
+        asking=Asking(dag_id="d", assignees=("ann",)),
+        predictions=predictions(tmp_path),
+        partition="2026-06",
+    )
+    first, waiting = service.claim("ann", limit=2)
+    service.answer(first.id, "ann", Answer(label=1, comment="ann-was-here"))
+    service.queue.answer(waiting.id, "ann", Answer(label=0, comment="ann-was-here"))
+    removed = forget(FeedbackService(service.store), persons=["ann"])
+    assert removed.records == 1
+    assert service.deliver() is None
+    with service.store.read() as connection:
+        rows = [connection.execute(sa.select(t)).all() for t in (exception_case, exception_seat)]
+    assert "ann" not in str(rows).replace("forgotten", "")
 
 
 def test_an_answer_that_is_no_feedback_is_not_recorded(
