@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from airflow_ai_provider.core.errors import FeedbackSourceError
+from airflow_ai_provider.core.feedback.quick import quick_json
 from airflow_ai_provider.core.gate import plain
 
 MAX_LINE = 64 * 2**20
@@ -95,6 +96,9 @@ def _json_lines(stream: BinaryIO, max_line: int) -> Iterator[SourceRecord]:
 
 
 def _line(place: str, line: bytes) -> SourceRecord:
+    document = quick_json(line)
+    if document is not None:
+        return SourceRecord(place, line, document)
     try:
         return SourceRecord(place, line, json.loads(line.decode("utf-8")))
     except UnicodeDecodeError as error:

@@ -265,6 +265,10 @@ class FeedbackSourceError(FeedbackError):
     """A source of feedback cannot be read."""
 
 
+class FeedbackSinkError(FeedbackError):
+    """What is to hold feedback or predictions cannot take them, or cannot be read."""
+
+
 class RetrainPolicyError(FeedbackError):
     """The retrain policy, or what it is asked about, means nothing."""
 

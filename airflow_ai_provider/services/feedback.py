@@ -25,10 +25,12 @@ from airflow_ai_provider.core.feedback.policy import (
     decide,
     read_date,
 )
+from airflow_ai_provider.core.feedback.quick import QuickRows, row_of
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Origin, Verdict
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import BatchCounts, FeedbackStore, row_of
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_series import MetricSeries
+from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
@@ -64,19 +66,17 @@ class FeedbackService:
         files = [paths] if isinstance(paths, (str, Path)) else list(paths)
         sources = [str(feedback_files.local_path(str(file)).resolve()) for file in files]
         not_after = datetime.now(timezone.utc) + _CLOCK_SKEW
+        options: Any = {"mapping": names, "model_name": model_name, "not_after": not_after}
+        quick = QuickRows(**options)
         with Spool() as good, Spool() as bad:
             for source in sources:
                 for found in feedback_files.read_records(source):
                     reason = found.problem
                     if reason is None:
                         try:
-                            record = parse(
-                                found.document,
-                                mapping=names,
-                                model_name=model_name,
-                                not_after=not_after,
-                            )
-                            row = row_of(record)
+                            row = quick.document(found.document)
+                            if row is None:
+                                row = row_of(parse(found.document, **options))
                             good.add(row, weight=sum(len(v) for v in row if type(v) is str))
                             continue
                         except FeedbackRecordError as error:

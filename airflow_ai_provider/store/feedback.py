@@ -8,62 +8,22 @@ same records are duplicates. Which revision is effective is told when asked (new
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_ai_provider.core.feedback.record import FeedbackRecord, moment_text
+from airflow_ai_provider.core.feedback.quick import ROW, Row
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.feedback_sink import QUARANTINE_COLUMNS, BatchCounts
+from airflow_ai_provider.store.feedback_writing import insert_new
 from airflow_ai_provider.store.schema import (
     feedback,
     feedback_batch,
     feedback_quarantine,
 )
-from airflow_ai_provider.store.upsert import dialect_insert
 
-RECORD_COLUMNS = tuple(
-    column.name for column in feedback.columns if column.name not in {"sequence", "batch_id"}
-)
-QUARANTINE_COLUMNS = ("source", "place", "raw_hash", "raw", "reason")
 _WRITERS_LOCK = 0x61695F66  # "ai_f": on a server, batches are written one after another
-
-Row = tuple[Any, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchCounts:
-    """What became of the records of one batch: ``read`` is always the sum of the other four."""
-
-    read: int
-    stored: int
-    revised: int
-    duplicates: int
-    quarantined: int
-    batch: int
-    news: Mapping[str, int] = field(default_factory=dict)  # per model: stored and revised
-
-
-def row_of(record: FeedbackRecord) -> Row:
-    """Return ``record`` as values of ``RECORD_COLUMNS``, in the form a driver takes."""
-    return (
-        record.feedback_id,
-        record.content_hash,
-        record.model_name,
-        moment_text(record.observed_at),
-        record.label_json,
-        record.label_number,
-        record.value,
-        record.score,
-        record.prediction_id,
-        record.model_version,
-        record.partition,
-        record.source,
-        record.source_kind.value,
-        record.comment,
-        record.attributes_json,
-    )
 
 
 class FeedbackStore:
@@ -92,8 +52,10 @@ class FeedbackStore:
                 connection.execute(sa.select(sa.func.max(feedback.c.sequence))).scalar_one() or 0
             )
             batch = _open_batch(connection, self.store, sources, run_key)
-            good = _insert(connection, feedback, RECORD_COLUMNS, records, batch)
-            bad = _insert(connection, feedback_quarantine, QUARANTINE_COLUMNS, quarantined, batch)
+            good = insert_new(connection, feedback, ROW, records, batch)
+            bad = insert_new(
+                connection, feedback_quarantine, QUARANTINE_COLUMNS, quarantined, batch
+            )
             news = _news(connection, before)
             revised = _revised(connection, before)
             stored = sum(news.values()) - revised
@@ -143,16 +105,46 @@ class FeedbackStore:
 
         Rows are (prediction_id, label_number, is_outcome, observed_at as text, sequence).
         """
-        statement = (
-            sa.select(
+        yield from self._predicted(
+            model_name,
+            (
                 feedback.c.prediction_id,
                 feedback.c.label_number,
                 (feedback.c.source_kind == "outcome").label("is_outcome"),
                 sa.type_coerce(feedback.c.observed_at, sa.String),
                 feedback.c.sequence,
-            )
-            .where(*effective(model_name))
-            .where(feedback.c.prediction_id.is_not(None), feedback.c.label_number.is_not(None))
+            ),
+            feedback.c.label_number.is_not(None),
+            size=size,
+        )
+
+    def said(self, model_name: str, *, size: int = 50_000) -> Iterator[Sequence[Row]]:
+        """Yield the effective records that name a prediction, in pieces of ``size``.
+
+        Rows are (prediction_id, feedback_id, label as JSON, label_number, value, score,
+        source_kind, observed_at as text, sequence).
+        """
+        names = ("prediction_id", "feedback_id", "label", "label_number", "value", "score")
+        yield from self._predicted(
+            model_name,
+            (
+                *(feedback.c[name] for name in names),
+                feedback.c.source_kind,
+                sa.type_coerce(feedback.c.observed_at, sa.String),
+                feedback.c.sequence,
+            ),
+            size=size,
+        )
+
+    def _predicted(
+        self,
+        model_name: str,
+        columns: Sequence[sa.ColumnElement[Any]],
+        *conditions: sa.ColumnElement[bool],
+        size: int,
+    ) -> Iterator[Sequence[Row]]:
+        statement = sa.select(*columns).where(
+            *effective(model_name), feedback.c.prediction_id.is_not(None), *conditions
         )
         with self.store.read() as connection:
             result = connection.execution_options(yield_per=size).execute(statement)
@@ -220,34 +212,6 @@ def _open_batch(
         .returning(feedback_batch.c.id)
     )
     return int(connection.execute(statement).scalar_one())
-
-
-def _insert(
-    connection: sa.Connection,
-    table: sa.Table,
-    columns: Sequence[str],
-    pieces: Iterable[Sequence[Row]],
-    batch: int,
-) -> int:
-    """Insert what is not there yet; return how many rows were offered."""
-    # Handed to the driver as it stands: per-row type processing would cost more than the insert.
-    names = (*columns, "batch_id")
-    statement = dialect_insert(connection, table).on_conflict_do_nothing()
-    compiled = statement.compile(dialect=connection.dialect, column_keys=list(names))
-    text, offered = str(compiled), 0
-    for piece in pieces:
-        rows: Any = [(*row, batch) for row in piece]
-        offered += len(rows)
-        if not rows:
-            continue
-        if compiled.positional:
-            order = [names.index(name) for name in compiled.positiontup or names]
-            if order != list(range(len(names))):
-                rows = [tuple(row[i] for i in order) for row in rows]
-        else:
-            rows = [dict(zip(names, row, strict=True)) for row in rows]
-        connection.exec_driver_sql(text, rows)
-    return offered
 
 
 def _news(connection: sa.Connection, before: int) -> dict[str, int]:

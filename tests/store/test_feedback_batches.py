@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from airflow_ai_provider.core.feedback.quick import Row, row_of
 from airflow_ai_provider.core.feedback.record import FeedbackRecord
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import BatchCounts, FeedbackStore, Row, row_of
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_series import MetricSeries
+from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.schema import feedback
 
 APRIL = datetime(2013, 4, 1, tzinfo=timezone.utc)
