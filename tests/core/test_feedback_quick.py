@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_ai_provider.core.errors import FeedbackRecordError
 from airflow_ai_provider.core.feedback.parse import MAX_ID, MAX_LABEL, parse
-from airflow_ai_provider.core.feedback.quick import ROW, QuickRows, row_of
+from airflow_ai_provider.core.feedback.quick import ROW, QuickRows, quick_json, row_of
 from airflow_ai_provider.core.feedback.record import FIELDS, SourceKind
 from airflow_ai_provider.store.schema import feedback
 
@@ -96,11 +96,15 @@ def by_the_book(line: bytes, **options: Any) -> tuple[Any, ...] | None:
         return None
 
 
-def agree(line: bytes, **options: Any) -> None:
-    row = QuickRows(**options).line(line)
-    if row is not None:
-        book = by_the_book(line, **options)
-        assert repr(row) == repr(book)  # by repr: 1, 1.0 and True are equal, and 0.0 and -0.0
+def quick_rows(*lines: bytes, **options: Any) -> list[tuple[Any, ...]] | None:
+    return QuickRows(**options).rows([quick_json(line) for line in lines])
+
+
+def agree(*lines: bytes, **options: Any) -> None:
+    rows = quick_rows(*lines, **options)
+    if rows is not None:
+        book = [by_the_book(line, **options) for line in lines]
+        assert repr(rows) == repr(book)  # by repr: 1, 1.0 and True are equal, and 0.0 and -0.0
 
 
 def test_a_row_has_the_columns_of_the_table() -> None:
@@ -119,6 +123,17 @@ def test_the_quick_row_is_the_parsers(changes: dict[str, Any], ascii_only: bool)
         "utf-8", "surrogatepass"
     )
     agree(line, not_after=LATEST)
+    agree(line, json.dumps(PLAIN).encode(), line, not_after=LATEST)
+
+
+@given(st.lists(told, min_size=2, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_many_rows_at_a_time_are_the_parsers(several: list[dict[str, Any]]) -> None:
+    lines = [json.dumps({**PLAIN, **changes}).encode() for changes in several]
+    agree(*lines, not_after=LATEST)
+    plain = [line for line in lines if quick_rows(line, not_after=LATEST)]
+    agree(*plain, not_after=LATEST)
+    assert quick_rows(*plain, not_after=LATEST) is not None
 
 
 @given(st.binary(max_size=12), st.integers(0, 200), st.integers(0, 12))
@@ -176,8 +191,9 @@ def test_odd_lines(line: bytes) -> None:
 )
 def test_what_is_plain_is_never_declined(changes: dict[str, Any]) -> None:
     line = json.dumps({**PLAIN, **changes}).encode()
-    row = QuickRows(not_after=LATEST).line(line + b"\r\n")
-    assert row == by_the_book(line, not_after=LATEST) is not None
+    rows = quick_rows(line + b"\r\n", line, not_after=LATEST)
+    assert rows == [by_the_book(line, not_after=LATEST)] * 2
+    assert None not in rows
 
 
 def test_a_mapping_and_a_model_mean_the_same() -> None:
@@ -186,26 +202,26 @@ def test_a_mapping_and_a_model_mean_the_same() -> None:
         "mapping": {"feedback_id": "review", "observed_at": "when", "score": "stars"},
         "model_name": "m",
     }
-    row = QuickRows(**options).line(line)
-    assert row == by_the_book(line, **options) is not None
+    assert quick_rows(line, **options) == [by_the_book(line, **options)] != [None]
     options["mapping"]["prediction_id"] = "review"
-    row = QuickRows(**options).line(line)
-    assert row == by_the_book(line, **options) is not None
+    assert quick_rows(line, **options) == [by_the_book(line, **options)] != [None]
 
 
 def test_a_text_seen_often_is_looked_at_each_time_it_is_new() -> None:
     quick = QuickRows()
-    assert quick.document(PLAIN) is not None
+    assert quick.rows([PLAIN]) is not None
+    assert quick.rows([]) == []
+    assert quick.rows([[PLAIN]]) is None
     for name in ("model_name", "model_version", "partition", "source"):
-        assert quick.document({**PLAIN, name: "a\x00b"}) is None
-        assert quick.document({**PLAIN, name: ["a"]}) is None
-    assert quick.document({**PLAIN, "observed_at": 5}) is None
+        assert quick.rows([{**PLAIN, name: "a\x00b"}]) is None
+        assert quick.rows([{**PLAIN, name: ["a"]}]) is None
+    assert quick.rows([{**PLAIN, "observed_at": 5}]) is None
 
 
 def test_every_field_of_the_contract_is_read() -> None:
     document = {**FULL, "label": "late"}
     assert set(FIELDS) <= set(document)
     quick = QuickRows()
-    whole = quick.document(document)
+    whole = quick.rows([document])
     for name in set(FIELDS) - {"feedback_id", "model_name", "observed_at"}:
-        assert quick.document({**document, name: None}) != whole
+        assert quick.rows([{**document, name: None}]) != whole
