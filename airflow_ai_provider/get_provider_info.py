@@ -181,6 +181,13 @@ def _config() -> dict[str, Any]:
                     "",
                     "gpu-box-1",
                 ),
+                "feedback_comments": _option(
+                    "What is kept of the comments in feedback: keep, hash (SHA-256) or drop. After "
+                    "a change a source that is read again is read as revisions.",
+                    "string",
+                    "keep",
+                    "drop",
+                ),
                 "hide_devices": _option(
                     "Hide every CUDA device from tasks that hold no lease.",
                     "boolean",

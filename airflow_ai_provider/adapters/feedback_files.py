@@ -1,4 +1,4 @@
-"""Feedback in files: JSON Lines, read line by line, and Parquet, read in pieces through DuckDB.
+"""Feedback in a file: JSON Lines and CSV, read line by line, and Parquet, through DuckDB.
 
 What cannot be read as a record is handed on with its place and the problem: the caller
 quarantines it. Only a file that is not there, or not whole in a format that shows it, is an error.
@@ -7,28 +7,21 @@ quarantines it. Only a file that is not there, or not whole in a format that sho
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from airflow_ai_provider.adapters.feedback_csv import is_csv, read_csv
 from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.quick import quick_json
+from airflow_ai_provider.core.feedback.source import SourceRecord
 from airflow_ai_provider.core.gate import plain
 
 MAX_LINE = 64 * 2**20
 _PIECE = 10_000
 _PARQUET_MAGIC = b"PAR1"
 _UTF8_MARK = b"\xef\xbb\xbf"
-
-
-class SourceRecord(NamedTuple):
-    """A record as the source has it: where, the raw form, what it says, or why it says nothing."""
-
-    place: str
-    raw: Any
-    document: Any
-    problem: str | None = None
 
 
 def local_path(path: str) -> Path:
@@ -41,13 +34,19 @@ def local_path(path: str) -> Path:
         return Path(unquote(parts.path))
     if "://" in str(path):
         raise FeedbackSourceError(
-            f"Feedback cannot be read from {parts.scheme}:// yet.", remedy="Name a local file."
+            f"{parts.scheme}:// is no local place.",
+            remedy="Read it through FeedbackHook or FeedbackIngestOperator: they know Airflow's "
+            "connections.",
         )
     return Path(path).expanduser()
 
 
-def read_records(path: str, *, max_line: int = MAX_LINE) -> Iterator[SourceRecord]:
+def read_records(
+    path: str, *, mapping: Mapping[str, str] | None = None, max_line: int = MAX_LINE
+) -> Iterator[SourceRecord]:
     """Yield every record of the file at ``path``; a line beyond ``max_line`` bytes says nothing.
+
+    ``mapping`` (ours to theirs) says which cells of a CSV file are read as numbers.
 
     :raises FeedbackSourceError: the file is not there, may not be read or is not whole.
     """
@@ -56,6 +55,8 @@ def read_records(path: str, *, max_line: int = MAX_LINE) -> Iterator[SourceRecor
         with file.open("rb") as stream:
             if file.suffix in {".parquet", ".pq"} or stream.peek(4)[:4] == _PARQUET_MAGIC:
                 yield from _parquet(file)
+            elif is_csv(file.name):
+                yield from read_csv(stream, str(file), mapping or {}, max_line=max_line)
             else:
                 yield from _json_lines(stream, max_line)
     except OSError as error:
@@ -92,10 +93,11 @@ def _json_lines(stream: BinaryIO, max_line: int) -> Iterator[SourceRecord]:
             continue
         line = line.strip()
         if line:
-            yield _line(place, line)
+            yield read_line(place, line)
 
 
-def _line(place: str, line: bytes) -> SourceRecord:
+def read_line(place: str, line: bytes) -> SourceRecord:
+    """Return what a line of JSON Lines says."""
     document = quick_json(line)
     if document is not None:
         return SourceRecord(place, line, document)

@@ -44,6 +44,7 @@ AirflowAiError
 ├── FeedbackError
 │   ├── FeedbackRecordError
 │   ├── FeedbackSourceError
+│   │   └── FeedbackSourceLostError
 │   └── RetrainPolicyError
 ├── LifecycleError
 │   ├── ProjectFileError
@@ -263,6 +264,10 @@ class FeedbackRecordError(FeedbackError):
 
 class FeedbackSourceError(FeedbackError):
     """A source of feedback cannot be read."""
+
+
+class FeedbackSourceLostError(FeedbackSourceError):
+    """A source went away or changed while it was read: trying again may help."""
 
 
 class FeedbackSinkError(FeedbackError):

@@ -43,9 +43,18 @@ def fetch(address: str, folder: Path) -> Fetched:
     """
     from airflow.sdk import ObjectStoragePath
 
-    with _told_of(address, "read", "Check the path, and whether it arrived."):
+    with told_of(address, "read", "Check the path, and whether it arrived."):
         source: Any = ObjectStoragePath(address)
         return _fetched(source.fs, str(source.path), folder, address)
+
+
+def files_of(address: str) -> tuple[Any, str, Iterator[str] | None]:
+    """Return the storage of ``address``, the path there, and the files of a glob or a folder."""
+    from airflow.sdk import ObjectStoragePath
+
+    source: Any = ObjectStoragePath(address)
+    path = str(source.path)
+    return source.fs, path, _several(source.fs, path)
 
 
 def send(near: Path, address: str) -> None:
@@ -56,7 +65,7 @@ def send(near: Path, address: str) -> None:
     """
     from airflow.sdk import ObjectStoragePath
 
-    with _told_of(address, "write rows to", "Check the path."):
+    with told_of(address, "write rows to", "Check the path."):
         target: Any = ObjectStoragePath(address)
         files, path = target.fs, str(target.path)
         _put(files, near, path)
@@ -83,7 +92,7 @@ def _put(files: Any, near: Path, path: str) -> None:
 
 
 @contextmanager
-def _told_of(address: str, deed: str, remedy: str) -> Iterator[None]:
+def told_of(address: str, deed: str, remedy: str) -> Iterator[None]:
     """Raise what a storage says as ours, naming ``address``."""
     try:
         yield
@@ -114,7 +123,7 @@ def _fetched(files: Any, path: str, folder: Path, address: str) -> Fetched:
     several = _several(files, path)
     if several is None:
         target = folder / path.rsplit("/", 1)[-1]
-        return Fetched(path=target, version=_copy(files, path, target))
+        return Fetched(path=target, version=copied(files, path, target))
     names = list(several)
     if not names:
         raise _absent(address)
@@ -122,7 +131,7 @@ def _fetched(files: Any, path: str, folder: Path, address: str) -> Fetched:
     found: dict[str, str | None] = {}
     for name in names:
         below = name[len(base) :].lstrip("/")
-        found[below] = _copy(files, name, folder / "data" / below)
+        found[below] = copied(files, name, folder / "data" / below)
     versions = {below: version for below, version in found.items() if version}
     whole = digest(list(versions.items())) if len(versions) == len(found) else None
     return Fetched(path=folder / "data", version=whole, versions=versions)
@@ -147,16 +156,16 @@ def _fixed(path: str) -> str:
     return "/".join(kept)
 
 
-def _copy(files: Any, name: str, target: Path) -> str | None:
+def copied(files: Any, name: str, target: Path) -> str | None:
     """Copy one file; return its version, which must be the same before and after."""
-    before = _version(files.info(name))
+    before = version_of(files.info(name))
     target.parent.mkdir(parents=True, exist_ok=True)
     with files.open(name, "rb") as remote, target.open("wb") as near:
         while block := remote.read(_BLOCK):
             near.write(block)
     files.invalidate_cache(name.rpartition("/")[0])
     info = files.info(name)
-    if _version(info) != before:
+    if version_of(info) != before:
         raise _cannot(name, "read", "it changed while it was read", "Run the gate again.")
     _keep_age(info, target)
     return before
@@ -167,14 +176,20 @@ def _keep_age(info: Any, target: Path) -> None:
 
     A copy is always new, and what is expected to be recent must not pass for that.
     """
+    moment = written(info)
+    os.utime(target, (moment, moment))
+
+
+def written(info: Any) -> float:
+    """Return when a file was last written, in seconds since 1970; 0 where nobody tells."""
     told = next((info[name] for name in _WRITTEN if info.get(name)), 0)
     if isinstance(told, str):
         told = datetime.fromisoformat(told.replace("Z", "+00:00"))
-    written = told.timestamp() if isinstance(told, datetime) else float(told)
-    os.utime(target, (written, written))
+    return told.timestamp() if isinstance(told, datetime) else float(told)
 
 
-def _version(info: Any) -> str | None:
+def version_of(info: Any) -> str | None:
+    """Return the version that a storage says a file has; None where it says none."""
     found = (info.get(name) for name in _VERSIONS)
     return next((str(version).strip('"') for version in found if version), None)
 

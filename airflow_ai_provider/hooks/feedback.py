@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
+from airflow.sdk.configuration import conf
 
 if TYPE_CHECKING:
     from airflow_ai_provider.services.feedback import FeedbackService
+    from airflow_ai_provider.services.settings import FeedbackSettings
+    from airflow_ai_provider.store.feedback_sink import BatchCounts
 
 
 class FeedbackHook(BaseHook):
@@ -31,8 +37,46 @@ class FeedbackHook(BaseHook):
             from airflow_ai_provider.hooks.store import AiStoreHook
             from airflow_ai_provider.services.feedback import FeedbackService
 
-            self._service = FeedbackService(AiStoreHook(self.store_conn_id).get_conn())
+            store = AiStoreHook(self.store_conn_id).get_conn()
+            self._service = FeedbackService(store, self.settings())
         return self._service
+
+    @staticmethod
+    def settings() -> FeedbackSettings:
+        """Return the settings of ``[ai_provider]`` that are about feedback."""
+        from airflow_ai_provider.services.settings import FeedbackSettings
+
+        names = FeedbackSettings.__annotations__
+        return FeedbackSettings.of(
+            {name: conf.get("ai_provider", name, fallback="") for name in names}
+        )
+
+    def ingest(
+        self,
+        paths: Any = (),
+        *,
+        source: Any = None,
+        mapping: Mapping[str, str] | None = None,
+        **arguments: Any,
+    ) -> BatchCounts:
+        """Take in files, other sources, or both, as one batch.
+
+        ``paths`` are local ones or any address that Airflow's ``ObjectStoragePath`` reads;
+        ``source`` is one or several, as in ``FeedbackIngestOperator``; the rest as in
+        ``FeedbackService.ingest``.
+
+        :raises FeedbackSourceError: a source is not there, not whole or changed; nothing was taken.
+        """
+        from airflow_ai_provider.core.feedback.parse import read_mapping
+        from airflow_ai_provider.hooks._feedback_files import sources_of
+        from airflow_ai_provider.hooks._feedback_sources import open_source
+
+        service, names = self.get_conn(), read_mapping(mapping)
+        others = source if isinstance(source, (list, tuple)) else [source] if source else []
+        with TemporaryDirectory(prefix="feedback") as folder:
+            files = sources_of(service.store, paths, mapping=names, folder=Path(folder))
+            found = [*files, *map(open_source, others)]
+            return service.ingest_from(found, mapping=names, **arguments)
 
     def count(self, model_name: str, partition: str | None = None) -> int:
         """Return how many effective records a model has, in a partition if named."""

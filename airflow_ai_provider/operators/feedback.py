@@ -16,61 +16,87 @@ from airflow_ai_provider.assets import (
     feedback_asset,
     retrain_asset,
 )
-from airflow_ai_provider.core.errors import FeedbackError
+from airflow_ai_provider.core.errors import FeedbackError, FeedbackSourceLostError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 class FeedbackIngestOperator(BaseOperator):
-    """Take in feedback from JSON Lines and Parquet files, each record exactly once.
+    """Take in feedback from files, a database, Label Studio or MLflow, each record exactly once.
 
     Returns ``{"read", "stored", "revised", "duplicates", "quarantined", "batch"}``; ``read`` is the
     sum of the four after it. When anything was stored or revised (by this try or one before it), an
     event on ``feedback_asset(model)`` goes out through ``feedback_alias(model)``, which is an
     outlet of its own accord when ``model_name`` is a plain text.
 
-    :param paths: a file or several; a path that is named is always read.
+    A ``source`` is one of these, or several in a list:
+
+    - ``{"kind": "sql", "conn_id": "crm", "table": "reviews", "watermark": "changed_at"}``: rows of
+      a table (``schema``) or a query (``sql``) behind any SQL connection, from the last watermark
+      on; ``time_zone`` is that of moments kept without one;
+    - ``{"kind": "label_studio", "conn_id": "ls", "project": 7}`` over its API (the connection's
+      password is the token), or ``"path"`` of an exported file; ``fields`` says which of our fields
+      a control of the labelling page means, where its kind does not;
+    - ``{"kind": "mlflow", "conn_id": "mlflow_default", "experiment": "chat"}``: the assessments on
+      its traces (``days`` back; ``scores`` are the names of those that are opinions from 1 to 5);
+    - an object with ``name``, ``read`` and ``position``, or a function that returns one: how to
+      write one is told in ``airflow_ai_provider.core.feedback.source``.
+
+    :param paths: files (JSON Lines, CSV, Parquet), folders or globs; local or any address of
+        ``ObjectStoragePath``. A file that is named is always read; of folders and globs, those that
+        are new and no longer being written.
+    :param source: where feedback comes from besides.
     :param model_name: the model of records that name none.
     :param mapping: names of the source's fields, ours to theirs.
     :param store_conn_id: the connection of the store.
+    :param clock_may_go_back: take the batch although the store's clock is behind its last one.
     """
 
-    template_fields: Sequence[str] = ("paths", "model_name", "mapping", "store_conn_id")
+    template_fields: Sequence[str] = ("paths", "source", "model_name", "mapping", "store_conn_id")
 
     def __init__(
         self,
         *,
-        paths: str | Sequence[str],
+        paths: str | Sequence[str] = (),
+        source: Any = None,
         model_name: str | None = None,
         mapping: Mapping[str, str] | None = None,
         store_conn_id: str = "ai_store_default",
+        clock_may_go_back: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.paths = paths
+        self.source = source
         self.model_name = model_name
         self.mapping = mapping
         self.store_conn_id = store_conn_id
+        self.clock_may_go_back = clock_may_go_back
         if _is_plain(model_name):
             _add_outlet(self, feedback_alias(str(model_name)))
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Ingest the files as one batch."""
+        """Ingest the sources as one batch."""
         from airflow_ai_provider.hooks.feedback import FeedbackHook
 
-        service = FeedbackHook(self.store_conn_id).get_conn()
+        hook = FeedbackHook(self.store_conn_id)
         run_key = _run_key(context)
         with _hopeless_fails():
-            found = service.ingest(
-                self.paths, mapping=self.mapping, model_name=self.model_name, run_key=run_key
+            found = hook.ingest(
+                self.paths,
+                source=self.source,
+                mapping=self.mapping,
+                model_name=self.model_name,
+                run_key=run_key,
+                clock_may_go_back=self.clock_may_go_back,
             )
         counts = {
             name: getattr(found, name)
             for name in ("read", "stored", "revised", "duplicates", "quarantined", "batch")
         }
         self.log.info("Batch %s: %s", found.batch, counts)
-        for model, new in service.news(run_key).items():
+        for model, new in hook.get_conn().news(run_key).items():
             alias = feedback_alias(model)
             if new and alias in self.outlets:
                 extra = {"model_name": model, "new": new, **counts}
@@ -242,6 +268,8 @@ def _hopeless_fails() -> Iterator[None]:
     """Fail the task at once on input that a retry would find the same."""
     try:
         yield
+    except FeedbackSourceLostError:
+        raise
     except FeedbackError as error:
         raise AirflowFailException(str(error)) from error
 

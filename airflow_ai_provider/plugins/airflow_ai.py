@@ -38,7 +38,7 @@ def _external_views() -> list[dict[str, Any]]:
 
 
 class AirflowAiPlugin(AirflowPlugin):
-    """Serves the ledger, the data gates and the GPU-slot pool, read-only, under ``/airflow-ai``."""
+    """Serves the ledger, the gates and the pool, and takes feedback, under ``/airflow-ai``."""
 
     name = "airflow_ai"
     fastapi_apps = _fastapi_apps()

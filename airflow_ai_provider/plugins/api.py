@@ -1,4 +1,4 @@
-"""The ledger, the data gates and the GPU-slot pool over HTTP, for whoever may see plugins.
+"""The ledger, the gates, the GPU-slot pool and feedback over HTTP, for who may see plugins.
 
 Airflow does not guard a plugin's application, so every route asks its auth manager here, and the
 routes that FastAPI adds by itself (which would answer anybody) are left out.
@@ -16,6 +16,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query
 from airflow_ai_provider.core.errors import AirflowAiError, LedgerError
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.plugins.feedback import add_feedback_routes
 from airflow_ai_provider.plugins.gpu import add_gpu_routes
 from airflow_ai_provider.plugins.promotion import add_promotion_routes
 from airflow_ai_provider.plugins.quality import add_quality_routes
@@ -34,6 +35,7 @@ def make_app() -> FastAPI:
     app.get("/ledger")(list_records)
     app.get("/ledger/verify")(verify)
     app.get("/ledger/{record_id}")(get_record)
+    add_feedback_routes(app)
     add_gpu_routes(app)
     add_promotion_routes(app)
     add_quality_routes(app)

@@ -5,19 +5,17 @@ Works without Airflow: ``FeedbackService(open_store()).ingest(["outcomes.jsonl"]
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from airflow_ai_provider.adapters import feedback_files, prediction_log
-from airflow_ai_provider.adapters.spool import Spool
-from airflow_ai_provider.core.errors import FeedbackRecordError, RetrainPolicyError
+from airflow_ai_provider.adapters import prediction_log
+from airflow_ai_provider.core.errors import RetrainPolicyError
 from airflow_ai_provider.core.feedback.metrics import VersionMetrics, measure
-from airflow_ai_provider.core.feedback.parse import parse, read_mapping
+from airflow_ai_provider.core.feedback.parse import read_mapping
 from airflow_ai_provider.core.feedback.policy import (
     Champion,
     RetrainDecision,
@@ -25,24 +23,26 @@ from airflow_ai_provider.core.feedback.policy import (
     decide,
     read_date,
 )
-from airflow_ai_provider.core.feedback.quick import QuickRows, row_of
+from airflow_ai_provider.core.feedback.source import FeedbackSource
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Origin, Verdict
+from airflow_ai_provider.services.feedback_files import local_sources
+from airflow_ai_provider.services.feedback_intake import Terms, take_in
+from airflow_ai_provider.services.settings import FeedbackSettings
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import FeedbackStore
+from airflow_ai_provider.store.feedback import FeedbackStore, First
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
-_CLOCK_SKEW = timedelta(days=1)  # what the clock of a source may be ahead of ours
-
 
 class FeedbackService:
-    """Feedback in one store."""
+    """Feedback in one store; settings come from the environment unless given."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, settings: FeedbackSettings | None = None) -> None:
         self.store = store
+        self.settings = settings or FeedbackSettings.from_environment()
         self.records = FeedbackStore(store)
         self.series = MetricSeries(store)
 
@@ -53,39 +53,45 @@ class FeedbackService:
         mapping: Mapping[str, str] | None = None,
         model_name: str | None = None,
         run_key: str | None = None,
+        clock_may_go_back: bool = False,
     ) -> BatchCounts:
         """Take in every record of the files at ``paths``, as one batch.
 
-        A path that is named is always read. ``mapping`` is ours to theirs; ``model_name`` stands
-        for records that name no model; ``run_key`` is the task instance that asks, over its tries.
+        A path that is named is always read; of a folder or a glob the files that are new and
+        complete. ``mapping`` is ours to theirs; ``model_name`` stands for records that name no
+        model; ``run_key`` is the task instance that asks, over its tries.
 
         :raises FeedbackSourceError: a file is not there or not whole; nothing was taken.
-        :raises FeedbackError: the mapping means nothing.
+        :raises FeedbackError: the mapping means nothing, or the clock went back.
         """
         names = read_mapping(mapping)
-        files = [paths] if isinstance(paths, (str, Path)) else list(paths)
-        sources = [str(feedback_files.local_path(str(file)).resolve()) for file in files]
-        not_after = datetime.now(timezone.utc) + _CLOCK_SKEW
-        options: Any = {"mapping": names, "model_name": model_name, "not_after": not_after}
-        quick = QuickRows(**options)
-        with Spool() as good, Spool() as bad:
-            for source in sources:
-                for found in feedback_files.read_records(source):
-                    reason = found.problem
-                    if reason is None:
-                        try:
-                            row = quick.document(found.document)
-                            if row is None:
-                                row = row_of(parse(found.document, **options))
-                            good.add(row, weight=sum(len(v) for v in row if type(v) is str))
-                            continue
-                        except FeedbackRecordError as error:
-                            reason = error.message
-                    raw = feedback_files.raw_text(found.raw)
-                    bad.add(_quarantine_row(source, found.place, raw, reason), weight=len(raw))
-            return self.records.write_batch(
-                good.pieces(), bad.pieces(), sources=sources, run_key=run_key
-            )
+        given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        return self.ingest_from(
+            local_sources(self.store, given, mapping=names),
+            mapping=names,
+            model_name=model_name,
+            run_key=run_key,
+            clock_may_go_back=clock_may_go_back,
+        )
+
+    def ingest_from(
+        self,
+        sources: Sequence[FeedbackSource],
+        *,
+        mapping: Mapping[str, str] | None = None,
+        model_name: str | None = None,
+        run_key: str | None = None,
+        clock_may_go_back: bool = False,
+        first: First | None = None,
+    ) -> BatchCounts:
+        """Take in every record of ``sources``, as one batch: see ``core.feedback.source``."""
+        terms = Terms(
+            mapping=read_mapping(mapping),
+            model_name=model_name,
+            comments=self.settings.feedback_comments,
+            clock_may_go_back=clock_may_go_back,
+        )
+        return take_in(self.records, sources, terms=terms, run_key=run_key, first=first)
 
     def news(self, run_key: str) -> dict[str, int]:
         """Return, per model, how many records a task instance added over all its tries."""
@@ -249,11 +255,6 @@ def read_policy(policy: Mapping[str, Any] | str | Path) -> RetrainPolicy:
             f"The retrain policy {policy} cannot be read: {error}.", remedy="Check the file."
         ) from error
     return RetrainPolicy.from_dict(found)
-
-
-def _quarantine_row(source: str, place: str, raw: str, reason: str) -> tuple[Any, ...]:
-    digest = hashlib.sha256(raw.encode()).hexdigest()
-    return (source[-1000:], place, digest, raw, reason[:500])
 
 
 def _champion(found: Mapping[str, Any] | None) -> Champion | None:

@@ -8,7 +8,8 @@ same records are duplicates. Which revision is effective is told when asked (new
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,8 @@ from airflow_ai_provider.store.schema import (
 
 _WRITERS_LOCK = 0x61695F66  # "ai_f": on a server, batches are written one after another
 
+First = Callable[[sa.Connection, int], None]
+
 
 class FeedbackStore:
     """The feedback tables of one store."""
@@ -39,19 +42,21 @@ class FeedbackStore:
         *,
         sources: Sequence[str],
         run_key: str | None = None,
+        first: First | None = None,
     ) -> BatchCounts:
         """Write a batch in one transaction and return its counts.
 
         ``records`` and ``quarantined`` come in pieces, so that memory stays flat. A record that is
-        refused again at the same place is counted again and kept once.
+        refused again at the same place is counted again and kept once. ``first`` is called with
+        the connection and the batch before its records are written, when no other writer can be.
         """
-        with self.store.write() as connection:
-            if not self.store.is_sqlite:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS_LOCK)))
+        with self.alone() as connection:
             before = (
                 connection.execute(sa.select(sa.func.max(feedback.c.sequence))).scalar_one() or 0
             )
             batch = _open_batch(connection, self.store, sources, run_key)
+            if first is not None:
+                first(connection, batch)
             good = insert_new(connection, feedback, ROW, records, batch)
             bad = insert_new(
                 connection, feedback_quarantine, QUARANTINE_COLUMNS, quarantined, batch
@@ -81,6 +86,14 @@ class FeedbackStore:
                 )
             )
         return counts
+
+    @contextmanager
+    def alone(self) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction beside which no other writes feedback."""
+        with self.store.write() as connection:
+            if not self.store.is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS_LOCK)))
+            yield connection
 
     def news(self, run_key: str) -> dict[str, int]:
         """Return, per model, how many records a task instance added over all its tries."""
@@ -169,7 +182,7 @@ class FeedbackStore:
                 sa.func.max(feedback_batch.c.created_at), feedback_batch.c.created_at.type
             ),
         )
-        waiting = sa.select(sa.func.count()).select_from(feedback_quarantine)
+        waiting = sa.select(sa.func.count()).where(feedback_quarantine.c.resolved_batch.is_(None))
         with self.store.read() as connection:
             rows, ids = connection.execute(revisions).one()
             count, read, duplicates, last = connection.execute(batches).one()
@@ -185,10 +198,13 @@ class FeedbackStore:
             }
 
     def quarantine(self, *, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return what was refused: source, place, reason and the raw record, oldest first."""
-        statement = sa.select(
-            *(feedback_quarantine.c[name] for name in ("id", "batch_id", *QUARANTINE_COLUMNS))
-        ).order_by(feedback_quarantine.c.id)
+        """Return what waits for repair: source, place, reason and the raw record, oldest first."""
+        table = feedback_quarantine.c
+        statement = (
+            sa.select(*(table[name] for name in ("id", "batch_id", *QUARANTINE_COLUMNS)))
+            .where(table.resolved_batch.is_(None))
+            .order_by(table.id)
+        )
         with self.store.read() as connection:
             return [dict(row._mapping) for row in connection.execute(statement.limit(limit))]
 
@@ -239,8 +255,8 @@ def _revised(connection: sa.Connection, before: int) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def effective(model_name: str) -> tuple[sa.ColumnElement[bool], ...]:
-    """Conditions that leave the newest revision of each id, where it is of a model."""
+def effective(model_name: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conditions that leave the newest revision of each id, where it is of a model (None: any)."""
     newer = feedback.alias("newer")
     superseded = sa.exists().where(
         newer.c.feedback_id == feedback.c.feedback_id,
@@ -253,4 +269,6 @@ def effective(model_name: str) -> tuple[sa.ColumnElement[bool], ...]:
             ),
         ),
     )
+    if model_name is None:
+        return (~superseded,)
     return (feedback.c.model_name == model_name, ~superseded)

@@ -284,7 +284,40 @@ feedback_quarantine = sa.Table(
     sa.Column("raw", sa.Text, nullable=False),
     sa.Column("reason", sa.String(500), nullable=False),
     sa.Column("batch_id", sa.BigInteger, nullable=False),
+    sa.Column("resolved_batch", sa.BigInteger),  # the batch that took it in after repair
     sa.UniqueConstraint("source", "place", "raw_hash"),
+)
+
+# how far a source has been read, kept in the transaction that keeps what was read
+feedback_position = sa.Table(
+    "feedback_position",
+    metadata,
+    sa.Column("source_hash", sa.String(64), primary_key=True),  # SHA-256 of its whole name
+    sa.Column("source", sa.String(1000), nullable=False),
+    sa.Column("position", sa.JSON, nullable=False),
+    sa.Column("batch_id", sa.BigInteger, nullable=False),
+)
+
+# what must not come back: hashes, so that the list does not name whom it forgets
+feedback_forgotten = sa.Table(
+    "feedback_forgotten",
+    metadata,
+    sa.Column("id", _BigKey, primary_key=True),
+    sa.Column("field", sa.String(250), nullable=False),  # feedback_id, source, attributes.person
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("field", "hash"),
+)
+
+# where records were exported to, so that who forgets can be told which files still have them
+feedback_export = sa.Table(
+    "feedback_export",
+    metadata,
+    sa.Column("id", _BigKey, primary_key=True),
+    sa.Column("path", sa.String(1000), nullable=False),
+    sa.Column("model_name", sa.String(250)),  # none: of every model
+    sa.Column("records", sa.BigInteger, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
 )
 
 feedback_metric = sa.Table(

@@ -5,6 +5,7 @@ Nothing that a source can hold may crash this: whatever does not fit is one erro
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
@@ -191,6 +192,8 @@ def _number(name: str, value: Any) -> float | None:
         raise FeedbackRecordError(f"{name} is too large a number") from None
     if not math.isfinite(number):
         raise FeedbackRecordError(f"{name} is not a finite number: {number}")
+    if isinstance(value, int) and number != value:
+        raise FeedbackRecordError(f"{name} is a number that JSON cannot hold exactly")
     return number
 
 
@@ -221,6 +224,8 @@ def _comment(value: Any) -> str | None:
 
 
 def _attributes(own: Any, rest: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(own, str) and own.lstrip().startswith("{"):  # as tables keep an object
+        own = _object(own)
     if own is not None and not isinstance(own, Mapping):
         raise FeedbackRecordError(f"attributes must be a JSON object, this is {_kind(own)}")
     # null is absent: a table's empty cell and a missing JSON field are the same content
@@ -233,6 +238,13 @@ def _attributes(own: Any, rest: dict[str, Any]) -> dict[str, Any]:
             raise FeedbackRecordError(f"{name!r} stands in attributes and beside it, and differs")
         attributes[name] = value
     return attributes
+
+
+def _object(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise FeedbackRecordError(f"attributes is a text that is no JSON: {error}") from None
 
 
 def _kind(value: Any) -> str:

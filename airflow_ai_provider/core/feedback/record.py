@@ -16,6 +16,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+import rfc8785
+
 from airflow_ai_provider.core.gate import canonical
 
 Label = str | bool | int | float
@@ -87,7 +89,7 @@ class FeedbackRecord:
         """The label as canonical JSON (``"late"``, ``true``, ``1``), None when there is none."""
         if self.label is None or isinstance(self.label, str):
             return None if self.label is None else _encode(self.label)
-        return canonical(self.label).decode()
+        return rfc8785.dumps(self.label).decode()  # a number whatever its size
 
     @property
     def label_number(self) -> float | None:

@@ -1,0 +1,80 @@
+"""``airflow-ai feedback export | forget | schema``: what is kept, and what no longer."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from airflow_ai_provider.commands.output import DONE, emit, open_store
+
+
+def register(commands: Any) -> None:
+    """Add the commands."""
+    export = commands.add_parser("export", help="write records that can be taken in again")
+    export.add_argument("path", metavar="FILE", help="JSON Lines; what was there is replaced")
+    export.add_argument("--model", metavar="NAME", help="of one model only")
+    export.add_argument("--revisions", action="store_true", help="every revision, oldest first")
+    export.set_defaults(run=run_export)
+    forget = commands.add_parser("forget", help="remove records for good")
+    forget.add_argument(
+        "--person",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="who gave it: its source, or its attribute person",
+    )
+    forget.add_argument("--id", action="append", default=[], metavar="ID", help="a feedback id")
+    forget.add_argument(
+        "--attribute",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further attribute that names a person",
+    )
+    forget.set_defaults(run=run_forget)
+    schema = commands.add_parser("schema", help="the JSON Schema of a record")
+    schema.set_defaults(run=run_schema)
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write the file."""
+    from airflow_ai_provider.services.feedback import FeedbackService
+    from airflow_ai_provider.services.feedback_forget import export
+
+    service = FeedbackService(open_store(args))
+    count = export(service, args.path, model_name=args.model, revisions=args.revisions)
+    emit(args, {"path": args.path, "records": count}, [f"{count} records in {args.path}."])
+    return DONE
+
+
+def run_forget(args: argparse.Namespace) -> int:
+    """Remove them, and name the files that may still hold some."""
+    from airflow_ai_provider.services.feedback import FeedbackService
+    from airflow_ai_provider.services.feedback_forget import forget
+
+    removed = forget(
+        FeedbackService(open_store(args)),
+        persons=args.person,
+        ids=args.id,
+        attributes=args.attribute,
+    )
+    lines = [
+        f"{removed.records} records ({removed.revisions} revisions) and {removed.quarantined} in "
+        "quarantine removed for good.",
+        *(f"May still be in {found['path']}, written {found['at']}." for found in removed.exports),
+        "Not touched: the files and systems that it came from, and backups.",
+    ]
+    emit(args, asdict(removed), lines)
+    return DONE
+
+
+def run_schema(args: argparse.Namespace) -> int:
+    """Print the schema, which is JSON either way."""
+    import json
+
+    from airflow_ai_provider.core.feedback.json_schema import record_schema
+
+    document = record_schema()
+    emit(args, document, [json.dumps(document, indent=2)])
+    return DONE

@@ -1,0 +1,136 @@
+"""Feedback over HTTP: one record or many, answered one by one; and Label Studio's webhooks.
+
+Who may create asset events may send feedback, since feedback becomes the event
+``ai-feedback://MODEL``. A body must say that it is JSON: a form in a browser, which would bring
+the cookie of whoever looks at a page, cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+from airflow.api_fastapi.core_api.security import requires_access_asset
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from airflow_ai_provider.adapters.feedback_files import read_line
+from airflow_ai_provider.core.errors import AirflowAiError
+from airflow_ai_provider.core.feedback.json_schema import record_schema
+from airflow_ai_provider.core.feedback.label_studio import of_event
+from airflow_ai_provider.core.feedback.source import SourceRecord
+from airflow_ai_provider.hooks.feedback import FeedbackHook
+from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.services.feedback import FeedbackService
+from airflow_ai_provider.services.feedback_inbox import Answer, Inbox, Outcome
+from airflow_ai_provider.services.store import open_store
+
+MAX_BODY = 16 * 2**20
+MAX_RECORDS = 10_000
+_JSON, _LINES = "application/json", "application/x-ndjson"
+_PLURAL = {Outcome.DUPLICATE: "duplicates"}
+_LOOK_AGAIN = 30.0  # seconds after which the connection of the store is looked up anew
+
+
+def add_feedback_routes(app: FastAPI) -> None:
+    """Add the routes to an application that guards them."""
+    may_send = [Depends(requires_access_asset(method="POST"))]
+    inbox = _Inbox()
+
+    @app.post("/feedback", dependencies=may_send)
+    async def post_feedback(request: Request) -> JSONResponse:
+        """Take in a record, an array of records, or JSON Lines."""
+        kind = _kind(request, _JSON, _LINES)
+        body = await _body(request)
+        return await run_in_threadpool(_take, inbox, "http", _records, body, kind)
+
+    @app.post("/feedback/label-studio", dependencies=may_send)
+    async def post_label_studio(request: Request) -> JSONResponse:
+        """Take in the annotation of a webhook's event; other events are answered and ignored."""
+        kind = _kind(request, _JSON)
+        body = await _body(request)
+        return await run_in_threadpool(_take, inbox, "label-studio", _event, body, kind)
+
+    app.get("/feedback/schema")(record_schema)
+
+
+class _Inbox:
+    """The inbox of the store that the connection names, kept from request to request."""
+
+    def __init__(self) -> None:
+        self._inbox: Inbox | None = None
+        self._url = ""
+        self._until = 0.0
+
+    def get(self) -> Inbox:
+        now = time.monotonic()
+        if self._inbox is None or now >= self._until:
+            try:
+                url = AiStoreHook().get_url()
+                if self._inbox is None or url != self._url:
+                    service = FeedbackService(open_store(url), FeedbackHook.settings())
+                    self._inbox, self._url = Inbox(service), url
+            except AirflowAiError as error:
+                raise HTTPException(503, str(error)) from error
+            self._until = now + _LOOK_AGAIN
+        return self._inbox
+
+
+def _kind(request: Request, *kinds: str) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in kinds:
+        raise HTTPException(415, f"The content type must be {' or '.join(kinds)}.")
+    return kind
+
+
+async def _body(request: Request) -> bytes:
+    found = bytearray()
+    async for piece in request.stream():
+        found += piece
+        if len(found) > MAX_BODY:
+            raise HTTPException(413, f"A body may have {MAX_BODY} bytes: send it in parts.")
+    return bytes(found)
+
+
+def _take(inbox: _Inbox, source: str, read: Any, body: bytes, kind: str) -> JSONResponse:
+    records = read(body, kind)
+    if len(records) > MAX_RECORDS:
+        raise HTTPException(413, f"A body may have {MAX_RECORDS} records: send them in parts.")
+    try:
+        batch, answers = inbox.get().take(source, records) if records else (None, [])
+    except AirflowAiError as error:
+        raise HTTPException(503, str(error)) from error
+    return JSONResponse({**_counts(answers), "batch": batch, "records": _told(answers)})
+
+
+def _records(body: bytes, kind: str) -> list[SourceRecord]:
+    if kind == _LINES:
+        lines = enumerate(body.split(b"\n"), 1)
+        return [read_line(f"line {n}", line.strip()) for n, line in lines if line.strip()]
+    document = _json(body)
+    documents = document if isinstance(document, list) else [document]
+    return [SourceRecord(f"record {n}", found, found) for n, found in enumerate(documents, 1)]
+
+
+def _event(body: bytes, _kind: str) -> list[SourceRecord]:
+    return list(of_event(_json(body)))
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, f"The body is no JSON: {error}.") from error
+
+
+def _counts(answers: list[Answer]) -> dict[str, int]:
+    found = Counter(answer.outcome for answer in answers)
+    each = {_PLURAL.get(outcome, outcome.value): found[outcome] for outcome in Outcome}
+    return {"read": len(answers), **each}
+
+
+def _told(answers: list[Answer]) -> list[dict[str, Any]]:
+    return [answer.to_dict() for answer in answers]
