@@ -25,6 +25,7 @@ from airflow_ai_provider.core.feedback.comments import Comments, treat, treat_ra
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.quick import QuickRows, Row, row_of
 from airflow_ai_provider.core.feedback.source import FeedbackSource, Position, SourceRecord
+from airflow_ai_provider.services.garbage import fewer_collections
 from airflow_ai_provider.store.feedback import FeedbackStore, First
 from airflow_ai_provider.store.feedback_forgotten import Forgotten, newest, read_forgotten
 from airflow_ai_provider.store.feedback_positions import read_positions, write_positions
@@ -80,7 +81,7 @@ def take_in(
     known = read_positions(records.store, names)
     for _ in range(_MOST_TRIES):
         forgotten = read_forgotten(records.store)
-        with Spool() as good, Spool() as bad:
+        with fewer_collections(), Spool() as good, Spool() as bad:
             positions = _read(sources, known, Sorting(terms, forgotten), good, bad)
             with suppress(_ForgottenMeanwhileError):
                 return write_spooled(

@@ -62,8 +62,9 @@ class FeedbackStore:
                 connection, feedback_quarantine, QUARANTINE_COLUMNS, quarantined, batch
             )
             news = _news(connection, before)
-            revised = _revised(connection, before)
-            stored = sum(news.values()) - revised
+            added = sum(news.values())
+            revised = _revised(connection, before) if added else 0
+            stored = added - revised
             counts = BatchCounts(
                 read=good + bad,
                 stored=stored,
@@ -240,6 +241,11 @@ def _news(connection: sa.Connection, before: int) -> dict[str, int]:
 
 
 def _revised(connection: sa.Connection, before: int) -> int:
+    if before == 0:  # in one pass over the index, instead of a look for each record
+        ids = sa.select(feedback.c.feedback_id).distinct().subquery()
+        rows = sa.select(sa.func.count()).select_from(feedback).scalar_subquery()
+        different = sa.select(sa.func.count()).select_from(ids).scalar_subquery()
+        return int(connection.execute(sa.select(rows - different)).scalar_one())
     earlier = feedback.alias("earlier")
     statement = (
         sa.select(sa.func.count())

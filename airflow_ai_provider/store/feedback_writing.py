@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.feedback.quick import Row
 
 _SPECIAL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
-_CACHE_KIB = 64 * 1024
+_CACHE_KIB = 128 * 1024
 
 
 def insert_new(
