@@ -26,6 +26,7 @@ from airflow_ai_provider.store.schema import (
 
 _WRITERS_LOCK = 0x61695F66  # "ai_f": on a server, batches are written one after another
 
+_COUNTS = ("read", "stored", "revised", "duplicates", "quarantined")
 First = Callable[[sa.Connection, int], None]
 
 
@@ -54,39 +55,50 @@ class FeedbackStore:
             before = (
                 connection.execute(sa.select(sa.func.max(feedback.c.sequence))).scalar_one() or 0
             )
-            batch = _open_batch(connection, self.store, sources, run_key)
+            batch = self.open_batch(connection, sources, run_key)
             if first is not None:
                 first(connection, batch)
-            good = insert_new(connection, feedback, ROW, records, batch)
-            bad = insert_new(
-                connection, feedback_quarantine, QUARANTINE_COLUMNS, quarantined, batch
-            )
+            offered = insert_new(connection, feedback, ROW, records, batch)
+            bad = self.refuse(connection, quarantined, batch)
             news = _news(connection, before)
-            added = sum(news.values())
-            revised = _revised(connection, before) if added else 0
-            stored = added - revised
-            counts = BatchCounts(
-                read=good + bad,
-                stored=stored,
-                revised=revised,
-                duplicates=good - stored - revised,
-                quarantined=bad,
-                batch=batch,
+            counts = BatchCounts.of(
+                batch,
+                offered=offered,
                 news=news,
+                revised=_revised(connection, before) if news else 0,
+                quarantined=bad,
             )
-            connection.execute(
-                feedback_batch.update()
-                .where(feedback_batch.c.id == batch)
-                .values(
-                    read=counts.read,
-                    stored=stored,
-                    revised=revised,
-                    duplicates=counts.duplicates,
-                    quarantined=bad,
-                    news=dict(news),
-                )
-            )
+            self.close_batch(connection, counts)
         return counts
+
+    def open_batch(
+        self, connection: sa.Connection, sources: Sequence[str], run_key: str | None
+    ) -> int:
+        """Begin a batch; return its number."""
+        empty = dict.fromkeys(_COUNTS, 0)
+        statement = feedback_batch.insert().values(
+            run_key=run_key,
+            sources=list(sources),
+            **empty,
+            news={},
+            created_at=self.store.utcnow(connection),
+        )
+        found = connection.execute(statement.returning(feedback_batch.c.id))
+        return int(found.scalar_one())
+
+    def refuse(
+        self, connection: sa.Connection, quarantined: Iterable[Sequence[Row]], batch: int
+    ) -> int:
+        """Put records into the quarantine; return how many."""
+        return insert_new(connection, feedback_quarantine, QUARANTINE_COLUMNS, quarantined, batch)
+
+    def close_batch(self, connection: sa.Connection, counts: BatchCounts) -> None:
+        """Write down what became of a batch."""
+        connection.execute(
+            feedback_batch.update()
+            .where(feedback_batch.c.id == counts.batch)
+            .values(news=dict(counts.news), **{n: getattr(counts, n) for n in _COUNTS})
+        )
 
     @contextmanager
     def alone(self) -> Iterator[sa.Connection]:
@@ -208,27 +220,6 @@ class FeedbackStore:
         )
         with self.store.read() as connection:
             return [dict(row._mapping) for row in connection.execute(statement.limit(limit))]
-
-
-def _open_batch(
-    connection: sa.Connection, store: Store, sources: Sequence[str], run_key: str | None
-) -> int:
-    statement = (
-        feedback_batch.insert()
-        .values(
-            run_key=run_key,
-            sources=list(sources),
-            read=0,
-            stored=0,
-            revised=0,
-            duplicates=0,
-            quarantined=0,
-            news={},
-            created_at=store.utcnow(connection),
-        )
-        .returning(feedback_batch.c.id)
-    )
-    return int(connection.execute(statement).scalar_one())
 
 
 def _news(connection: sa.Connection, before: int) -> dict[str, int]:

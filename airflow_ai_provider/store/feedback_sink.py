@@ -26,6 +26,22 @@ class BatchCounts:
     batch: int
     news: Mapping[str, int] = field(default_factory=dict)  # per model: stored and revised
 
+    @classmethod
+    def of(
+        cls, batch: int, *, offered: int, news: Mapping[str, int], revised: int, quarantined: int
+    ) -> BatchCounts:
+        """Return the counts of a batch that was offered records and added ``news`` of them."""
+        added = sum(news.values())
+        return cls(
+            read=offered + quarantined,
+            stored=added - revised,
+            revised=revised,
+            duplicates=offered - added,
+            quarantined=quarantined,
+            batch=batch,
+            news=news,
+        )
+
 
 class FeedbackSink(Protocol):
     """Where batches of feedback go, each whole or not there, each record exactly once."""
