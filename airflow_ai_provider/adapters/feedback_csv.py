@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, BinaryIO
 
+from airflow_ai_provider.adapters.csv_lines import Lines
 from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.source import SourceRecord
 
-_MOST_LINES = 1000  # of one row: a quote that is never closed must not swallow the file
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 _MARK = "\ufeff"
 _DELIMITERS = ",;\t|"
@@ -49,7 +49,7 @@ def read_csv(
 
     :raises FeedbackSourceError: the header cannot be read, or names a column twice.
     """
-    lines = _Lines(stream, max_line)
+    lines = Lines(stream, max_line)
     header, delimiter = _header(lines, name)
     if not header:
         return
@@ -76,57 +76,11 @@ def read_csv(
         yield SourceRecord(place, raw, typed(raw, mapping))
 
 
-class _Lines:
-    """The lines of a file for the CSV reader, kept until a row is whole."""
-
-    def __init__(self, stream: BinaryIO, max_line: int) -> None:
-        self._stream, self._max_line = stream, max_line
-        self._waiting: list[str] = []
-        self.taken: list[str] = []
-        self.number = 0
-        self._size = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if not self.taken:
-            self._size = 0
-        if len(self.taken) >= _MOST_LINES or self._size > self._max_line:
-            raise csv.Error(f"a quote is not closed within {len(self.taken)} lines")
-        line = self._waiting.pop() if self._waiting else self._read()
-        self.number += 1
-        self.taken.append(line)
-        self._size += len(line)
-        return line
-
-    def _read(self) -> str:
-        line = self._stream.readline(self._max_line)
-        if not line:
-            raise StopIteration
-        return line.decode("utf-8", "surrogateescape")
-
-    def put_back(self, kept: int) -> None:
-        """Give the lines after the first ``kept`` to the next row."""
-        back = self.taken[kept:]
-        self.taken = self.taken[:kept]
-        self._waiting += reversed(back)
-        self.number -= len(back)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.taken)
-
-    @property
-    def raw(self) -> bytes:
-        return self.text.encode("utf-8", "surrogateescape").rstrip(b"\r\n")
-
-
 def _reader(lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
     return csv.reader(lines, delimiter=delimiter, strict=True)
 
 
-def _header(lines: _Lines, name: str) -> tuple[list[str], str]:
+def _header(lines: Lines, name: str) -> tuple[list[str], str]:
     try:
         first = next(lines)
     except StopIteration:

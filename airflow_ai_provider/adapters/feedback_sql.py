@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timezone
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from airflow_ai_provider.core.errors import (
     in_one_line,
 )
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
+from airflow_ai_provider.core.feedback.watermark import comparable, position_of, value_of
 
 _PIECE = 5_000
 
@@ -44,7 +45,7 @@ class SqlFeedback:
 
     def read(self, position: Position | None) -> Iterator[SourceRecord]:
         """Yield the rows whose watermark is not before ``position``."""
-        self._last = _value(position) if position else None
+        self._last = value_of(position) if position else None
         with self._connection() as connection:
             if self._last is not None:
                 self._refuse_earlier(connection)
@@ -58,7 +59,7 @@ class SqlFeedback:
 
     def position(self) -> Position | None:
         """Return the greatest watermark that was seen."""
-        return None if self._watermark is None or self._last is None else _position(self._last)
+        return None if self._watermark is None or self._last is None else position_of(self._last)
 
     def _record(self, number: int, row: dict[str, Any]) -> SourceRecord:
         place = f"row {number}"
@@ -107,7 +108,7 @@ class SqlFeedback:
         column: Any = sa.column(str(self._watermark))
         statement = sa.select(sa.func.max(column)).select_from(self._relation())
         newest = connection.execute(statement).scalar_one_or_none()
-        if newest is None or _comparable(newest) < _comparable(self._last):
+        if newest is None or comparable(newest) < comparable(self._last):
             raise FeedbackSourceError(
                 f"{self.name} went back: {self._watermark} was {self._last}, and the greatest that "
                 f"is there is {newest}.",
@@ -133,23 +134,3 @@ class SqlFeedback:
                 f"{self.name} cannot be read: {in_one_line(getattr(error, 'orig', error))}.",
                 remedy="Check the table or the query, and the column of the watermark.",
             ) from error
-
-
-def _position(value: Any) -> Position:
-    if isinstance(value, datetime):
-        return {"moment": value.isoformat()}
-    if isinstance(value, date):
-        return {"day": value.isoformat()}
-    return {"value": value if isinstance(value, (int, float, str)) else str(value)}
-
-
-def _value(position: Position) -> Any:
-    if "moment" in position:
-        return datetime.fromisoformat(position["moment"])
-    return date.fromisoformat(position["day"]) if "day" in position else position["value"]
-
-
-def _comparable(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-    return value

@@ -19,7 +19,7 @@ def open_source(described: Any) -> FeedbackSource:
 
     :raises FeedbackSourceError: it means none.
     """
-    if callable(described) and not hasattr(described, "read"):
+    if isinstance(described, type) or (callable(described) and not hasattr(described, "read")):
         described = described()
     if not isinstance(described, Mapping):
         if all(hasattr(described, member) for member in _MEMBERS):

@@ -171,7 +171,9 @@ class Sorting:
 
     def refused(self, source: str, found: SourceRecord, reason: str) -> Row:
         """Return a record that does not fit as a row of the quarantine."""
-        raw = "" if reason == FORGOTTEN else raw_text(found.raw)
+        raw = raw_text(found.raw)
+        if reason == FORGOTTEN or (self.forgotten and self.forgotten.stands_in(raw)):
+            raw, reason = "", FORGOTTEN
         kept = treat_raw(raw, self.terms.comments, self.terms.comment_field)
         digest = hashlib.sha256(raw.encode()).hexdigest()
         return (storable(source)[-1000:], found.place, digest, kept, storable(reason)[:500])

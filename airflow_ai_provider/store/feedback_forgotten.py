@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +19,8 @@ from airflow_ai_provider.store.schema import feedback_forgotten
 from airflow_ai_provider.store.upsert import dialect_insert
 
 ATTRIBUTE = "attributes."
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_PARTED = re.compile(r'[",;:|\t\[\]{}]')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,23 @@ class Forgotten:
             if value is not None and hash_of(value) in hashes:
                 return True
         return False
+
+    def stands_in(self, raw: str) -> bool:
+        """Whether a text that is no record names one, or somebody, that was forgotten.
+
+        Its words are what stands between quotes, and between the signs that part values.
+        """
+        every = frozenset().union(*self.hashes.values())
+        return any(hash_of(word) in every for word in _words(raw))
+
+
+def _words(raw: str) -> Iterator[str]:
+    for quoted in _QUOTED.findall(raw):
+        yield quoted
+        with suppress(ValueError):
+            yield json.loads(f'"{quoted}"')
+    for plain in _PARTED.split(raw):
+        yield plain.strip()
 
 
 def value_of(field: str, record: FeedbackRecord) -> str | None:

@@ -28,7 +28,8 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi.testclient import TestClient
 app = create_app(apps="core")
 manager = app.state.auth_manager
-paths = json.loads(sys.stdin.read())
+asked = json.loads(sys.stdin.read())
+paths, posts = asked["paths"], asked["posts"]
 answers = {}
 for role in (None, "viewer", "user", "op", "admin"):
     headers, cookies = {}, {}
@@ -40,6 +41,13 @@ for role in (None, "viewer", "user", "op", "admin"):
         found = client.get(path, headers=headers)
         is_json = found.headers.get("content-type") == "application/json"
         answers[f"{role} {path}"] = [found.status_code, found.json() if is_json else found.text]
+
+for name, role, path, kind, body in posts:
+    user = SimpleAuthManagerUser(username=role or "", role=role)
+    headers = {"Authorization": f"Bearer {manager.generate_jwt(user)}"} if role else {}
+    content = body if isinstance(body, str) else b"[" + b" " * body
+    found = client.post(path, headers={**headers, "Content-Type": kind}, content=content)
+    answers[name] = [found.status_code, found.json()]
 
 import threading, time, uvicorn
 from dataclasses import asdict
@@ -66,7 +74,7 @@ for user, password in (("ml", "secret"), ("viewer", "secret"), ("ml", "wrong")):
     except AirflowApiError as error:
         answers[f"mirror {user} {password}"] = [type(error).__name__, str(error)]
 server.should_exit = True
-print("RESULT" + json.dumps(answers))
+open(asked["answers"], "w").write(json.dumps(answers))  # standard output is full of logs
 """
 PATHS = [
     "/airflow-ai/ledger",
@@ -84,8 +92,40 @@ PATHS = [
     "/airflow-ai/quality/dataset?name=ai-data://x",
     "/airflow-ai/quality/task?dag_id=d&run_id=r&task_id=t",
     "/airflow-ai/quality/record/none",
+    "/airflow-ai/feedback/schema",
     "/airflow-ai/openapi.json",
     "/airflow-ai/docs",
+]
+
+
+JSON, LINES = "application/json", "application/x-ndjson"
+FEEDBACK = "/airflow-ai/feedback"
+GOOD = {"feedback_id": "h1", "model_name": "m", "observed_at": "2013-06-10T00:00:00Z", "score": 4}
+LATER = {**GOOD, "observed_at": "2013-06-11T00:00:00Z", "score": 5}
+EVENT = {
+    "action": "ANNOTATION_CREATED",
+    "project": {"id": 7},
+    "task": {"id": 1, "data": {"model_name": "m", "prediction_id": "p1"}},
+    "annotation": {
+        "id": 3,
+        "completed_by": 2,
+        "updated_at": "2013-06-11T00:00:00Z",
+        "result": [{"type": "rating", "from_name": "q", "to_name": "t", "value": {"rating": 4}}],
+    },
+}
+POSTS = [
+    ["nobody", None, FEEDBACK, JSON, json.dumps(GOOD)],
+    ["a viewer", "viewer", FEEDBACK, JSON, json.dumps(GOOD)],
+    ["one", "op", FEEDBACK, JSON, json.dumps(GOOD)],
+    ["many", "op", FEEDBACK, JSON, json.dumps([GOOD, LATER, {**GOOD, "score": 9}, [], LATER])],
+    ["lines", "admin", FEEDBACK, LINES, f"{json.dumps(LATER)}\n\n{{broken\n"],
+    ["nothing", "op", FEEDBACK, JSON, "[]"],
+    ["no JSON", "op", FEEDBACK, JSON, "{"],
+    ["a form", "op", FEEDBACK, "application/x-www-form-urlencoded", "feedback_id=1"],
+    ["too large", "op", FEEDBACK, JSON, 16 * 2**20],
+    ["too many", "op", FEEDBACK, JSON, json.dumps([0] * 10_001)],
+    ["an event", "op", f"{FEEDBACK}/label-studio", JSON, json.dumps(EVENT)],
+    ["other event", "op", f"{FEEDBACK}/label-studio", JSON, '{"action": "PROJECT_CREATED"}'],
 ]
 
 
@@ -114,13 +154,14 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         env=env, text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert migrated.returncode == 0, migrated.stdout + migrated.stderr
+    told = home / "answers.json"
+    asked = {"paths": paths, "posts": POSTS, "answers": str(told)}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=env, input=json.dumps(paths), text=True,
+        [sys.executable, "-c", SCRIPT], env=env, input=json.dumps(asked), text=True,
         capture_output=True, check=False,
     )  # fmt: skip
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
-    assert lines, done.stdout + done.stderr
-    return {"lease": lease, "record": record.id, **json.loads(lines[-1].removeprefix("RESULT"))}
+    assert told.exists(), done.stdout + done.stderr
+    return {"lease": lease, "record": record.id, **json.loads(told.read_text())}
 
 
 def hold_a_device(store: Store) -> str:
@@ -234,3 +275,41 @@ def test_who_may_not_change_pools_is_told_what_to_do(
     kind, said = answers[f"mirror {who}"]
     assert kind == "AirflowApiRefusedError"
     assert words in said
+
+
+def test_feedback_is_taken_from_who_may_make_asset_events(answers: dict[str, Any]) -> None:
+    assert answers["nobody"][0] == 401
+    assert answers["a viewer"][0] == 403
+    assert answers["viewer /airflow-ai/feedback/schema"][1]["title"] == "FeedbackRecord"
+
+
+def test_feedback_is_answered_record_by_record(answers: dict[str, Any]) -> None:
+    status, one = answers["one"]
+    assert status == 200
+    assert one["records"] == [{"outcome": "stored", "feedback_id": "h1"}]
+    _, many = answers["many"]
+    outcomes = [record["outcome"] for record in many["records"]]
+    assert outcomes == ["duplicate", "revised", "quarantined", "quarantined", "duplicate"]
+    assert many["records"][2]["reason"] == "score must lie between 1 and 5, this is 9"
+    counts = [many[n] for n in ("read", "stored", "revised", "duplicates", "quarantined")]
+    assert counts == [5, 0, 1, 2, 2]
+    _, lines = answers["lines"]
+    assert [record["outcome"] for record in lines["records"]] == ["duplicate", "quarantined"]
+    assert answers["nothing"] == [200, {**dict.fromkeys(many, 0), "batch": None, "records": []}]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("no JSON", 400), ("a form", 415), ("too large", 413), ("too many", 413)]
+)
+def test_a_body_that_is_no_feedback_is_refused(
+    answers: dict[str, Any], name: str, status: int
+) -> None:
+    assert answers[name][0] == status
+    assert answers[name][1]["detail"]
+
+
+def test_label_studio_tells_of_an_annotation(answers: dict[str, Any]) -> None:
+    status, told = answers["an event"]
+    assert status == 200
+    assert told["records"] == [{"outcome": "stored", "feedback_id": "label-studio/7/3"}]
+    assert answers["other event"][1]["read"] == 0
