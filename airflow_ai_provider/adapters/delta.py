@@ -85,6 +85,8 @@ class DeltaTable:
 
         found = self._open()
         if found is not None:
+            if version < 0:  # somebody made it meanwhile
+                return False
             found.load_as_version(version)
         properties = CommitProperties(
             custom_metadata={_META: json.dumps({**meta, "batch": number})},
