@@ -1,13 +1,14 @@
 """Many rows into one table, those that are there already left out, at the speed of the database.
 
 SQLite takes them by one prepared statement; PostgreSQL by COPY into a staging table of the
-transaction and one insert from there.
+transaction and one insert from there, a few as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.feedback.quick import Row
 
 _SPECIAL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_FEW = 500
 _CACHE_KIB = 128 * 1024
 
 
@@ -54,6 +56,10 @@ def _copy(
     pieces: Iterable[Sequence[Row]],
     batch: int,
 ) -> int:
+    pieces = iter(pieces)
+    head = list(islice(pieces, 2))
+    if len(head) < 2 and sum(map(len, head)) <= _FEW:  # tables of their own would cost more
+        return _insert_few(connection, table, columns, head[0] if head else (), batch)
     staging, listed, offered = f"{table.name}_staging", _listed(columns), 0
     connection.exec_driver_sql(
         f"CREATE TEMP TABLE {staging} ON COMMIT DROP AS"  # noqa: S608 - names of ours
@@ -62,7 +68,7 @@ def _copy(
     with _as_sqlalchemys(connection):
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor, cursor.copy(f"COPY {staging} FROM STDIN") as copy:
-            for piece in pieces:
+            for piece in chain(head, pieces):
                 copy.write(copy_text(piece))
                 offered += len(piece)
     # a temporary table is read in the order in which it was written, so arrival stays in order
@@ -71,6 +77,26 @@ def _copy(
         f" SELECT {listed}, {int(batch)} FROM {staging} ON CONFLICT DO NOTHING"
     )
     return offered
+
+
+def _insert_few(
+    connection: sa.Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    batch: int,
+) -> int:
+    if rows:
+        marks = ", ".join(["%s"] * len(columns))
+        with _as_sqlalchemys(connection):
+            driver: Any = connection.connection.driver_connection
+            with driver.cursor() as cursor:
+                cursor.executemany(
+                    f"INSERT INTO {table.name} ({_listed(columns)}, batch_id)"  # noqa: S608 - ours
+                    f" VALUES ({marks}, {int(batch)}) ON CONFLICT DO NOTHING",
+                    rows,
+                )
+    return len(rows)
 
 
 def copy_text(rows: Sequence[Row]) -> str:

@@ -54,13 +54,17 @@ def figures(found: dict[str, list[Pair]]) -> Iterator[dict[str, Any]]:
         yield beside(
             f"{side}: first ingest", wall[side], "s", wall[peer], peer=peer, at_least=least
         )
-    for side in ("SQLite", "PostgreSQL"):
+    yield beside(
+        "Delta: first ingest", wall["Delta"], "s", wall["parsing alone"],
+        peer="parsing the JSON alone", at_most=4,
+    )  # fmt: skip
+    for side, most_mb in (("SQLite", _MOST_MB), ("PostgreSQL", _MOST_MB), ("Delta", 1000)):
         pairs = found[side]
         again = median(second.wall for _, second in pairs)
         yield beside(f"{side}: the same again", again, "s", wall[side], peer="first", at_most=1)
         yield figure(f"{side}: added by it", max(s.added for _, s in pairs), "", 0)
         peak = max(run.peak for pair in pairs for run in pair)
-        yield figure(f"{side}: peak memory", peak, "MB", _MOST_MB)
+        yield figure(f"{side}: peak memory", peak, "MB", most_mb)
 
 
 SIDES = {
@@ -68,6 +72,7 @@ SIDES = {
     "bare executemany": "executemany",
     "PostgreSQL": "store",
     "bare COPY": "copy",
+    "Delta": "delta",
     "pandas to_sql": "to_sql",
     "parsing alone": "parse",
 }

@@ -65,6 +65,24 @@ def store(file: str, url: str) -> Work:
     return work
 
 
+def delta(file: str, folder: str) -> Work:
+    """Take in as the product does, into a Delta table."""
+    import pyarrow  # noqa: F401 - a library
+    from deltalake import DeltaTable  # noqa: F401
+
+    from airflow_ai_provider.services.feedback import FeedbackService
+    from airflow_ai_provider.store.engine import Store
+
+    service = FeedbackService(Store.open(f"sqlite:///{folder}.db"), delta=folder)
+
+    def work() -> tuple[int, int]:
+        found = service.ingest(file)
+        assert found.quarantined == 0
+        return found.read, found.stored
+
+    return work
+
+
 def executemany(file: str, path: str) -> Work:
     """By hand into SQLite: ``json.loads`` and one ``executemany`` with ``OR IGNORE``."""
     import sqlite3
@@ -145,6 +163,7 @@ def _rows(file: str) -> Iterator[tuple[Any, ...]]:
 
 SIDES: dict[str, Callable[[str, str], Work]] = {
     "store": store,
+    "delta": delta,
     "executemany": executemany,
     "to_sql": to_sql,
     "copy": copy,
