@@ -244,6 +244,7 @@ def _stage(connection: Any, pieces: Iterable[Sequence[Row]]) -> int:
     connection.execute(f"CREATE TABLE staged ({kinds}, place BIGINT)")
     types = [pa.float64() if name in _NUMBERS else pa.string() for name in ROW]
     offered = 0
+    connection.execute("BEGIN")  # each piece would wait for the disk
     for piece in pieces:
         if not piece:
             continue
@@ -254,6 +255,7 @@ def _stage(connection: Any, pieces: Iterable[Sequence[Row]]) -> int:
         connection.execute("INSERT INTO staged SELECT * FROM piece")
         connection.unregister("piece")
         offered += len(piece)
+    connection.execute("COMMIT")
     return offered
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow_ai_provider.adapters.duckdb import copy_to_parquet
@@ -16,6 +17,18 @@ from airflow_ai_provider.adapters.prediction_log import named, open_log, quoted
 from airflow_ai_provider.core.errors import FeedbackSourceError
 
 SAID = ("feedback_id", "label", "label_number", "value", "opinion", "label_source", "observed_at")
+_SAID = {
+    "prediction_id": "VARCHAR",
+    "feedback_id": "VARCHAR",
+    "label": "VARCHAR",
+    "label_number": "DOUBLE",
+    "value": "DOUBLE",
+    "opinion": "DOUBLE",
+    "label_source": "VARCHAR",
+    "observed_at": "TIMESTAMPTZ",
+    "sequence": "BIGINT",
+}
+_BETWEEN = "\x1f"
 _KEYS = ("prediction_id", "model_name", "model_version", "predicted_at")
 
 
@@ -72,8 +85,8 @@ def write_training_set(
     import duckdb
 
     try:
-        with duckdb.connect() as connection:
-            load_said(connection, pieces)
+        with TemporaryDirectory(prefix="airflow-ai-") as folder, duckdb.connect() as connection:
+            load_said(connection, pieces, Path(folder))
             open_log(connection, predictions)
             columns = [row[0] for row in connection.execute("DESCRIBE log").fetchall()]
             wanted = _wanted(columns, features, predictions)
@@ -93,27 +106,27 @@ def write_training_set(
     return TrainingSet(path=str(target), **counts)
 
 
-def load_said(connection: Any, pieces: Iterable[Sequence[tuple[Any, ...]]]) -> None:
-    """Make the table ``said`` of effective feedback; see ``write_training_set``."""
-    import numpy as np
+def load_said(connection: Any, pieces: Iterable[Sequence[tuple[Any, ...]]], folder: Path) -> None:
+    """Make the table ``said`` of effective feedback; see ``write_training_set``.
 
+    It goes through a file in ``folder``, which DuckDB reads faster than Python's values. No column
+    can hold a control character: ids are checked for them, and JSON escapes them.
+    """
+    file = folder / "said.csv"
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        for piece in pieces:
+            stream.writelines(
+                _BETWEEN.join(["" if v is None else v if type(v) is str else str(v) for v in row])
+                + "\n"
+                for row in piece
+            )
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _SAID.items())
     connection.execute(
-        "CREATE TABLE said (prediction_id VARCHAR, feedback_id VARCHAR, label VARCHAR,"
-        " label_number DOUBLE, value DOUBLE, opinion DOUBLE, label_source VARCHAR,"
-        " observed_at VARCHAR, sequence BIGINT)"
+        "CREATE TABLE said AS SELECT * FROM read_csv($file, delim = $between, quote = '',"  # noqa: S608
+        " escape = '', comment = '', header = false, nullstr = '', new_line = '\\n',"
+        f" auto_detect = false, columns = {{{columns}}})",
+        {"file": str(file), "between": _BETWEEN},
     )
-    kinds = (object, object, object, float, float, float, object, object, np.int64)
-    for piece in pieces:
-        if piece:
-            arrays = {
-                f"c{place}": np.array(column, dtype=kind)
-                for place, (kind, column) in enumerate(
-                    zip(kinds, zip(*piece, strict=True), strict=True)
-                )
-            }
-            connection.register("piece", arrays)
-            connection.execute("INSERT INTO said SELECT * FROM piece")
-            connection.unregister("piece")
 
 
 def _wanted(
@@ -149,8 +162,7 @@ def _judge(
                 PARTITION BY prediction_id, model_version ORDER BY predicted_at DESC) = 1
         ), heard AS (
             SELECT * REPLACE (
-                CASE WHEN label[1] = '"' THEN label ->> '$' ELSE label END AS label,
-                CAST(observed_at AS TIMESTAMPTZ) AS observed_at) FROM said
+                CASE WHEN label[1] = '"' THEN label ->> '$' ELSE label END AS label) FROM said
         ), told AS (
             SELECT predicted.*, heard.* EXCLUDE (prediction_id), {closes} AS closes,
                    heard.observed_at > {closes} AS came_late

@@ -67,7 +67,8 @@ def store(file: str, url: str) -> Work:
 
 def delta(file: str, folder: str) -> Work:
     """Take in as the product does, into a Delta table."""
-    import pyarrow  # noqa: F401 - a library
+    import pandas  # noqa: F401 - which pyarrow imports
+    import pyarrow  # noqa: F401
     from deltalake import DeltaTable  # noqa: F401
 
     from airflow_ai_provider.services.feedback import FeedbackService
