@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.core.errors import FeedbackSinkError, in_one_line
@@ -30,15 +31,17 @@ _COLUMNS = ", ".join(f'"{name}"' for name in ROW)
 _NEW = """
 CREATE OR REPLACE TABLE added AS
 WITH once AS (
-    SELECT min(place) AS place FROM staged GROUP BY feedback_id, content_hash
+    SELECT min(place) AS place FROM staged GROUP BY content_hash  -- which the id is under
 )
 SELECT staged.* FROM staged SEMI JOIN once USING (place)
-ANTI JOIN there ON there.feedback_id = staged.feedback_id
-    AND there.content_hash = staged.content_hash
+ANTI JOIN there ON there.content_hash = staged.content_hash
 """
 _ROWS = f"""
 SELECT * REPLACE (CAST(observed_at AS TIMESTAMPTZ) AS observed_at)
-FROM (SELECT {_COLUMNS}, $batch * {_STEP} + place AS sequence FROM added ORDER BY place)
+FROM (
+    SELECT {_COLUMNS}, $batch * {_STEP} + place AS sequence
+    FROM staged SEMI JOIN added USING (place)
+)
 """  # noqa: S608 - names of ours
 
 
@@ -68,10 +71,10 @@ class DeltaTable:
         import duckdb
 
         with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder, self._said(folder):
-            connection = duckdb.connect(f"{folder}/staged.duckdb")
+            connection = duckdb.connect(f"{folder}/sorted.duckdb")
             try:
                 connection.execute(f"SET memory_limit = '{_MEMORY}'")
-                yield Staged(self, connection, _stage(connection, pieces))
+                yield Staged(self, connection, _stage(connection, pieces, Path(folder) / "staged"))
             finally:
                 connection.close()
 
@@ -237,34 +240,30 @@ class Staged:
         return Added(offered=self._offered, news=news, revised=sum(news.values()) - first)
 
 
-def _stage(connection: Any, pieces: Iterable[Sequence[Row]]) -> int:
+def _stage(connection: Any, pieces: Iterable[Sequence[Row]], file: Path) -> int:
+    """Make ``staged`` of the rows, in an Arrow file that is mapped and not read into memory."""
     import pyarrow as pa
 
-    kinds = ", ".join(f'"{name}" {_kind(name, staged=True)}' for name in ROW)
-    connection.execute(f"CREATE TABLE staged ({kinds}, place BIGINT)")
-    types = [pa.float64() if name in _NUMBERS else pa.string() for name in ROW]
-    offered = 0
-    connection.execute("BEGIN")  # each piece would wait for the disk
-    for piece in pieces:
-        if not piece:
-            continue
-        columns = zip(*piece, strict=True)
-        arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
-        places = pa.array(range(offered, offered + len(piece)), pa.int64())
-        connection.register("piece", pa.table([*arrays, places], names=[*ROW, "place"]))
-        connection.execute("INSERT INTO staged SELECT * FROM piece")
-        connection.unregister("piece")
-        offered += len(piece)
-    connection.execute("COMMIT")
+    kinds = [pa.float64() if name in _NUMBERS else pa.string() for name in ROW]
+    fields = [*zip(ROW, kinds, strict=True), ("place", pa.int64())]
+    schema, offered = pa.schema(fields), 0
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for piece in filter(None, pieces):
+            columns = zip(*piece, strict=True)
+            arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+            arrays.append(pa.array(range(offered, offered + len(piece)), pa.int64()))
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            offered += len(piece)
+    connection.register("staged", pa.ipc.open_file(pa.memory_map(str(file))).read_all())
     return offered
 
 
-def _kind(name: str, *, staged: bool = False) -> str:
+def _kind(name: str) -> str:
     if name in _NUMBERS:
         return "DOUBLE"
     if name == "sequence":
         return "BIGINT"
-    return "TIMESTAMPTZ" if name == "observed_at" and not staged else "VARCHAR"
+    return "TIMESTAMPTZ" if name == "observed_at" else "VARCHAR"
 
 
 def _arrow(reader: Any) -> Any:
