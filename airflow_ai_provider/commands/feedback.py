@@ -43,9 +43,13 @@ def register(subparsers: Any) -> None:
         action="store_true",
         help="take the batch although the clock is behind that of the last one",
     )
+    ingest.add_argument(
+        "--delta", metavar="ADDRESS", help="a Delta table that takes the records, for volume"
+    )
     add_reading(ingest)
     ingest.set_defaults(run=run_ingest)
     status = commands.add_parser("status", help="counts over all time")
+    status.add_argument("--delta", metavar="ADDRESS", help="the Delta table that has the records")
     status.set_defaults(run=run_status)
     feedback_quarantine.register(commands)
     feedback_keep.register(commands)
@@ -69,7 +73,7 @@ def run_ingest(args: argparse.Namespace) -> int:
     from airflow_ai_provider.services.feedback import FeedbackService
 
     mapping = read_pairs(args.mapping)
-    service = FeedbackService(open_store(args, create=True))
+    service = FeedbackService(open_store(args, create=True), delta=args.delta)
     with ExitStack() as stack:
         found = service.ingest_from(
             _sources(args, service, mapping, stack),
@@ -87,7 +91,7 @@ def run_status(args: argparse.Namespace) -> int:
     """Print what is there."""
     from airflow_ai_provider.services.feedback import FeedbackService
 
-    document = FeedbackService(open_store(args)).status()
+    document = FeedbackService(open_store(args), delta=args.delta).status()
     lines = [
         f"{document['stored']} stored, {document['revised']} revised, "
         f"{document['quarantined']} in quarantine, from {document['batches']} batches.",
