@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test faults bench bench-gpu bench-quality bench-promotion bench-lifecycle lint format clean
+.PHONY: demo test faults bench bench-gpu bench-quality bench-promotion bench-feedback bench-lifecycle lint format clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt .ci/environment
@@ -20,10 +20,13 @@ test: $(STAMP)  ## everything that fits twelve minutes on two cores
 faults: $(STAMP)  ## the long fault runs
 	@$(BIN)/python -m pytest -m faults --timeout 3600
 
-bench: bench-gpu bench-quality bench-promotion bench-lifecycle  ## every benchmark
+bench: bench-gpu bench-quality bench-promotion bench-feedback bench-lifecycle  ## every benchmark
 
 bench-gpu: $(STAMP)  ## the GPU-slot pool's figures beside their goals, also in build/bench/gpu.json
 	@$(BIN)/python -m tests.bench.gpu
+
+bench-feedback: $(STAMP)  ## taking feedback in beside its goals, also in build/bench/feedback.json
+	@$(BIN)/python -m tests.bench.feedback
 
 bench-lifecycle: $(STAMP)  ## runs under CriticalPathPriority beside Airflow's rules, also in build/bench/lifecycle.json
 	@$(BIN)/python -m tests.bench.lifecycle

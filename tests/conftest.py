@@ -82,7 +82,7 @@ def fake_nvml(nvml_library: Path, tmp_path: Path) -> FakeNvml:
     return FakeNvml(nvml_library, tmp_path, node(2))
 
 
-MAY_BE_SKIPPED = {"gpu", "kubernetes", "fleet"}
+MAY_BE_SKIPPED = {"gpu", "kubernetes", "fleet", "label_studio"}
 
 
 @pytest.hookimpl(wrapper=True)

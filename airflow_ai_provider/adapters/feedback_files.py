@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_ai_provider.adapters.feedback_csv import is_csv, read_csv
 from airflow_ai_provider.core.errors import FeedbackSourceError
+from airflow_ai_provider.core.feedback.quick import quick_json
 from airflow_ai_provider.core.feedback.source import SourceRecord
 from airflow_ai_provider.core.gate import plain
 
@@ -97,6 +98,9 @@ def _json_lines(stream: BinaryIO, max_line: int) -> Iterator[SourceRecord]:
 
 def read_line(place: str, line: bytes) -> SourceRecord:
     """Return what a line of JSON Lines says."""
+    document = quick_json(line)
+    if document is not None:
+        return SourceRecord(place, line, document)
     try:
         return SourceRecord(place, line, json.loads(line.decode("utf-8")))
     except UnicodeDecodeError as error:

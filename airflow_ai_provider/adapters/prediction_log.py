@@ -53,26 +53,31 @@ def write(
     """
     import duckdb
 
-    file = local_path(root) / _safe(model_name) / _safe(version) / f"{_safe(partition)}.parquet"
+    file = (
+        local_path(root)
+        / path_part(model_name)
+        / path_part(version)
+        / f"{path_part(partition)}.parquet"
+    )
     temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     with duckdb.connect() as connection:
-        columns = _load(connection, rows)
+        columns = load_rows(connection, rows)
         _check(connection, columns)
         constants = {
-            "model_name": _text(model_name),
-            "model_version": _text(version),
-            "partition": _text(partition),
+            "model_name": quoted(model_name),
+            "model_version": quoted(version),
+            "partition": quoted(partition),
         }
         if "predicted_at" not in columns:
-            constants["predicted_at"] = f"TIMESTAMPTZ {_text(predicted_at.isoformat())}"
-        kept = [_name(c) for c in columns if c not in {*constants, "prediction_id"}]
-        added = [f"{value} AS {_name(column)}" for column, value in constants.items()]
+            constants["predicted_at"] = f"TIMESTAMPTZ {quoted(predicted_at.isoformat())}"
+        kept = [named(c) for c in columns if c not in {*constants, "prediction_id"}]
+        added = [f"{value} AS {named(column)}" for column, value in constants.items()]
         key = "CAST(prediction_id AS VARCHAR) AS prediction_id"
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             connection.execute(
                 f"COPY (SELECT {', '.join([key, *added, *kept])} FROM rows)"  # noqa: S608 - quoted
-                f" TO {_text(str(temporary))} (FORMAT parquet)"
+                f" TO {quoted(str(temporary))} (FORMAT parquet)"
             )
             os.replace(temporary, file)  # noqa: PTH105 - the atomic one
         except (OSError, duckdb.Error) as error:
@@ -161,7 +166,7 @@ def _join(
             f"The predictions {predictions} have no column {', '.join(missing)}.",
             remedy=f"They have {', '.join(columns)}.",
         )
-    extra = "".join(f", {_name(name)}" for name in dict.fromkeys(wanted[len(COLUMNS) :]))
+    extra = "".join(f", {named(name)}" for name in dict.fromkeys(wanted[len(COLUMNS) :]))
     connection.execute(
         f"""
         CREATE TABLE joined AS
@@ -189,14 +194,14 @@ def open_log(connection: Any, predictions: str) -> None:
     """Make the view ``log`` of the prediction log at a path, a glob or a folder."""
     path = local_path(predictions)
     pattern = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
-    source = f"read_parquet({_text(pattern)}, union_by_name=true, hive_partitioning=false)"
+    source = f"read_parquet({quoted(pattern)}, union_by_name=true, hive_partitioning=false)"
     connection.execute(f"CREATE VIEW log AS SELECT * FROM {source}")  # noqa: S608 - quoted
 
 
 def _version(
     connection: Any, version: str, count: int, group: str | None, slices: Sequence[str]
 ) -> JoinedVersion:
-    of_group = f"CAST({_name(group)} AS VARCHAR)" if group else "NULL"
+    of_group = f"CAST({named(group)} AS VARCHAR)" if group else "NULL"
     found = connection.execute(
         f"SELECT label, score, {of_group} AS part FROM joined"  # noqa: S608 - names, quoted
         " WHERE version = ? AND label IS NOT NULL ORDER BY part, prediction_id",
@@ -205,7 +210,7 @@ def _version(
     cut: list[SliceMetrics] = []
     for column in slices:
         rows = connection.execute(
-            f"SELECT CAST({_name(column)} AS VARCHAR), count(*), avg(label), avg(score)"  # noqa: S608
+            f"SELECT CAST({named(column)} AS VARCHAR), count(*), avg(label), avg(score)"  # noqa: S608
             " FROM joined WHERE version = ? AND label IS NOT NULL"
             " GROUP BY 1 ORDER BY 2 DESC, 1",
             [version],
@@ -230,9 +235,10 @@ def _version(
     )
 
 
-def _load(connection: Any, rows: Any) -> list[str]:
+def load_rows(connection: Any, rows: Any) -> list[str]:
+    """Make ``rows`` a view of that name and return its columns."""
     if isinstance(rows, (str, Path)):
-        source = f"read_parquet({_text(str(local_path(str(rows))))})"
+        source = f"read_parquet({quoted(str(local_path(str(rows))))})"
         connection.execute(f"CREATE VIEW rows AS SELECT * FROM {source}")  # noqa: S608 - quoted
         return _columns(connection, "rows")
     if isinstance(rows, dict):
@@ -268,13 +274,16 @@ def _check(connection: Any, columns: Sequence[str]) -> None:
             )
 
 
-def _safe(part: str) -> str:
+def path_part(part: str) -> str:
+    """Return a name as a part of a path, whatever it holds."""
     return quote(str(part), safe="=@+ ,").replace("..", "%2E%2E")
 
 
-def _name(column: str | None) -> str:
+def named(column: str | None) -> str:
+    """Return a column's name for SQL."""
     return '"' + str(column).replace('"', '""') + '"'
 
 
-def _text(value: str) -> str:
+def quoted(value: str) -> str:
+    """Return a text for SQL."""
     return "'" + str(value).replace("'", "''") + "'"

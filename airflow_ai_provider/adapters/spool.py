@@ -44,6 +44,14 @@ class Spool:
         if len(self._rows) >= self._piece or self._weight >= self._piece_bytes:
             self._flush()
 
+    def extend(self, rows: Sequence[tuple[Any, ...]], *, weight: int = 0) -> None:
+        """Append rows that take about ``weight`` bytes together."""
+        self._rows += rows
+        self._weight += weight
+        self.count += len(rows)
+        if len(self._rows) >= self._piece or self._weight >= self._piece_bytes:
+            self._flush()
+
     def pieces(self) -> Iterator[Sequence[tuple[Any, ...]]]:
         """Yield every row in the order of ``add``."""
         self._flush()

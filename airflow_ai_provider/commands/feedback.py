@@ -43,6 +43,9 @@ def register(subparsers: Any) -> None:
         action="store_true",
         help="take the batch although the clock is behind that of the last one",
     )
+    ingest.add_argument(
+        "--delta", metavar="ADDRESS", help="a Delta table that takes the records, for volume"
+    )
     add_reading(ingest)
     ingest.set_defaults(run=run_ingest)
     feedback_live.register(commands)
@@ -68,7 +71,7 @@ def run_ingest(args: argparse.Namespace) -> int:
     from airflow_ai_provider.services.feedback import FeedbackService
 
     mapping = read_pairs(args.mapping)
-    service = FeedbackService(open_store(args, create=True))
+    service = FeedbackService(open_store(args, create=True), delta=args.delta)
     with ExitStack() as stack:
         found = service.ingest_from(
             _sources(args, service, mapping, stack),

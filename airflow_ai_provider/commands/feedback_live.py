@@ -13,6 +13,7 @@ from airflow_ai_provider.core.errors import FeedbackError
 def register(commands: Any) -> None:
     """Add the actions to ``airflow-ai feedback``."""
     status = commands.add_parser("status", help="counts over all time, and what they say")
+    status.add_argument("--delta", metavar="ADDRESS", help="the Delta table that has the records")
     status.set_defaults(run=run_status)
     metrics = commands.add_parser("metrics", help="the series of a model's live metrics")
     metrics.add_argument("model", metavar="MODEL")
@@ -25,7 +26,7 @@ def run_status(args: argparse.Namespace) -> int:
     from airflow_ai_provider.core.gate import plain
     from airflow_ai_provider.services.feedback_status import feedback_status
 
-    document = plain(feedback_status(open_store(args)))
+    document = plain(feedback_status(open_store(args), delta=args.delta))
     lines = [
         f"{document['stored']} stored, {document['revised']} revised, "
         f"{document['quarantined']} in quarantine, from {document['batches']} batches.",

@@ -317,6 +317,10 @@ class ExceptionReviewError(FeedbackError):
     """A prediction under review is not to be claimed, answered or given back; says why."""
 
 
+class FeedbackSinkError(FeedbackError):
+    """What is to hold feedback or predictions cannot take them, or cannot be read."""
+
+
 class RetrainPolicyError(FeedbackError):
     """The retrain policy, or what it is asked about, means nothing."""
 

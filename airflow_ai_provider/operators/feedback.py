@@ -51,10 +51,20 @@ class FeedbackIngestOperator(BaseOperator):
     :param model_name: the model of records that name none.
     :param mapping: names of the source's fields, ours to theirs.
     :param store_conn_id: the connection of the store.
+    :param delta: the address of a Delta table that takes the records instead of the store, for
+        volume; ``delta_options`` is what its storage wants to know.
     :param clock_may_go_back: take the batch although the store's clock is behind its last one.
     """
 
-    template_fields: Sequence[str] = ("paths", "source", "model_name", "mapping", "store_conn_id")
+    template_fields: Sequence[str] = (
+        "paths",
+        "source",
+        "model_name",
+        "mapping",
+        "store_conn_id",
+        "delta",
+        "delta_options",
+    )
 
     def __init__(
         self,
@@ -64,6 +74,8 @@ class FeedbackIngestOperator(BaseOperator):
         model_name: str | None = None,
         mapping: Mapping[str, str] | None = None,
         store_conn_id: str = "ai_store_default",
+        delta: str | None = None,
+        delta_options: Mapping[str, str] | None = None,
         clock_may_go_back: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -73,6 +85,8 @@ class FeedbackIngestOperator(BaseOperator):
         self.model_name = model_name
         self.mapping = mapping
         self.store_conn_id = store_conn_id
+        self.delta = delta
+        self.delta_options = delta_options
         self.clock_may_go_back = clock_may_go_back
         if is_plain(model_name):
             add_outlet(self, feedback_alias(str(model_name)))
@@ -81,7 +95,7 @@ class FeedbackIngestOperator(BaseOperator):
         """Ingest the sources as one batch."""
         from airflow_ai_provider.hooks.feedback import FeedbackHook
 
-        hook = FeedbackHook(self.store_conn_id)
+        hook = FeedbackHook(self.store_conn_id, delta=self.delta, delta_options=self.delta_options)
         key = run_key(context)
         with hopeless_fails():
             found = hook.ingest(

@@ -17,6 +17,7 @@ from airflow_ai_provider.core.feedback.parse import read_mapping
 from airflow_ai_provider.core.feedback.policy import RetrainDecision, read_date
 from airflow_ai_provider.core.feedback.source import FeedbackSource
 from airflow_ai_provider.core.gate import GateDraft
+from airflow_ai_provider.services.feedback_delta import DeltaFeedback
 from airflow_ai_provider.services.feedback_files import local_sources
 from airflow_ai_provider.services.feedback_intake import Terms, take_in
 from airflow_ai_provider.services.retraining import (
@@ -27,8 +28,9 @@ from airflow_ai_provider.services.retraining import (
 )
 from airflow_ai_provider.services.settings import FeedbackSettings
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import BatchCounts, FeedbackStore, First
+from airflow_ai_provider.store.feedback import FeedbackStore, First
 from airflow_ai_provider.store.feedback_series import MetricSeries
+from airflow_ai_provider.store.feedback_sink import BatchCounts
 
 __all__ = ["FeedbackService", "read_policy", "write_predictions"]
 
@@ -36,12 +38,23 @@ log = logging.getLogger(__name__)
 
 
 class FeedbackService:
-    """Feedback in one store; settings come from the environment unless given."""
+    """Feedback in one store; settings come from the environment unless given.
 
-    def __init__(self, store: Store, settings: FeedbackSettings | None = None) -> None:
+    With ``delta``, the address of a Delta table, the records are kept there and all else in the
+    store; ``delta_options`` is what its storage wants to know.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: FeedbackSettings | None = None,
+        *,
+        delta: str | None = None,
+        delta_options: Mapping[str, str] | None = None,
+    ) -> None:
         self.store = store
         self.settings = settings or FeedbackSettings.from_environment()
-        self.records = FeedbackStore(store)
+        self.records = DeltaFeedback(store, delta, delta_options) if delta else FeedbackStore(store)
         self.series = MetricSeries(store)
 
     def ingest(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -23,10 +23,13 @@ from airflow_ai_provider.adapters.spool import Spool
 from airflow_ai_provider.core.errors import FeedbackError, FeedbackRecordError
 from airflow_ai_provider.core.feedback.comments import Comments, treat, treat_raw
 from airflow_ai_provider.core.feedback.parse import parse
+from airflow_ai_provider.core.feedback.quick import QuickRows, Row, row_of
 from airflow_ai_provider.core.feedback.source import FeedbackSource, Position, SourceRecord
-from airflow_ai_provider.store.feedback import BatchCounts, FeedbackStore, First, Row, row_of
+from airflow_ai_provider.services.garbage import fewer_collections
+from airflow_ai_provider.store.feedback import FeedbackStore, First
 from airflow_ai_provider.store.feedback_forgotten import Forgotten, newest, read_forgotten
 from airflow_ai_provider.store.feedback_positions import read_positions, write_positions
+from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.schema import feedback_batch
 
 CLOCK_SKEW = timedelta(days=1)  # what the clock of a source may be ahead of ours
@@ -34,6 +37,7 @@ FORGOTTEN = "it was forgotten on request and is not kept again"
 _BACK = timedelta(minutes=5)  # what a clock is set back by when it is set right
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MOST_TRIES = 5
+_CHUNK, _CHUNK_BYTES, _ABOUT = 500, 4 * 2**20, 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,7 @@ def take_in(
     known = read_positions(records.store, names)
     for _ in range(_MOST_TRIES):
         forgotten = read_forgotten(records.store)
-        with Spool() as good, Spool() as bad:
+        with fewer_collections(), Spool() as good, Spool() as bad:
             positions = _read(sources, known, Sorting(terms, forgotten), good, bad)
             with suppress(_ForgottenMeanwhileError):
                 return write_spooled(
@@ -152,6 +156,19 @@ class Sorting:
             record = treat(record, self.terms.comments)
         return row_of(record)
 
+    def quick(self, *, not_after: datetime) -> Callable[[Sequence[SourceRecord]], list[Row] | None]:
+        """Return what makes rows of records that are all plain, and None of others."""
+        if self.forgotten or self.terms.comments is not Comments.KEEP:
+            return lambda _some: None  # each record has to be looked at
+        rows = QuickRows(
+            mapping=self.terms.mapping, model_name=self.terms.model_name, not_after=not_after
+        ).rows
+
+        def quick(some: Sequence[SourceRecord]) -> list[Row] | None:
+            return rows([None if found.problem else found.document for found in some])
+
+        return quick
+
     def refused(self, source: str, found: SourceRecord, reason: str) -> Row:
         """Return a record that does not fit as a row of the quarantine."""
         raw = raw_text(found.raw)
@@ -170,20 +187,40 @@ def _read(
     bad: Spool,
 ) -> dict[str, Position]:
     not_after = latest_moment()
+    quick = sorting.quick(not_after=not_after)
     for source in sources:
-        for found in source.read(known.get(source.name)):
-            reason = found.problem
-            if reason is None:
-                try:
-                    row = sorting.row(found.document, not_after=not_after)
-                except FeedbackRecordError as error:
-                    reason = error.message
-                else:
-                    spooled(good, row)
-                    continue
-            spooled(bad, sorting.refused(source.name, found, reason))
+        for some, size in _chunks(source.read(known.get(source.name))):
+            rows = quick(some)
+            if rows is not None:
+                spool_all(good, rows, size)
+                continue
+            for found in some:
+                reason = found.problem
+                if reason is None:
+                    try:
+                        row = sorting.row(found.document, not_after=not_after)
+                    except FeedbackRecordError as error:
+                        reason = error.message
+                    else:
+                        spooled(good, row)
+                        continue
+                spooled(bad, sorting.refused(source.name, found, reason))
     told = {source.name: source.position() for source in sources}
     return {name: position for name, position in told.items() if position is not None}
+
+
+def _chunks(records: Iterable[SourceRecord]) -> Iterator[tuple[list[SourceRecord], int]]:
+    """Yield a few hundred records at a time, fewer when they are long, and about their bytes."""
+    some: list[SourceRecord] = []
+    size = 0
+    for found in records:
+        some.append(found)
+        size += len(found.raw) if type(found.raw) is bytes else _ABOUT
+        if len(some) == _CHUNK or size > _CHUNK_BYTES:
+            yield some, size
+            some, size = [], 0
+    if some:
+        yield some, size
 
 
 def latest_moment() -> datetime:
@@ -196,8 +233,16 @@ def spooled(spool: Spool, row: Row) -> None:
 
     :raises FeedbackError: there is no room for it.
     """
+    spool_all(spool, [row], sum(len(value) for value in row if type(value) is str))
+
+
+def spool_all(spool: Spool, rows: Sequence[Row], size: int) -> None:
+    """Add rows of about ``size`` bytes to a spool.
+
+    :raises FeedbackError: there is no room for them.
+    """
     try:
-        spool.add(row, weight=sum(len(value) for value in row if type(value) is str))
+        spool.extend(rows, weight=size)
     except OSError as error:
         if error.errno not in _FULL:
             raise

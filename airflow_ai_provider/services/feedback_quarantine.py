@@ -22,9 +22,9 @@ from airflow_ai_provider.services.feedback_intake import (
     spooled,
     write_spooled,
 )
-from airflow_ai_provider.store.feedback import BatchCounts
 from airflow_ai_provider.store.feedback_forgotten import read_forgotten
 from airflow_ai_provider.store.feedback_quarantined import BY_HAND, Refused, resolve, waiting
+from airflow_ai_provider.store.feedback_sink import BatchCounts
 
 
 def retry(

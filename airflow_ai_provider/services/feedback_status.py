@@ -14,13 +14,14 @@ from airflow_ai_provider.store.ledger import Ledger
 SHOWN = ("coverage", "gap", "roc_auc", "log_loss", "mos", "agreement", "exception_rate")
 
 
-def feedback_status(store: Store) -> dict[str, Any]:
+def feedback_status(store: Store, *, delta: str | None = None) -> dict[str, Any]:
     """Return the counts over all time, and under the models' names what is known of each.
 
     ``exceptions`` is the queue; ``live`` the newest figures of each version with their partition;
-    ``decision`` the newest retrain decision.
+    ``decision`` the newest retrain decision. ``delta`` is the address of the Delta table that has
+    the records, where one has.
     """
-    counts = FeedbackService(store).status()
+    counts = FeedbackService(store, delta=delta).status()
     queues, series = queue_figures(store), MetricSeries(store)
     models = sorted({*counts["models"], *queues, *series.models()})
     return {

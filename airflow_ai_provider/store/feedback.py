@@ -8,64 +8,26 @@ same records are duplicates. Which revision is effective is told when asked (new
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_ai_provider.core.feedback.record import FeedbackRecord, moment_text
+from airflow_ai_provider.core.feedback.quick import ROW, Row
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.feedback_sink import QUARANTINE_COLUMNS, BatchCounts
+from airflow_ai_provider.store.feedback_writing import insert_new
 from airflow_ai_provider.store.schema import (
     feedback,
     feedback_batch,
     feedback_quarantine,
 )
-from airflow_ai_provider.store.upsert import dialect_insert
 
-RECORD_COLUMNS = tuple(
-    column.name for column in feedback.columns if column.name not in {"sequence", "batch_id"}
-)
-QUARANTINE_COLUMNS = ("source", "place", "raw_hash", "raw", "reason")
 _WRITERS_LOCK = 0x61695F66  # "ai_f": on a server, batches are written one after another
 
-Row = tuple[Any, ...]
+_COUNTS = ("read", "stored", "revised", "duplicates", "quarantined")
 First = Callable[[sa.Connection, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchCounts:
-    """What became of the records of one batch: ``read`` is always the sum of the other four."""
-
-    read: int
-    stored: int
-    revised: int
-    duplicates: int
-    quarantined: int
-    batch: int
-    news: Mapping[str, int] = field(default_factory=dict)  # per model: stored and revised
-
-
-def row_of(record: FeedbackRecord) -> Row:
-    """Return ``record`` as values of ``RECORD_COLUMNS``, in the form a driver takes."""
-    return (
-        record.feedback_id,
-        record.content_hash,
-        record.model_name,
-        moment_text(record.observed_at),
-        record.label_json,
-        record.label_number,
-        record.value,
-        record.score,
-        record.prediction_id,
-        record.model_version,
-        record.partition,
-        record.source,
-        record.source_kind.value,
-        record.comment,
-        record.attributes_json,
-    )
 
 
 class FeedbackStore:
@@ -93,36 +55,50 @@ class FeedbackStore:
             before = (
                 connection.execute(sa.select(sa.func.max(feedback.c.sequence))).scalar_one() or 0
             )
-            batch = _open_batch(connection, self.store, sources, run_key)
+            batch = self.open_batch(connection, sources, run_key)
             if first is not None:
                 first(connection, batch)
-            good = _insert(connection, feedback, RECORD_COLUMNS, records, batch)
-            bad = _insert(connection, feedback_quarantine, QUARANTINE_COLUMNS, quarantined, batch)
+            offered = insert_new(connection, feedback, ROW, records, batch)
+            bad = self.refuse(connection, quarantined, batch)
             news = _news(connection, before)
-            revised = _revised(connection, before)
-            stored = sum(news.values()) - revised
-            counts = BatchCounts(
-                read=good + bad,
-                stored=stored,
-                revised=revised,
-                duplicates=good - stored - revised,
-                quarantined=bad,
-                batch=batch,
+            counts = BatchCounts.of(
+                batch,
+                offered=offered,
                 news=news,
+                revised=_revised(connection, before) if news else 0,
+                quarantined=bad,
             )
-            connection.execute(
-                feedback_batch.update()
-                .where(feedback_batch.c.id == batch)
-                .values(
-                    read=counts.read,
-                    stored=stored,
-                    revised=revised,
-                    duplicates=counts.duplicates,
-                    quarantined=bad,
-                    news=dict(news),
-                )
-            )
+            self.close_batch(connection, counts)
         return counts
+
+    def open_batch(
+        self, connection: sa.Connection, sources: Sequence[str], run_key: str | None
+    ) -> int:
+        """Begin a batch; return its number."""
+        empty = dict.fromkeys(_COUNTS, 0)
+        statement = feedback_batch.insert().values(
+            run_key=run_key,
+            sources=list(sources),
+            **empty,
+            news={},
+            created_at=self.store.utcnow(connection),
+        )
+        found = connection.execute(statement.returning(feedback_batch.c.id))
+        return int(found.scalar_one())
+
+    def refuse(
+        self, connection: sa.Connection, quarantined: Iterable[Sequence[Row]], batch: int
+    ) -> int:
+        """Put records into the quarantine; return how many."""
+        return insert_new(connection, feedback_quarantine, QUARANTINE_COLUMNS, quarantined, batch)
+
+    def close_batch(self, connection: sa.Connection, counts: BatchCounts) -> None:
+        """Write down what became of a batch."""
+        connection.execute(
+            feedback_batch.update()
+            .where(feedback_batch.c.id == counts.batch)
+            .values(news=dict(counts.news), **{n: getattr(counts, n) for n in _COUNTS})
+        )
 
     @contextmanager
     def alone(self) -> Iterator[sa.Connection]:
@@ -155,21 +131,64 @@ class FeedbackStore:
 
         Rows are (prediction_id, label_number, is_outcome, observed_at as text, sequence).
         """
-        statement = (
-            sa.select(
+        yield from self._predicted(
+            model_name,
+            (
                 feedback.c.prediction_id,
                 feedback.c.label_number,
                 (feedback.c.source_kind == "outcome").label("is_outcome"),
                 sa.type_coerce(feedback.c.observed_at, sa.String),
                 feedback.c.sequence,
-            )
-            .where(*effective(model_name))
-            .where(feedback.c.prediction_id.is_not(None), feedback.c.label_number.is_not(None))
+            ),
+            feedback.c.label_number.is_not(None),
+            size=size,
+        )
+
+    def said(self, model_name: str, *, size: int = 50_000) -> Iterator[Sequence[Row]]:
+        """Yield the effective records that name a prediction, in pieces of ``size``.
+
+        Rows are (prediction_id, feedback_id, label as JSON, label_number, value, score,
+        source_kind, observed_at as text, sequence).
+        """
+        names = ("prediction_id", "feedback_id", "label", "label_number", "value", "score")
+        yield from self._predicted(
+            model_name,
+            (
+                *(feedback.c[name] for name in names),
+                feedback.c.source_kind,
+                sa.type_coerce(feedback.c.observed_at, sa.String),
+                feedback.c.sequence,
+            ),
+            size=size,
+        )
+
+    def _predicted(
+        self,
+        model_name: str,
+        columns: Sequence[sa.ColumnElement[Any]],
+        *conditions: sa.ColumnElement[bool],
+        size: int,
+    ) -> Iterator[Sequence[Row]]:
+        other = feedback.alias("other")
+        several = sa.select(other.c.feedback_id).group_by(other.c.feedback_id)
+        of_model, newest = effective(model_name)
+        # nearly every id has one revision: one pass over the index tells, not a look for each
+        alone = feedback.c.feedback_id.not_in(several.having(sa.func.count() > 1))
+        statement = sa.select(*columns).where(
+            of_model,
+            feedback.c.prediction_id.is_not(None),
+            *conditions,
+            sa.or_(alone, newest),
         )
         with self.store.read() as connection:
+            if self.store.is_sqlite:
+                cursor: Any = connection.execute(statement).cursor
+                while rows := cursor.fetchmany(size):  # SQLAlchemy's rows take twice as long
+                    yield rows
+                return
             result = connection.execution_options(yield_per=size).execute(statement)
-            for rows in result.partitions():
-                yield [tuple(row) for row in rows]
+            for found in result.partitions():
+                yield [tuple(row) for row in found]
 
     def totals(self) -> dict[str, Any]:
         """Return what is there over all time, whole and per model."""
@@ -216,55 +235,6 @@ class FeedbackStore:
             return [dict(row._mapping) for row in connection.execute(statement.limit(limit))]
 
 
-def _open_batch(
-    connection: sa.Connection, store: Store, sources: Sequence[str], run_key: str | None
-) -> int:
-    statement = (
-        feedback_batch.insert()
-        .values(
-            run_key=run_key,
-            sources=list(sources),
-            read=0,
-            stored=0,
-            revised=0,
-            duplicates=0,
-            quarantined=0,
-            news={},
-            created_at=store.utcnow(connection),
-        )
-        .returning(feedback_batch.c.id)
-    )
-    return int(connection.execute(statement).scalar_one())
-
-
-def _insert(
-    connection: sa.Connection,
-    table: sa.Table,
-    columns: Sequence[str],
-    pieces: Iterable[Sequence[Row]],
-    batch: int,
-) -> int:
-    """Insert what is not there yet; return how many rows were offered."""
-    # Handed to the driver as it stands: per-row type processing would cost more than the insert.
-    names = (*columns, "batch_id")
-    statement = dialect_insert(connection, table).on_conflict_do_nothing()
-    compiled = statement.compile(dialect=connection.dialect, column_keys=list(names))
-    text, offered = str(compiled), 0
-    for piece in pieces:
-        rows: Any = [(*row, batch) for row in piece]
-        offered += len(rows)
-        if not rows:
-            continue
-        if compiled.positional:
-            order = [names.index(name) for name in compiled.positiontup or names]
-            if order != list(range(len(names))):
-                rows = [tuple(row[i] for i in order) for row in rows]
-        else:
-            rows = [dict(zip(names, row, strict=True)) for row in rows]
-        connection.exec_driver_sql(text, rows)
-    return offered
-
-
 def _news(connection: sa.Connection, before: int) -> dict[str, int]:
     statement = (
         sa.select(feedback.c.model_name, sa.func.count())
@@ -275,6 +245,11 @@ def _news(connection: sa.Connection, before: int) -> dict[str, int]:
 
 
 def _revised(connection: sa.Connection, before: int) -> int:
+    if before == 0:  # in one pass over the index, instead of a look for each record
+        ids = sa.select(feedback.c.feedback_id).distinct().subquery()
+        rows = sa.select(sa.func.count()).select_from(feedback).scalar_subquery()
+        different = sa.select(sa.func.count()).select_from(ids).scalar_subquery()
+        return int(connection.execute(sa.select(rows - different)).scalar_one())
     earlier = feedback.alias("earlier")
     statement = (
         sa.select(sa.func.count())

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_ai_provider.core.errors import FeedbackError, FeedbackRecordError
@@ -211,6 +211,7 @@ def test_every_field_is_under_the_hash(name: str) -> None:
 
 @given(st.dictionaries(st.text(), json_values, max_size=4), st.floats(allow_nan=False))
 @settings(max_examples=30, deadline=None)
+@example(attributes={}, number=2.0**53)
 def test_the_quick_hash_is_the_one_by_the_book(attributes: dict[str, Any], number: float) -> None:
     try:
         record = parse({**GOOD, "value": number, "attributes": attributes})

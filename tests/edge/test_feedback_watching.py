@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.feedback.exceptions import Asking, Finding, Reason
 from airflow_ai_provider.core.feedback.parse import parse
+from airflow_ai_provider.core.feedback.quick import row_of
 from airflow_ai_provider.core.feedback.watching import Seen, Wanted, wanted_of
 from airflow_ai_provider.sensors.feedback import FeedbackSensor
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exceptions import ExceptionQueue
-from airflow_ai_provider.store.feedback import FeedbackStore, row_of
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_watch import keep, look
 from airflow_ai_provider.store.schema import exception_case
 from airflow_ai_provider.triggers.feedback import FeedbackTrigger

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from airflow_ai_provider.core.feedback.quick import row_of
 from airflow_ai_provider.core.feedback.record import FeedbackRecord
 from airflow_ai_provider.core.gate import (
     Criterion,
@@ -27,7 +28,7 @@ from airflow_ai_provider.services.overriding import override_refusal
 from airflow_ai_provider.services.project_file import ProjectFile
 from airflow_ai_provider.services.retiring import Retired, retire_model
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import FeedbackStore, row_of
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from tests.services.promotion_registry import FileRegistry
 

@@ -16,6 +16,7 @@ from airflow_ai_provider.core.errors import (
 )
 from airflow_ai_provider.core.feedback.exceptions import Answer, Asking, CaseState
 from airflow_ai_provider.core.feedback.parse import parse
+from airflow_ai_provider.core.feedback.quick import row_of
 from airflow_ai_provider.services.exceptions import (
     ExceptionService,
     Search,
@@ -25,7 +26,7 @@ from airflow_ai_provider.services.exceptions import (
 from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
 from airflow_ai_provider.services.feedback_forget import forget
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
-from airflow_ai_provider.store.feedback import FeedbackStore, row_of
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.schema import exception_case, exception_seat, feedback
 
 MODEL = "m"

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.gate import canonical
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import BatchCounts
+from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.schema import feedback
 from tests.services.feedback_fuzz import document, write_csv, write_lines
 

@@ -16,7 +16,7 @@ from airflow_ai_provider.core.errors import (
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.services.feedback import FeedbackService, read_policy, write_predictions
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import BatchCounts
+from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.ledger import Ledger
 
 Counts = tuple[int, int, int, int, int]

@@ -12,6 +12,7 @@ import pytest
 from airflow_ai_provider.core.errors import RetrainPolicyError
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.policy import Champion, RetrainPolicy
+from airflow_ai_provider.core.feedback.quick import row_of
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Origin, Verdict
 from airflow_ai_provider.core.gpu.lease import Host, Process, Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
@@ -22,7 +23,7 @@ from airflow_ai_provider.services.retraining import (
     read_drift,
 )
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import FeedbackStore, row_of
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_usage import used_hours
 from airflow_ai_provider.store.ledger import Ledger

@@ -28,13 +28,14 @@ from airflow_ai_provider.core.errors import (
     PromotionConflictError,
     StoreUnavailableError,
 )
+from airflow_ai_provider.core.feedback.quick import row_of
 from airflow_ai_provider.core.feedback.record import FeedbackRecord
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.core.gpu.lease import Host, Process, TaskIdentity, Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import FeedbackStore, row_of
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.gpu import Asked, GpuStore
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects

@@ -2,19 +2,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from airflow_ai_provider.core.feedback.quick import Row, row_of
 from airflow_ai_provider.core.feedback.record import FeedbackRecord
-from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import BatchCounts, FeedbackStore, Row, row_of
+from airflow_ai_provider.services.feedback_delta import DeltaFeedback
+from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_series import MetricSeries
+from airflow_ai_provider.store.feedback_sink import BatchCounts
+from airflow_ai_provider.store.migrate import migrate
 from airflow_ai_provider.store.schema import feedback
 
 APRIL = datetime(2013, 4, 1, tzinfo=timezone.utc)
 REFUSED = ("/in/a.jsonl", "line 7", "0" * 64, "{", "it is no JSON")
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "delta"])
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FeedbackStore]:
+    """Each place that feedback is kept in, empty: what one does every other does."""
+    kind = request.param
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+        migrate(Store(url))
+    else:
+        url = f"sqlite:///{tmp_path / 'ai.db'}" if kind == "sqlite" else MEMORY_URL
+    store = Store.open(url)
+    delta = DeltaFeedback(store, str(tmp_path / "delta")) if kind == "delta" else None
+    yield delta or FeedbackStore(store)
+    store.close()
 
 
 def record(feedback_id: str, *, day: int = 1, label: Any = 1, **more: Any) -> FeedbackRecord:
@@ -25,115 +45,115 @@ def record(feedback_id: str, *, day: int = 1, label: Any = 1, **more: Any) -> Fe
 
 
 def write(
-    store: Store,
+    sink: FeedbackStore,
     *records: FeedbackRecord,
     quarantined: Sequence[Row] = (),
     run_key: str | None = None,
 ) -> BatchCounts:
     rows = [row_of(found) for found in records]
-    return FeedbackStore(store).write_batch(
-        [rows], [quarantined], sources=["/in/a.jsonl"], run_key=run_key
-    )
+    return sink.write_batch([rows], [quarantined], sources=["/in/a.jsonl"], run_key=run_key)
 
 
 def counts(found: BatchCounts) -> tuple[int, int, int, int, int]:
     return (found.read, found.stored, found.revised, found.duplicates, found.quarantined)
 
 
-def test_the_same_again_adds_nothing(store: Store) -> None:
+def test_the_same_again_adds_nothing(sink: FeedbackStore) -> None:
     a, b = record("a"), record("b")
-    assert counts(write(store, a, b)) == (2, 2, 0, 0, 0)
-    assert counts(write(store, b, a)) == (2, 0, 0, 2, 0)
-    assert FeedbackStore(store).totals()["stored"] == 2
+    assert counts(write(sink, a, b)) == (2, 2, 0, 0, 0)
+    assert counts(write(sink, b, a)) == (2, 0, 0, 2, 0)
+    assert sink.totals()["stored"] == 2
 
 
-def test_a_batch_that_repeats_itself_counts_right(store: Store) -> None:
+def test_a_batch_that_repeats_itself_counts_right(sink: FeedbackStore) -> None:
     a, changed = record("a"), record("a", label=0)
-    found = write(store, a, a, changed, a, changed, record("b"))
+    found = write(sink, a, a, changed, a, changed, record("b"))
     assert counts(found) == (6, 2, 1, 3, 0)
     assert found.news == {"m": 3}
 
 
-def test_changed_content_is_a_revision_and_all_are_kept(store: Store) -> None:
-    write(store, record("a", day=1, label=1))
-    assert counts(write(store, record("a", day=2, label=0))) == (1, 0, 1, 0, 0)
-    assert counts(write(store, record("a", day=1, label=1))) == (1, 0, 0, 1, 0)
-    totals = FeedbackStore(store).totals()
+def test_changed_content_is_a_revision_and_all_are_kept(sink: FeedbackStore) -> None:
+    write(sink, record("a", day=1, label=1))
+    assert counts(write(sink, record("a", day=2, label=0))) == (1, 0, 1, 0, 0)
+    assert counts(write(sink, record("a", day=1, label=1))) == (1, 0, 0, 1, 0)
+    totals = sink.totals()
     assert (totals["stored"], totals["revised"], totals["read"]) == (1, 1, 3)
 
 
-def labels(store: Store, model: str = "m") -> dict[str, float]:
-    pieces = FeedbackStore(store).outcomes(model)
+def labels(sink: FeedbackStore, model: str = "m") -> dict[str, float]:
+    pieces = sink.outcomes(model)
     return {prediction: label for rows in pieces for prediction, label, *_ in rows}
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
 def test_the_newest_revision_is_effective_in_whatever_order_they_come(
-    store: Store, order: tuple[int, int]
+    sink: FeedbackStore, order: tuple[int, int]
 ) -> None:
     for day in order:
-        write(store, record("a", day=day, label=day))
-    assert labels(store) == {"p-a": 2.0}
-    assert FeedbackStore(store).count("m") == 1
+        write(sink, record("a", day=day, label=day))
+    assert labels(sink) == {"p-a": 2.0}
+    assert sink.count("m") == 1
 
 
-def test_of_two_revisions_of_one_moment_the_later_arrival_is_effective(store: Store) -> None:
-    write(store, record("a", label=1), record("a", label=0))
-    assert labels(store) == {"p-a": 0.0}
+def test_of_two_revisions_of_one_moment_the_later_arrival_is_effective(sink: FeedbackStore) -> None:
+    write(sink, record("a", label=1), record("a", label=0))
+    assert labels(sink) == {"p-a": 0.0}
 
 
-def test_a_revision_can_move_a_record_to_another_model_and_partition(store: Store) -> None:
-    write(store, record("a", day=1), record("b", day=1))
-    write(store, record("a", day=2, model_name="n"), record("b", day=2, partition="2013-05"))
-    records = FeedbackStore(store)
+def test_a_revision_can_move_a_record_to_another_model_and_partition(sink: FeedbackStore) -> None:
+    write(sink, record("a", day=1), record("b", day=1))
+    write(sink, record("a", day=2, model_name="n"), record("b", day=2, partition="2013-05"))
+    records = sink
     assert (records.count("m"), records.count("n")) == (1, 1)
     assert (records.count("m", "2013-04"), records.count("m", "2013-05")) == (0, 1)
-    assert labels(store) == {"p-b": 1.0}
+    assert labels(sink) == {"p-b": 1.0}
 
 
-def test_only_labels_that_are_numbers_and_name_a_prediction_are_outcomes(store: Store) -> None:
+def test_only_labels_that_are_numbers_and_name_a_prediction_are_outcomes(
+    sink: FeedbackStore,
+) -> None:
     write(
-        store,
+        sink,
         record("a", label="late"),
         record("b", label=None, score=4.0),
         record("c", prediction_id=None),
         record("d", label=True),
     )
-    assert labels(store) == {"p-d": 1.0}
-    assert FeedbackStore(store).count("m") == 4
+    assert labels(sink) == {"p-d": 1.0}
+    assert sink.count("m") == 4
 
 
-def test_what_was_refused_is_kept_once_with_its_place_and_reason(store: Store) -> None:
-    assert counts(write(store, record("a"), quarantined=[REFUSED])) == (2, 1, 0, 0, 1)
-    assert counts(write(store, quarantined=[REFUSED])) == (1, 0, 0, 0, 1)
-    (kept,) = FeedbackStore(store).quarantine()
+def test_what_was_refused_is_kept_once_with_its_place_and_reason(sink: FeedbackStore) -> None:
+    assert counts(write(sink, record("a"), quarantined=[REFUSED])) == (2, 1, 0, 0, 1)
+    assert counts(write(sink, quarantined=[REFUSED])) == (1, 0, 0, 0, 1)
+    (kept,) = sink.quarantine()
     assert (kept["source"], kept["place"], kept["raw"]) == ("/in/a.jsonl", "line 7", "{")
     assert kept["reason"] == "it is no JSON"
-    assert FeedbackStore(store).totals()["quarantined"] == 1
+    assert sink.totals()["quarantined"] == 1
 
 
-def test_an_empty_batch_is_a_batch(store: Store) -> None:
-    assert counts(write(store)) == (0, 0, 0, 0, 0)
-    assert FeedbackStore(store).totals()["batches"] == 1
+def test_an_empty_batch_is_a_batch(sink: FeedbackStore) -> None:
+    assert counts(write(sink)) == (0, 0, 0, 0, 0)
+    assert sink.totals()["batches"] == 1
 
 
-def test_a_batch_that_breaks_is_not_there(store: Store) -> None:
+def test_a_batch_that_breaks_is_not_there(sink: FeedbackStore) -> None:
     def pieces() -> Iterator[list[Row]]:
         yield [row_of(record("a"))]
         raise RuntimeError("the source broke")
 
     with pytest.raises(RuntimeError):
-        FeedbackStore(store).write_batch(pieces(), [], sources=["x"])
-    totals = FeedbackStore(store).totals()
+        sink.write_batch(pieces(), [], sources=["x"])
+    totals = sink.totals()
     assert (totals["stored"], totals["batches"]) == (0, 0)
 
 
-def test_what_a_task_added_is_known_over_its_retries(store: Store) -> None:
-    write(store, record("a"), record("b", model_name="n"), run_key="task")
-    write(store, record("a"), record("b", model_name="n"), run_key="task")
-    write(store, record("c"), run_key="other")
-    assert FeedbackStore(store).news("task") == {"m": 1, "n": 1}
-    assert FeedbackStore(store).news("nobody") == {}
+def test_what_a_task_added_is_known_over_its_retries(sink: FeedbackStore) -> None:
+    write(sink, record("a"), record("b", model_name="n"), run_key="task")
+    write(sink, record("a"), record("b", model_name="n"), run_key="task")
+    write(sink, record("c"), run_key="other")
+    assert sink.news("task") == {"m": 1, "n": 1}
+    assert sink.news("nobody") == {}
 
 
 def test_a_record_comes_back_as_it_went(store: Store) -> None:
@@ -145,7 +165,7 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
         comment="'; DROP TABLE feedback; --\n\x01",
         attributes={"carrier": "UA", "stops": [1, None]},
     )
-    write(store, told)
+    write(FeedbackStore(store), told)
     with store.read() as connection:
         row = connection.execute(sa.select(feedback)).one()
     assert row.observed_at == told.observed_at
@@ -155,9 +175,9 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
     assert row.content_hash == told.content_hash
 
 
-def test_totals_are_told_per_model(store: Store) -> None:
-    write(store, record("a"), record("b"), record("c", model_name="n"))
-    totals = FeedbackStore(store).totals()
+def test_totals_are_told_per_model(sink: FeedbackStore) -> None:
+    write(sink, record("a"), record("b"), record("c", model_name="n"))
+    totals = sink.totals()
     assert totals["models"] == {"m": 2, "n": 1}
     assert totals["last_ingested_at"].tzinfo is not None
 

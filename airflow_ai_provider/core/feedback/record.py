@@ -129,7 +129,7 @@ def _simple(values: Mapping[str, Any], *, depth: int = 1) -> dict[str, Any] | No
             if value.is_integer() and abs(value) <= MAX_INTEGER:
                 simple[name] = int(value)
                 continue
-            if not 1e-4 <= abs(value) < 1e16:
+            if not 1e-4 <= abs(value) <= MAX_INTEGER:
                 return None
         elif kind is int:
             if abs(value) > MAX_INTEGER:

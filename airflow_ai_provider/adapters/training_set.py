@@ -1,0 +1,198 @@
+"""Predictions joined to what people and reality said of them: a training set, in one Parquet file.
+
+DuckDB joins; it is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from airflow_ai_provider.adapters.duckdb import copy_to_parquet
+from airflow_ai_provider.adapters.prediction_log import named, open_log, quoted
+from airflow_ai_provider.core.errors import FeedbackSourceError
+
+SAID = ("feedback_id", "label", "label_number", "value", "opinion", "label_source", "observed_at")
+_SAID = {
+    "prediction_id": "VARCHAR",
+    "feedback_id": "VARCHAR",
+    "label": "VARCHAR",
+    "label_number": "DOUBLE",
+    "value": "DOUBLE",
+    "opinion": "DOUBLE",
+    "label_source": "VARCHAR",
+    "observed_at": "TIMESTAMPTZ",
+    "sequence": "BIGINT",
+}
+_BETWEEN = "\x1f"
+_KEYS = ("prediction_id", "model_name", "model_version", "predicted_at")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Which labels count: those that came by ``as_of``, and within ``length`` of the prediction.
+
+    A prediction whose window is still open at ``as_of`` is left out, labelled or not: labels that
+    come early are not like those that come late. Without a length no window ever closes, and every
+    labelled prediction is taken.
+    """
+
+    as_of: datetime
+    length: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """A training set at ``path``, and what became of the predictions that it was made from.
+
+    ``predictions`` = ``rows`` + ``waiting`` (the window is open) + ``late`` (something was said,
+    but after the window) + ``unlabelled``. ``unknown`` are predictions that feedback names and the
+    log does not have (yet): that feedback is kept, and joined once they show up.
+    """
+
+    path: str
+    rows: int
+    predictions: int
+    waiting: int
+    late: int
+    unlabelled: int
+    unknown: int
+
+
+def write_training_set(
+    target: Path,
+    predictions: str,
+    pieces: Iterable[Sequence[tuple[Any, ...]]],
+    *,
+    model_name: str,
+    version: str | None,
+    window: Window,
+    features: Sequence[str] | None,
+) -> TrainingSet:
+    """Join the log at ``predictions`` with feedback and write the rows that have a label.
+
+    ``pieces`` are effective records as (prediction_id, feedback_id, label as JSON, label_number,
+    value, score, source_kind, observed_at as text, sequence). Of several for one prediction an
+    outcome goes before an opinion, then the newest. ``features`` names the columns of the log to
+    keep; None keeps all.
+
+    :raises FeedbackSourceError: the log cannot be read or lacks a column.
+    """
+    import duckdb
+
+    try:
+        with TemporaryDirectory(prefix="airflow-ai-") as folder, duckdb.connect() as connection:
+            load_said(connection, pieces, Path(folder))
+            open_log(connection, predictions)
+            columns = [row[0] for row in connection.execute("DESCRIBE log").fetchall()]
+            wanted = _wanted(columns, features, predictions)
+            _judge(connection, model_name, version, window, wanted)
+            counts = _counts(connection)
+            listed = ", ".join(named(name) for name in (*wanted, *SAID))
+            copy_to_parquet(
+                connection,
+                f"SELECT {listed} FROM judged WHERE state = 'rows' ORDER BY prediction_id",  # noqa: S608
+                target,
+            )
+    except duckdb.Error as error:
+        raise FeedbackSourceError(
+            f"No training set can be made of {predictions}: {str(error).splitlines()[0]}",
+            remedy="Name the Parquet files (or their folder) that the scoring task wrote.",
+        ) from error
+    return TrainingSet(path=str(target), **counts)
+
+
+def load_said(connection: Any, pieces: Iterable[Sequence[tuple[Any, ...]]], folder: Path) -> None:
+    """Make the table ``said`` of effective feedback; see ``write_training_set``.
+
+    It goes through a file in ``folder``, which DuckDB reads faster than Python's values. No column
+    can hold a control character: ids are checked for them, and JSON escapes them.
+    """
+    file = folder / "said.csv"
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        for piece in pieces:
+            stream.writelines(
+                _BETWEEN.join(["" if v is None else v if type(v) is str else str(v) for v in row])
+                + "\n"
+                for row in piece
+            )
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _SAID.items())
+    connection.execute(
+        "CREATE TABLE said AS SELECT * FROM read_csv($file, delim = $between, quote = '',"  # noqa: S608
+        " escape = '', comment = '', header = false, nullstr = '', new_line = '\\n',"
+        f" auto_detect = false, columns = {{{columns}}})",
+        {"file": str(file), "between": _BETWEEN},
+    )
+
+
+def _wanted(
+    columns: Sequence[str], features: Sequence[str] | None, predictions: str
+) -> tuple[str, ...]:
+    missing = [name for name in (*_KEYS, *(features or ())) if name not in columns]
+    if missing:
+        raise FeedbackSourceError(
+            f"The predictions {predictions} have no column {', '.join(missing)}.",
+            remedy=f"They have {', '.join(columns)}.",
+        )
+    kept = columns if features is None else features
+    return tuple(dict.fromkeys([*_KEYS, *(name for name in kept if name not in SAID)]))
+
+
+def _judge(
+    connection: Any, model_name: str, version: str | None, window: Window, wanted: Sequence[str]
+) -> None:
+    closes = "NULL::TIMESTAMPTZ"
+    if window.length is not None:
+        closes = f"predicted_at + INTERVAL ({window.length.total_seconds():.6f}) SECOND"
+    listed = ", ".join(named(name) for name in wanted if name not in _KEYS)
+    one = "" if version is None else f" AND CAST(model_version AS VARCHAR) = {quoted(version)}"
+    connection.execute(
+        f"""
+        CREATE TABLE judged AS
+        WITH predicted AS (
+            SELECT CAST(prediction_id AS VARCHAR) AS prediction_id, model_name,
+                   CAST(model_version AS VARCHAR) AS model_version,
+                   CAST(predicted_at AS TIMESTAMPTZ) AS predicted_at{listed and ", " + listed}
+            FROM log WHERE model_name = $model{one}
+            QUALIFY row_number() OVER (
+                PARTITION BY prediction_id, model_version ORDER BY predicted_at DESC) = 1
+        ), heard AS (
+            SELECT * REPLACE (
+                CASE WHEN label[1] = '"' THEN label ->> '$' ELSE label END AS label) FROM said
+        ), told AS (
+            SELECT predicted.*, heard.* EXCLUDE (prediction_id), {closes} AS closes,
+                   heard.observed_at > {closes} AS came_late
+            FROM predicted LEFT JOIN heard
+              ON heard.prediction_id = predicted.prediction_id AND heard.observed_at <= $as_of
+            QUALIFY row_number() OVER (
+                PARTITION BY predicted.prediction_id, model_version
+                ORDER BY came_late NULLS LAST, label_source = 'outcome' DESC,
+                    heard.observed_at DESC, sequence DESC
+            ) = 1
+        )
+        SELECT *, CASE
+            WHEN closes > $as_of THEN 'waiting'
+            WHEN feedback_id IS NULL THEN 'unlabelled'
+            WHEN came_late THEN 'late'
+            ELSE 'rows' END AS state
+        FROM told
+        """,  # noqa: S608 - column names, quoted
+        {"model": model_name, "as_of": window.as_of},
+    )
+
+
+def _counts(connection: Any) -> dict[str, int]:
+    states = dict(
+        connection.execute("SELECT state, count(*) FROM judged GROUP BY state").fetchall()
+    )
+    unknown = connection.execute(
+        "SELECT count(DISTINCT prediction_id) FROM said"
+        " ANTI JOIN log ON CAST(log.prediction_id AS VARCHAR) = said.prediction_id"
+    ).fetchall()[0][0]
+    names = ("rows", "waiting", "late", "unlabelled")
+    counts = {name: states.get(name, 0) for name in names}
+    return {**counts, "predictions": sum(counts.values()), "unknown": unknown}

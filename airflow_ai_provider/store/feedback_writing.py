@@ -1,0 +1,154 @@
+"""Many rows into one table, those that are there already left out, at the speed of the database.
+
+SQLite takes them by one prepared statement; PostgreSQL by COPY into a staging table of the
+transaction and one insert from there, a few as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_ai_provider.core.feedback.quick import Row
+
+_SPECIAL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_FEW = 500
+_CACHE_KIB = 128 * 1024
+
+
+def insert_new(
+    connection: sa.Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    pieces: Iterable[Sequence[Row]],
+    batch: int,
+) -> int:
+    """Insert into ``table`` the rows that are not there yet; return how many were offered.
+
+    ``pieces`` hold values of ``columns``; ``batch`` becomes their ``batch_id``.
+    """
+    if connection.dialect.name == "postgresql":
+        return _copy(connection, table, columns, pieces, batch)
+    listed = _listed(columns)
+    marks = ", ".join("?" * len(columns))
+    # handed to the driver as it stands: per-row type processing would cost more than the insert
+    statement = (
+        f"INSERT INTO {table.name} ({listed}, batch_id) VALUES ({marks}, {int(batch)})"  # noqa: S608
+        " ON CONFLICT DO NOTHING"
+    )
+    offered = 0
+    with _roomy(connection):
+        for piece in pieces:
+            if piece:
+                connection.exec_driver_sql(statement, list(piece))
+                offered += len(piece)
+    return offered
+
+
+def _copy(
+    connection: sa.Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    pieces: Iterable[Sequence[Row]],
+    batch: int,
+) -> int:
+    pieces = iter(pieces)
+    head = list(islice(pieces, 2))
+    if len(head) < 2 and sum(map(len, head)) <= _FEW:  # tables of their own would cost more
+        return _insert_few(connection, table, columns, head[0] if head else (), batch)
+    staging, listed, offered = f"{table.name}_staging", _listed(columns), 0
+    connection.exec_driver_sql(
+        f"CREATE TEMP TABLE {staging} ON COMMIT DROP AS"  # noqa: S608 - names of ours
+        f" SELECT {listed} FROM {table.name} WITH NO DATA"
+    )
+    with _as_sqlalchemys(connection):
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor, cursor.copy(f"COPY {staging} FROM STDIN") as copy:
+            for piece in chain(head, pieces):
+                copy.write(copy_text(piece))
+                offered += len(piece)
+    # a temporary table is read in the order in which it was written, so arrival stays in order
+    connection.exec_driver_sql(
+        f"INSERT INTO {table.name} ({listed}, batch_id)"  # noqa: S608 - names of ours
+        f" SELECT {listed}, {int(batch)} FROM {staging} ON CONFLICT DO NOTHING"
+    )
+    return offered
+
+
+def _insert_few(
+    connection: sa.Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    batch: int,
+) -> int:
+    if rows:
+        marks = ", ".join(["%s"] * len(columns))
+        with _as_sqlalchemys(connection):
+            driver: Any = connection.connection.driver_connection
+            with driver.cursor() as cursor:
+                cursor.executemany(
+                    f"INSERT INTO {table.name} ({_listed(columns)}, batch_id)"  # noqa: S608 - ours
+                    f" VALUES ({marks}, {int(batch)}) ON CONFLICT DO NOTHING",
+                    rows,
+                )
+    return len(rows)
+
+
+def copy_text(rows: Sequence[Row]) -> str:
+    """Return ``rows`` in the text form that PostgreSQL's COPY reads."""
+    if not rows:
+        return ""
+    lines = ["\t".join([_field(value) for value in row]) for row in rows]
+    text = "\n".join(lines) + "\n"
+    nulls = sum([row.count(None) for row in rows])
+    if (
+        text.count("\\") == nulls
+        and text.count("\n") == len(rows)
+        and text.count("\t") == len(rows) * (len(rows[0]) - 1)
+        and "\r" not in text
+    ):
+        return text  # what nearly every piece is: nothing in it means anything to COPY
+    return "".join(
+        "\t".join("\\N" if value is None else _field(value).translate(_SPECIAL) for value in row)
+        + "\n"
+        for row in rows
+    )
+
+
+def _field(value: Any) -> str:
+    if type(value) is str:
+        return value
+    return "\\N" if value is None else repr(value)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
+
+
+@contextmanager
+def _roomy(connection: sa.Connection) -> Iterator[None]:
+    """Give SQLite room for the pages of the index, whose order is not that of the rows."""
+    before = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"PRAGMA cache_size = {int(before)}")
+
+
+@contextmanager
+def _as_sqlalchemys(connection: sa.Connection) -> Iterator[None]:
+    """Raise what the driver says as SQLAlchemy would have."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance(
+            "COPY", None, error, psycopg.Error, dialect=connection.dialect
+        ) from error
