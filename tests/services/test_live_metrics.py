@@ -127,6 +127,7 @@ class Reader(HTMLParser):
         self.fetched += [f"{tag} {name}" for name, _ in attrs if name in {"src", "href", "onload"}]
 
 
+@pytest.mark.parametrize("store", ["memory"], indirect=True)
 def test_the_page_has_a_picture_of_each_figure_and_fetches_nothing(
     service: FeedbackService, tmp_path: Path
 ) -> None:
