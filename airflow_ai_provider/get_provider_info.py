@@ -42,6 +42,7 @@ def get_provider_info() -> dict[str, Any]:
             "approval_quorum",
             "feedback",
             "lifecycle",
+            "lifecycle_decisions",
         ),
         "sensors": _modules("sensors", "gpu", "quality", "promotion", "feedback"),
         "triggers": _modules("triggers", "gpu", "quality", "promotion", "feedback"),
