@@ -51,6 +51,16 @@ def decision_alias(model: str) -> AssetAlias:
     return AssetAlias(f"ai-retrain-decision://{model}")
 
 
+def rollback_asset(model: str) -> Asset:
+    """The champion fell below the version before it: ``ai-rollback://MODEL``."""
+    return _asset(f"ai-rollback://{model}")
+
+
+def rollback_alias(model: str) -> AssetAlias:
+    """The outlet of a retrain decision, through which ``rollback_asset`` is emitted."""
+    return AssetAlias(f"ai-rollback-decision://{model}")
+
+
 def phase_alias(name: str) -> AssetAlias:
     """The outlet of a phase gate, through which ``project_asset`` is emitted on a pass."""
     return AssetAlias(f"ai-project-gate://{name}")

@@ -31,6 +31,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules(
             "operators",
             "gpu",
+            "gpu_kubernetes",
             "quality",
             "quality_required",
             "drift",
@@ -41,12 +42,17 @@ def get_provider_info() -> dict[str, Any]:
             "model_card",
             "approval_quorum",
             "feedback",
+            "feedback_metrics",
+            "retraining",
+            "exceptions",
             "lifecycle",
             "durations",
             "project_report",
         ),
         "sensors": _modules("sensors", "gpu", "quality", "promotion", "feedback"),
-        "triggers": _modules("triggers", "gpu", "quality", "promotion", "feedback"),
+        "triggers": _modules(
+            "triggers", "gpu", "gpu_kubernetes", "quality", "promotion", "feedback"
+        ),
         "connection-types": _connection_types(),
         "extra-links": [
             f"{_PACKAGE}.links.gpu.GpuLeaseLink",
@@ -70,6 +76,7 @@ def get_provider_info() -> dict[str, Any]:
                     "ai-project",
                     "ai-request",
                     "ai-retrain",
+                    "ai-rollback",
                     "mlflow",
                 ],
                 "handler": None,

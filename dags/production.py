@@ -18,6 +18,7 @@ from airflow_ai_provider.assets import (
     retrain_asset,
 )
 from airflow_ai_provider.operators.lifecycle import PhaseGateOperator
+from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.operators.promotion import ModelGateOperator, ModelPromoteOperator
 from airflow_ai_provider.sensors.feedback import FeedbackSensor
 from airflow_ai_provider.task_groups.promotion import promote_to_production
@@ -102,11 +103,18 @@ def production():
         timeout=timedelta(days=45).total_seconds(),
     )
     evidence = evaluate(planned, trained, challenger)
+    measured = ModelEvidenceOperator(
+        task_id="measure",
+        evidence=evidence,
+        inputs=evidence["inputs"],
+        label_column="label",
+    )
     judge = ModelGateOperator(
         task_id="judge",
-        evidence=evidence,
+        evidence=measured.output,
         criteria=planned["criteria"],
         on_fail="skip",
+        project=PROJECT,
         multiple_outputs=True,
     )
     promoted = promote_to_production(
@@ -114,6 +122,9 @@ def production():
         subject="May this version of {{ params.project }} go into production?",
         approvers=planned["approvers"],
         submitter=planned["owner"],
+        project=PROJECT,
+        needed=use_cases.approvals_needed(use_cases.PROJECT_FILE),
+        project_file=planned["project_file"],
     )
     live = PhaseGateOperator(
         task_id="phase_gate",

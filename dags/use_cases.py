@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "data"
@@ -195,11 +195,17 @@ def scoring_version(model: str) -> str:
     return serving["version"]
 
 
-def challengers(model: str) -> list[str]:
-    """Return the versions that answer in the shadow of the one that scores."""
+def beside(model: str, serving: str) -> list[str]:
+    """Return the versions that answer in the shadow of the one that scores.
+
+    They are the challengers and the version that was in production before.
+    """
+    from airflow_ai_provider.hooks.feedback import FeedbackHook
     from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 
-    return ModelRegistryHook().challengers(model)
+    before = FeedbackHook().previous(model)
+    found = [*ModelRegistryHook().challengers(model), *([before] if before else [])]
+    return [version for version in dict.fromkeys(found) if version != serving]
 
 
 def training_plan(
@@ -211,6 +217,11 @@ def training_plan(
     the month to judge on; without one it is the month after the last that passed.
     """
     project = load(project_file)
+    if project.approvals_needed != approvals_needed(PROJECT_FILE):
+        raise AirflowFailException(
+            f"{project_file} wants {project.approvals_needed} approvals of a release; this DAG was "
+            f"put together for the {approvals_needed(PROJECT_FILE)} that {PROJECT_FILE} wants."
+        )
     use_case = project.use_case(model)
     months = gated_months(use_case.data_source)
     asked = [extra["judge_on"] for extra in extras(events) if extra.get("judge_on")]
@@ -225,9 +236,21 @@ def training_plan(
         "judge_on": judged,
         "delivered": judged in months,
         "criteria": list(use_case.criteria.production),
-        "approvers": [project.person("sponsor")],
+        "approvers": list(project.approving_users),
         "owner": project.owner,
+        "project_file": str(HERE / project_file),
     }
+
+
+def approvals_needed(project_file: str) -> int:
+    """Return how many people must approve a release; the DAG has a question for each.
+
+    It is read where the DAG is put together, so the project file alone is read, not checked.
+    """
+    import yaml
+
+    with (HERE / project_file).open(encoding="utf-8") as file:
+        return int((yaml.safe_load(file) or {}).get("approvals_needed", 1))
 
 
 def ask_for_month(plan: dict, event: Any) -> None:
@@ -241,13 +264,17 @@ def ask_for_month(plan: dict, event: Any) -> None:
 
 
 def scored_month(model: str, *, month: str | None, events: Any) -> dict:
-    """Return the prediction log that this run is about: the newest, or that of ``month``."""
+    """Return the prediction log that this run is about: the newest, or that of ``month``.
+
+    ``every_version`` is where the logs of all versions that scored the month are.
+    """
     logs = [log for extra in extras(events) for log in extra.get("logs", ())]
     if month:
         logs = package(model).prediction_logs(month)
     if not logs:
         raise AirflowSkipException("Nothing was scored.")
-    return logs[-1]
+    path = Path(logs[-1]["path"])
+    return {**logs[-1], "every_version": str(path.parents[1] / "*" / path.name)}
 
 
 def situation(project_file: str, model: str, dataset: str, month: str) -> dict:
@@ -281,6 +308,15 @@ def close_unless_retraining(decision: dict, situation: dict, event: Any) -> None
     if decision["retrain"] or situation["in_flight"]:
         raise AirflowSkipException("A challenger is judged on this month first.")
     event.extra = {"after": decision["partition"]}
+
+
+def way_back(project_file: str, events: Any) -> dict:
+    """Return the decision to go back to the version before, and who is asked about it."""
+    decided = [extra for extra in extras(events) if extra.get("champion")]
+    if not decided:
+        raise AirflowSkipException("No model fell below the version before it.")
+    project = load(project_file)
+    return {**decided[-1], "approvers": [project.person("sponsor")], "owner": project.owner}
 
 
 # --- maintenance --------------------------------------------------------------------------------

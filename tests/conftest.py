@@ -11,6 +11,7 @@ import pytest
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.migrate import migrate
 from tests.fake_nvml import FakeNvml, compile_library, node
+from tests.mlflow_server import mlflow_shared
 from tests.postgres import PostgresServer, postgres_running
 
 
@@ -57,6 +58,15 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """An empty database, dropped afterwards."""
     with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an MLflow server that lets everybody in, of this test run's own."""
+    base = tmp_path_factory.getbasetemp()
+    in_parallel = "PYTEST_XDIST_WORKER" in os.environ
+    with mlflow_shared(base.parent if in_parallel else base) as url:
         yield url
 
 

@@ -22,6 +22,12 @@ AirflowAiError
 │   ├── GpuDriverError
 │   ├── QuotaError
 │   ├── CudaInitialisedError
+│   ├── ClusterError
+│   │   ├── ClusterUnavailableError
+│   │   ├── ClusterForbiddenError
+│   │   ├── ClusterGoneError
+│   │   ├── ClusterQuotaError
+│   │   └── PodEndedError
 │   └── AirflowApiError
 │       ├── AirflowApiUnavailableError
 │       └── AirflowApiRefusedError
@@ -39,6 +45,7 @@ AirflowAiError
 │   ├── ModelCopyError
 │   ├── SmokeCheckError
 │   └── RegistryError
+│       ├── RegistryDeniedError
 │       ├── RegistryNotFoundError
 │       └── RegistryUnavailableError
 ├── FeedbackError
@@ -48,7 +55,9 @@ AirflowAiError
 ├── LifecycleError
 │   ├── ProjectFileError
 │   ├── MilestoneIncompleteError
+│   ├── ProjectRefinementError
 │   ├── ProjectReportError
+│   ├── ProjectTemplateError
 │   └── TaskDurationsError
 └── DemoError
 """
@@ -179,6 +188,30 @@ class CudaInitialisedError(GpuError):
     """CUDA is initialised in this process already: it would not see the devices of a lease."""
 
 
+class ClusterError(GpuError):
+    """A Kubernetes cluster does not do what was asked."""
+
+
+class ClusterUnavailableError(ClusterError):
+    """The API server does not answer; trying again may help."""
+
+
+class ClusterForbiddenError(ClusterError):
+    """The token lacks a permission; ``facts`` has ``verb``, ``resource`` and ``namespace``."""
+
+
+class ClusterGoneError(ClusterError):
+    """What was asked about is not there, or its resource version is forgotten."""
+
+
+class ClusterQuotaError(ClusterError):
+    """A ResourceQuota of the namespace leaves no room now."""
+
+
+class PodEndedError(ClusterError):
+    """A pod did not do its work; ``facts["kind"]`` is an ``EndKind``, ``exit_code`` may be None."""
+
+
 class AirflowApiError(GpuError):
     """Airflow's REST API did not do what was asked; ``facts["url"]`` says where."""
 
@@ -247,6 +280,14 @@ class RegistryError(PromotionError):
     """The model registry refuses."""
 
 
+class RegistryDeniedError(RegistryError):
+    """The registry does not let this user in, or not do this.
+
+    ``facts["status"]`` is 401 or 403; ``facts["permission"]`` is what the user lacks, where it is
+    known.
+    """
+
+
 class RegistryNotFoundError(RegistryError):
     """The registry has no such model, version or run."""
 
@@ -267,6 +308,10 @@ class FeedbackSourceError(FeedbackError):
     """A source of feedback cannot be read."""
 
 
+class ExceptionReviewError(FeedbackError):
+    """A prediction under review is not to be claimed, answered or given back; says why."""
+
+
 class RetrainPolicyError(FeedbackError):
     """The retrain policy, or what it is asked about, means nothing."""
 
@@ -277,6 +322,14 @@ class LifecycleError(AirflowAiError):
 
 class ProjectFileError(LifecycleError):
     """The project file is wrong; ``facts["errors"]`` lists line, field, message and remedy."""
+
+
+class ProjectRefinementError(LifecycleError):
+    """A plan forgets what the one before it had; ``facts["forgotten"]`` lists it."""
+
+
+class ProjectTemplateError(LifecycleError):
+    """A project cannot be begun from a template."""
 
 
 class MilestoneIncompleteError(LifecycleError):

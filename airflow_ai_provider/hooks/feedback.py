@@ -37,3 +37,9 @@ class FeedbackHook(BaseHook):
     def count(self, model_name: str, partition: str | None = None) -> int:
         """Return how many effective records a model has, in a partition if named."""
         return self.get_conn().count(model_name, partition)
+
+    def previous(self, model_name: str, environment: str = "production") -> str | None:
+        """Return the version that was in an environment before the one that is, by the ledger."""
+        from airflow_ai_provider.services.retraining import RetrainingService
+
+        return RetrainingService(self.get_conn().store).previous(model_name, environment)

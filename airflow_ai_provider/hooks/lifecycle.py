@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 if TYPE_CHECKING:
+    from airflow_ai_provider.core.gate import GateRecord
+    from airflow_ai_provider.core.lifecycle.kpis import KpiValue
     from airflow_ai_provider.core.lifecycle.project import Project
+    from airflow_ai_provider.core.promotion.registry import ModelRegistry
     from airflow_ai_provider.services.lifecycle import (
         Caller,
         Lifecycle,
@@ -18,17 +22,25 @@ if TYPE_CHECKING:
         PhaseResult,
         ProjectFile,
     )
+    from airflow_ai_provider.services.retiring import Retired
 
 
 class ProjectHook(BaseHook):
     """Read project files and decide on milestones and phases.
 
     :param store_conn_id: the connection of the store.
+    :param mlflow_conn_id: the connection of the model registry, which the pilot phase's gate asks.
     """
 
-    def __init__(self, store_conn_id: str = "ai_store_default", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        store_conn_id: str = "ai_store_default",
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.store_conn_id = store_conn_id
+        self.mlflow_conn_id = mlflow_conn_id
         self._lifecycle: Lifecycle | None = None
 
     def get_conn(self) -> Lifecycle:
@@ -100,6 +112,7 @@ class ProjectHook(BaseHook):
             phase,
             evidence=evidence,
             code_folder=dag_folder(context),
+            registry=self._registry() if phase == "pilot" else None,
             caller=_caller(context),
         )
 
@@ -122,6 +135,71 @@ class ProjectHook(BaseHook):
         given = Given(kpis=kpis or {}, fired=fired, spent=spent or {})
         today = datetime.now(timezone.utc).date()
         return project(self.get_conn().store, name, today=today, given=given)
+
+    def override(
+        self, context: Any, path: str, refusal: str, *, by: str, reason: str
+    ) -> GateRecord:
+        """Let a phase pass against the gate record ``refusal``; see ``services.overriding``.
+
+        ``by`` must come from Airflow, which knows who answered a form.
+        """
+        from airflow_ai_provider.hooks.store import origin_of
+        from airflow_ai_provider.services.overriding import override_refusal
+
+        return override_refusal(
+            self.get_conn().ledger,
+            self.read(path, context),
+            refusal,
+            by=by,
+            reason=reason,
+            origin=origin_of(context),
+        )
+
+    def retire(
+        self,
+        context: Any,
+        path: str,
+        model_name: str,
+        *,
+        by: str,
+        reason: str,
+        archive: str | None = None,
+    ) -> Retired:
+        """Take a model out of every environment, after archiving it; see ``services.retiring``."""
+        from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+        from airflow_ai_provider.hooks.store import origin_of
+        from airflow_ai_provider.services.retiring import retire_model
+
+        hook = ModelRegistryHook(self.mlflow_conn_id)
+        return retire_model(
+            self.read(path, context),
+            model_name,
+            by=by,
+            reason=reason,
+            store=self.get_conn().store,
+            registry=hook.get_conn(),
+            files=hook.get_files() if archive else None,
+            archive=Path(archive) if archive else None,
+            origin=origin_of(context),
+        )
+
+    def kpi_values(self, path: str, context: Any = None) -> list[KpiValue]:
+        """Return the project's KPIs as they stand; a query's ``conn_id`` is Airflow's."""
+        from airflow_ai_provider.services.kpi_values import kpi_values
+
+        return kpi_values(
+            self.load(path, context),
+            self.get_conn().store,
+            address=lambda conn_id: str(self.get_connection(conn_id).get_uri()),
+        )
+
+    def _registry(self) -> ModelRegistry | None:
+        from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+
+        try:
+            return ModelRegistryHook(self.mlflow_conn_id).get_conn()
+        except AirflowNotFoundException:
+            return None  # the gate then fails: it could not look
 
 
 def dag_folder(context: Any) -> Path | None:

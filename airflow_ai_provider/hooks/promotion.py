@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_ai_provider.adapters.mlflow import RegistrySettings
+    from airflow_ai_provider.core.promotion.assessments import Traces
     from airflow_ai_provider.core.promotion.copying import ModelFiles
     from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
 
@@ -96,6 +97,12 @@ class ModelRegistryHook(BaseHook):
         from airflow_ai_provider.adapters.mlflow_files import MlflowFiles
 
         return MlflowFiles(self.get_settings())
+
+    def get_traces(self) -> Traces:
+        """Return the traces on the tracking server and what was said of them."""
+        from airflow_ai_provider.adapters.mlflow_traces import open_traces
+
+        return open_traces(self.get_settings())
 
     def get_client(self) -> Any:
         """Return MLflow's own client; this process's MLflow variables are set to match."""

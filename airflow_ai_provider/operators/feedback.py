@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_ai_provider.assets import (
-    decision_alias,
-    feedback_alias,
-    feedback_asset,
-    retrain_asset,
+from airflow_ai_provider.assets import feedback_alias, feedback_asset
+from airflow_ai_provider.operators._feedback import (
+    add_outlet,
+    hopeless_fails,
+    is_plain,
+    run_key,
 )
-from airflow_ai_provider.core.errors import FeedbackError
+from airflow_ai_provider.operators.feedback_metrics import FeedbackMetricsOperator
+from airflow_ai_provider.operators.retraining import RetrainDecisionOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+__all__ = ["FeedbackIngestOperator", "FeedbackMetricsOperator", "RetrainDecisionOperator"]
 
 
 class FeedbackIngestOperator(BaseOperator):
@@ -52,219 +53,27 @@ class FeedbackIngestOperator(BaseOperator):
         self.model_name = model_name
         self.mapping = mapping
         self.store_conn_id = store_conn_id
-        if _is_plain(model_name):
-            _add_outlet(self, feedback_alias(str(model_name)))
+        if is_plain(model_name):
+            add_outlet(self, feedback_alias(str(model_name)))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ingest the files as one batch."""
         from airflow_ai_provider.hooks.feedback import FeedbackHook
 
         service = FeedbackHook(self.store_conn_id).get_conn()
-        run_key = _run_key(context)
-        with _hopeless_fails():
+        key = run_key(context)
+        with hopeless_fails():
             found = service.ingest(
-                self.paths, mapping=self.mapping, model_name=self.model_name, run_key=run_key
+                self.paths, mapping=self.mapping, model_name=self.model_name, run_key=key
             )
         counts = {
             name: getattr(found, name)
             for name in ("read", "stored", "revised", "duplicates", "quarantined", "batch")
         }
         self.log.info("Batch %s: %s", found.batch, counts)
-        for model, new in service.news(run_key).items():
+        for model, new in service.news(key).items():
             alias = feedback_alias(model)
             if new and alias in self.outlets:
                 extra = {"model_name": model, "new": new, **counts}
                 context["outlet_events"][alias].add(feedback_asset(model), extra=extra)
         return counts
-
-
-class FeedbackMetricsOperator(BaseOperator):
-    """Measure every version of a model that predicted for a partition on the feedback so far.
-
-    Joins the prediction log with the effective feedback by ``prediction_id``, adds the points to
-    the series in the store, and returns ``{"model_name", "partition", "versions": [{"version",
-    "predictions", "n", "coverage", "observed", "predicted", "gap", "gap_low", "gap_high",
-    "roc_auc", "log_loss", "slices"}]}``. What cannot be measured is None.
-
-    :param model_name: the registered model.
-    :param predictions: path, glob or folder of the Parquet prediction log.
-    :param partition: the part of the data, as the log names it.
-    :param group: the column whose values are resampled whole for the interval; None for none.
-    :param slices: columns by which the figures are also cut.
-    :param store_conn_id: the connection of the store.
-    """
-
-    template_fields: Sequence[str] = (
-        "model_name",
-        "predictions",
-        "partition",
-        "group",
-        "slices",
-        "store_conn_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        model_name: str,
-        predictions: str,
-        partition: str,
-        group: str | None = "day",
-        slices: Sequence[str] = (),
-        store_conn_id: str = "ai_store_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.model_name = model_name
-        self.predictions = predictions
-        self.partition = partition
-        self.group = group
-        self.slices = slices
-        self.store_conn_id = store_conn_id
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Measure and return the figures."""
-        from airflow_ai_provider.hooks.feedback import FeedbackHook
-
-        service = FeedbackHook(self.store_conn_id).get_conn()
-        with _hopeless_fails():
-            versions = service.metrics(
-                model_name=self.model_name,
-                predictions=self.predictions,
-                partition=str(self.partition),
-                group=self.group,
-                slices=tuple(self.slices or ()),
-            )
-        return {
-            "model_name": self.model_name,
-            "partition": self.partition,
-            "versions": [version.to_dict() for version in versions],
-        }
-
-
-class RetrainDecisionOperator(BaseOperator):
-    """Decide whether to retrain, with every reason, and leave a gate record.
-
-    Returns ``{"retrain", "summary", "reasons": [{"name", "limit", "observed", "verdict",
-    "sentence"}], "record", "model_name", "partition", "judge_on"}``. On a yes an event with the
-    same (``retrain`` aside) goes out on ``retrain_asset(model_name)`` through
-    ``decision_alias(model_name)``, which is an outlet of its own accord when ``model_name`` is a
-    plain text. A no is a decision, not a failure.
-
-    :param model_name: the registered model.
-    :param policy: ``RetrainPolicy`` as a dict, or the path of its YAML file.
-    :param metrics: what ``FeedbackMetricsOperator`` returned.
-    :param champion: ``{"version", "trained_through"}``; None when there is none, which means no.
-    :param partition: the window, on which a challenger would be judged.
-    :param window_end: the last day of the window.
-    :param newest_data: the last day of gated data older than the window.
-    :param in_flight: whether a retraining of the model is under way.
-    :param store_conn_id: the connection of the store.
-    """
-
-    template_fields: Sequence[str] = (
-        "model_name",
-        "policy",
-        "metrics",
-        "champion",
-        "partition",
-        "window_end",
-        "newest_data",
-        "in_flight",
-        "store_conn_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        model_name: str,
-        policy: Mapping[str, Any] | str,
-        metrics: Mapping[str, Any] | None,
-        champion: Mapping[str, Any] | None,
-        partition: str,
-        window_end: Any,
-        newest_data: Any,
-        in_flight: Any = False,
-        store_conn_id: str = "ai_store_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.model_name = model_name
-        self.policy = policy
-        self.metrics = metrics
-        self.champion = champion
-        self.partition = partition
-        self.window_end = window_end
-        self.newest_data = newest_data
-        self.in_flight = in_flight
-        self.store_conn_id = store_conn_id
-        if _is_plain(model_name):
-            _add_outlet(self, decision_alias(model_name))
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Decide, write the gate record, and tell."""
-        from airflow_ai_provider.core.gate import plain
-        from airflow_ai_provider.hooks.feedback import FeedbackHook
-        from airflow_ai_provider.hooks.store import AiStoreHook, decision_key, origin_of
-
-        service = FeedbackHook(self.store_conn_id).get_conn()
-        with _hopeless_fails():
-            decision, draft = service.decide(
-                model_name=self.model_name,
-                policy=self.policy,
-                metrics=self.metrics,
-                champion=self.champion,
-                partition=str(self.partition),
-                window_end=self.window_end,
-                newest_data=self.newest_data,
-                in_flight=_truth(self.in_flight),
-            )
-        draft = replace(draft, decided_by=type(self).__name__, origin=origin_of(context))
-        ledger = AiStoreHook(self.store_conn_id).ledger
-        record = ledger.append(draft, key=decision_key(context, draft))
-        self.log.info("%s (gate record %s)", decision.summary, record.id)
-        told = {
-            "model_name": self.model_name,
-            "partition": self.partition,
-            "judge_on": self.partition,
-            "summary": decision.summary,
-            "reasons": plain(record.criteria),
-            "record": record.id,
-        }
-        alias = decision_alias(self.model_name)
-        if decision.retrain and alias in self.outlets:
-            context["outlet_events"][alias].add(retrain_asset(self.model_name), extra=told)
-        return {"retrain": decision.retrain, **told}
-
-
-@contextmanager
-def _hopeless_fails() -> Iterator[None]:
-    """Fail the task at once on input that a retry would find the same."""
-    try:
-        yield
-    except FeedbackError as error:
-        raise AirflowFailException(str(error)) from error
-
-
-def _run_key(context: Context) -> str:
-    """Return the key of the task instance over all its tries."""
-    from airflow_ai_provider.core.gate import digest
-
-    ti = context["ti"]
-    return digest([ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1)])
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str) and "{{" not in value and "{%" not in value
-
-
-def _add_outlet(operator: BaseOperator, alias: Any) -> None:
-    if alias not in operator.outlets:
-        operator.outlets = [*operator.outlets, alias]
-
-
-def _truth(value: Any) -> bool:
-    # a rendered template is a text
-    if isinstance(value, str):
-        return value.strip().lower() not in {"", "0", "false", "no", "none"}
-    return bool(value)

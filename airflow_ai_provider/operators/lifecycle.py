@@ -10,7 +10,11 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import phase_alias, project_asset
-from airflow_ai_provider.core.errors import AirflowAiError, StoreUnavailableError
+from airflow_ai_provider.core.errors import (
+    AirflowAiError,
+    RegistryUnavailableError,
+    StoreUnavailableError,
+)
 from airflow_ai_provider.operators._gate import GateOutcome
 
 if TYPE_CHECKING:
@@ -225,6 +229,8 @@ class PhaseGateOperator(BaseOperator, GateOutcome):
         pass.
     :param branch_task_ids: the tasks directly downstream that follow a refusal.
     :param store_conn_id: the connection of the store.
+    :param mlflow_conn_id: the connection of the model registry; the pilot phase's gate asks it for
+        signature, card and digest of each pilot's version.
     """
 
     template_fields: Sequence[str] = (
@@ -247,6 +253,7 @@ class PhaseGateOperator(BaseOperator, GateOutcome):
         on_fail: str = "fail",
         branch_task_ids: str | Sequence[str] | None = None,
         store_conn_id: str = "ai_store_default",
+        mlflow_conn_id: str = "mlflow_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -256,16 +263,17 @@ class PhaseGateOperator(BaseOperator, GateOutcome):
         self.on_fail = on_fail
         self.branch_task_ids = branch_task_ids
         self.store_conn_id = store_conn_id
+        self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Any) -> dict[str, Any]:
         from airflow_ai_provider.hooks.lifecycle import ProjectHook
 
         self.check_on_fail()
         try:
-            result = ProjectHook(self.store_conn_id).judge_phase(
+            result = ProjectHook(self.store_conn_id, self.mlflow_conn_id).judge_phase(
                 context, self.project, self.phase, self.evidence
             )
-        except StoreUnavailableError:
+        except (RegistryUnavailableError, StoreUnavailableError):
             raise
         except AirflowAiError as error:
             raise AirflowFailException(str(error)) from error

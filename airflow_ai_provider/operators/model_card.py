@@ -20,28 +20,33 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_ai_provider.core.promotion.card import CardTexts
+    from airflow_ai_provider.hooks.promotion import ModelRegistryHook
     from airflow_ai_provider.services.promotion.carding import Card
 
-_TAG = "airflow_ai.card"
+_DIGEST, _PLACE, _FOLDER = "airflow_ai.card", "airflow_ai.card_uri", "model_card"
 
 
 class ModelCardOperator(BaseOperator):
     """Write the model card of a judged version and put it on that version.
 
-    It tells purpose, data, metrics, slices, limits, ethics and approvals, with pictures of
-    calibration, confusion or residuals, and permutation importance.
-    The card and its pictures become artifacts of the run (``model_card/``); the version gets the
-    tag ``airflow_ai.card`` with the card's SHA-256. It is made of what is on record: a verdict or
-    an approval that the ledger does not know, or knows of other evidence, is refused.
+    It tells purpose, data, training, metrics, slices, criteria, assessments, costs, limits, ethics
+    and approvals, with pictures of calibration, confusion or residuals, permutation importance, and
+    of a network's weights and gradients where training logged them
+    (``services.promotion.histograms.log_histograms``). The card, as Markdown and as a page, and its
+    pictures become artifacts of the run (``model_card/``); the version gets the tags
+    ``airflow_ai.card`` with the SHA-256 of ``card.md`` and ``airflow_ai.card_uri`` with its place.
+    What has no run, such as a prompt, needs ``folder``. It is made of what is on record: a verdict
+    or an approval that the ledger does not know, or knows of other evidence, is refused.
 
     Returns ``{"model_name", "version", "digest", "files"}``.
 
     :param verdict: the result of a model gate.
     :param purpose: what the model is for; the project's business need unless said.
-    :param limits: where it must not be relied on; the project's risks unless said.
-    :param ethics: whom it may harm and what was done about it.
+    :param limits: where it must not be relied on; the use case's, else the project's risks.
+    :param ethics: whom it may harm and what was done about it; the use case's words unless said.
     :param approvals: records of approvals of the same evidence.
-    :param project_file: the project file that purpose and limits come from.
+    :param project_file: the project file that purpose, limits and ethics come from; the use case is
+        the one that is named as the model.
     :param folder: also write card and pictures into this folder.
     :param store_conn_id: the connection of the store.
     :param mlflow_conn_id: the connection of the registry.
@@ -88,9 +93,12 @@ class ModelCardOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the card, and say what it is."""
+        from airflow_ai_provider.hooks.promotion import ModelRegistryHook
         from airflow_ai_provider.hooks.store import AiStoreHook
         from airflow_ai_provider.services.promotion.carding import make_card
+        from airflow_ai_provider.services.promotion.histograms import logged_histograms
 
+        hook = ModelRegistryHook(self.mlflow_conn_id)
         named = [self.approvals] if isinstance(self.approvals, str) else self.approvals
         try:
             card = make_card(
@@ -98,8 +106,9 @@ class ModelCardOperator(BaseOperator):
                 texts=self._texts(),
                 ledger=AiStoreHook(self.store_conn_id).ledger,
                 approvals=[str(name) for name in named or () if name],
+                histograms=lambda run_id: logged_histograms(hook.get_client(), run_id),
             )
-            self._put(card)
+            self._put(card, hook)
         except (RegistryUnavailableError, StoreUnavailableError):
             raise  # Airflow tries again
         except AirflowAiError as error:
@@ -116,24 +125,34 @@ class ModelCardOperator(BaseOperator):
         from airflow_ai_provider.core.promotion.card import CardTexts
         from airflow_ai_provider.services.project_file import load_project
 
-        purpose, limits = self.purpose, self.limits
+        purpose, limits, ethics = self.purpose, self.limits, self.ethics
         if self.project_file:
             project = load_project(self.project_file)
+            model = self.verdict.get("model_name") if isinstance(self.verdict, dict) else None
+            use_case = next((case for case in project.use_cases if case.name == model), None)
+            risks = "\n".join(f"- {risk.name}: {risk.mitigation}" for risk in project.risks)
             purpose = purpose or project.business_need
-            limits = limits or "\n".join(
-                f"- {risk.name}: {risk.mitigation}" for risk in project.risks
+            if use_case is not None:
+                limits, ethics = limits or use_case.limits, ethics or use_case.ethics
+            limits = limits or risks
+        return CardTexts(purpose=purpose, limits=limits, ethics=ethics)
+
+    def _put(self, card: Card, hook: ModelRegistryHook) -> None:
+        from airflow_ai_provider.core.errors import EvidenceError
+
+        if card.run_id is None and not self.folder:
+            raise EvidenceError(
+                f"{card.model_name} has no run that the card could be kept with.",
+                remedy="Name a folder for it.",
             )
-        return CardTexts(purpose=purpose, limits=limits, ethics=self.ethics)
-
-    def _put(self, card: Card) -> None:
-        from airflow_ai_provider.hooks.promotion import ModelRegistryHook
-
-        hook = ModelRegistryHook(self.mlflow_conn_id)
-        with tempfile.TemporaryDirectory() as beside:
-            card.write(Path(beside))
-            if card.run_id is not None:
-                hook.get_client().log_artifacts(card.run_id, beside, "model_card")
+        tags = {_DIGEST: card.digest}
         if self.folder:
             card.write(Path(self.folder))
+            tags[_PLACE] = str(Path(self.folder) / "card.html")
+        if card.run_id is not None:
+            with tempfile.TemporaryDirectory() as beside:
+                card.write(Path(beside))
+                hook.get_client().log_artifacts(card.run_id, beside, _FOLDER)
+            tags[_PLACE] = f"runs:/{card.run_id}/{_FOLDER}/card.html"
         if card.version is not None:
-            hook.get_conn().set_tags(card.model_name, card.version, {_TAG: card.digest})
+            hook.get_conn().set_tags(card.model_name, card.version, tags)

@@ -1,4 +1,4 @@
-"""The operator that loads a candidate in a process of its own and adds what it found."""
+"""Operators that add to the evidence: what loading a model costs, what was said of its answers."""
 
 from __future__ import annotations
 
@@ -93,4 +93,66 @@ class ModelEvidenceOperator(BaseOperator):
             self.log.info("The model loads: %s", found["costs"])
         else:
             self.log.warning("The model cannot be used: %s", found["measured"]["failure"])
+        return found
+
+
+class TraceEvidenceOperator(BaseOperator):
+    """Add to the evidence what people, judges and checks said of an application's answers.
+
+    Where they say it is MLflow: feedback on traces (``mlflow.log_feedback``, MLflow's UI). A trace
+    belongs to a prompt version that was loaded in it (or linked to it), to a logged model that made
+    it, or to a run. The criteria ``assessment`` and ``human_score`` with ``source: traces`` rest on
+    what this collects; where nobody said anything they fail.
+
+    Returns the evidence with ``assessments``: ``{"filter", "experiments", "traces", "found":
+    [{"name", "by", "answers", "traces", "sources", "unusable", "mean", "deviation", "low",
+    "high"}]}``; who said what is not in it.
+
+    :param evidence: a dict with ``model_name`` and ``version`` at least; a prompt's name and
+        version are that too.
+    :param experiments: names or ids of the experiments that the traces are in; all unless said.
+    :param trace_filter: MLflow's filter that finds the candidate's traces, when it is another.
+    :param mlflow_conn_id: the connection of the registry and its tracking server.
+    """
+
+    template_fields: Sequence[str] = ("evidence", "experiments", "trace_filter", "mlflow_conn_id")
+    template_fields_renderers = {"evidence": "json"}
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self,
+        *,
+        evidence: Any,
+        experiments: Any = (),
+        trace_filter: str | None = None,
+        mlflow_conn_id: str = "mlflow_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.evidence = evidence
+        self.experiments = experiments
+        self.trace_filter = trace_filter
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Collect, and return the evidence with what was found."""
+        from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+        from airflow_ai_provider.services.promotion.assessing import assess_evidence
+
+        hook = ModelRegistryHook(self.mlflow_conn_id)
+        named = [self.experiments] if isinstance(self.experiments, str) else self.experiments
+        try:
+            found = assess_evidence(
+                self.evidence,
+                traces=hook.get_traces(),
+                registry=hook.get_conn(),
+                experiments=[str(name) for name in named or () if name],
+                trace_filter=self.trace_filter or None,
+            )
+        except RegistryUnavailableError:
+            raise  # Airflow tries again
+        except PromotionError as error:
+            raise AirflowFailException(str(error)) from error
+        said = found["assessments"]
+        self.log.info("%s traces (%s): %s", said["traces"], said["filter"], said["found"])
         return found

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.core.errors import QualityError
 from airflow_ai_provider.operators._gate import GateOutcome
+from airflow_ai_provider.operators._requirement import REQUIRED, GateRequirement
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from airflow.sdk import Context
 
-REQUIRED = ("dataset", "partition", "verdict", "max_age", "min_score", "gates")
 
-
-class DataQualityRequiredOperator(BaseOperator, GateOutcome):
+class DataQualityRequiredOperator(GateRequirement, GateOutcome):
     """Go on only when the newest data gate record of a data set is good, and not too old.
 
     It looks once at the ledger, not at the data; ``DataQualitySensor`` waits instead. Returns
@@ -45,27 +41,13 @@ class DataQualityRequiredOperator(BaseOperator, GateOutcome):
     def __init__(
         self,
         *,
-        dataset: str,
-        partition: str | None = None,
-        verdict: str = "warn",
-        max_age: float | str | timedelta | None = None,
-        min_score: float | str | None = None,
-        gates: str | Sequence[str] = "data",
         on_fail: str = "fail",
         branch_task_ids: str | Sequence[str] | None = None,
-        store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.dataset = dataset
-        self.partition = partition
-        self.verdict = verdict
-        self.max_age = max_age
-        self.min_score = min_score
-        self.gates = gates
         self.on_fail = on_fail
         self.branch_task_ids = branch_task_ids
-        self.store_conn_id = store_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look once, and decide."""
@@ -73,9 +55,8 @@ class DataQualityRequiredOperator(BaseOperator, GateOutcome):
         from airflow_ai_provider.services.quality_required import refusal
 
         self.check_on_fail()
-        asked = {name: getattr(self, name) for name in REQUIRED}
         try:
-            found = DataQualityHook(self.store_conn_id).standing(**asked)
+            found = DataQualityHook(self.store_conn_id).standing(**self.required())
         except QualityError as error:  # an argument: trying again changes nothing
             raise AirflowFailException(str(error)) from error
         self.log.info("%s", found.sentence)

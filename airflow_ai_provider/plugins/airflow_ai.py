@@ -29,17 +29,25 @@ def _external_views() -> list[dict[str, Any]]:
     base = urlsplit(conf.get("api", "base_url", fallback="/") or "/").path.rstrip("/")
     return [
         {
+            "name": "AI projects",
+            "href": f"{base}/airflow-ai/ui/board",
+            "destination": "nav",
+            "icon": f"{base}/airflow-ai/ui/static/mark.svg",
+            "nav_top_level": True,
+            "url_route": "airflow-ai",
+        },
+        {
             "name": "Data gates",
             "href": f"{base}/airflow-ai/quality/list",
             "destination": "nav",
             "category": "browse",
             "url_route": "airflow-ai-data-gates",
-        }
+        },
     ]
 
 
 class AirflowAiPlugin(AirflowPlugin):
-    """Serves the ledger, the data gates and the GPU-slot pool, read-only, under ``/airflow-ai``."""
+    """Serves the pages and what they show under ``/airflow-ai``; adds them to Airflow's menu."""
 
     name = "airflow_ai"
     fastapi_apps = _fastapi_apps()

@@ -3,37 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_ai_provider.sensors._deferrable import DeferrableSensor
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context, PokeReturnValue
 
+    from airflow_ai_provider.core.feedback.watching import Wanted
+    from airflow_ai_provider.triggers.feedback import FeedbackTrigger
 
-class FeedbackSensor(BaseSensorOperator):
-    """Wait until a model has at least ``min_records`` effective feedback records.
+_NUMBERS = {
+    "min_records": int,
+    "score_below": float,
+    "score_days": float,
+    "min_scores": int,
+    "queue_older_than": float,
+}
 
-    Returns how many there are. A record that was revised counts once.
+
+class FeedbackSensor(DeferrableSensor):
+    """Wait until any one of these holds for the feedback on a model.
+
+    Returns how many effective records there are (one that was revised counts once); where only
+    something else is waited for, what holds: a sentence by name.
 
     :param model_name: the model.
     :param partition: count only records of this partition.
-    :param min_records: how many there must be.
-    :param deferrable: wait in the triggerer, which costs no worker slot.
+    :param min_records: how many records there must be; 1 when nothing else is waited for.
+    :param score_below: people's mean score (1 to 5) of ``score_days`` days is below this, with at
+        least ``min_scores`` scores.
+    :param queue_older_than: the oldest open exception has waited so many seconds.
+    :param deferrable: wait in the triggerer, which costs no worker slot; all that wait on one store
+        share one look per interval.
     :param store_conn_id: the connection of the store.
     """
 
-    template_fields: Sequence[str] = ("model_name", "partition", "min_records", "store_conn_id")
+    template_fields: Sequence[str] = ("model_name", "partition", *_NUMBERS, "store_conn_id")
 
     def __init__(
         self,
         *,
         model_name: str,
         partition: str | None = None,
-        min_records: int = 1,
+        min_records: int | None = None,
+        score_below: float | None = None,
+        score_days: float = 30.0,
+        min_scores: int = 10,
+        queue_older_than: float | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         store_conn_id: str = "ai_store_default",
         **kwargs: Any,
@@ -42,6 +64,10 @@ class FeedbackSensor(BaseSensorOperator):
         self.model_name = model_name
         self.partition = partition
         self.min_records = min_records
+        self.score_below = score_below
+        self.score_days = score_days
+        self.min_scores = min_scores
+        self.queue_older_than = queue_older_than
         self.deferrable = deferrable
         self.store_conn_id = store_conn_id
 
@@ -49,51 +75,60 @@ class FeedbackSensor(BaseSensorOperator):
         """Look once."""
         from airflow.sdk import PokeReturnValue
 
-        from airflow_ai_provider.hooks.feedback import FeedbackHook
+        from airflow_ai_provider.hooks.store import AiStoreHook
+        from airflow_ai_provider.store.feedback_watch import look
 
-        found = FeedbackHook(self.store_conn_id).count(self.model_name, self.partition)
-        self.log.info(
-            "%s has %s feedback records%s; %s are waited for",
-            self.model_name,
-            found,
-            f" of {self.partition}" if self.partition is not None else "",
-            self._wanted(),
-        )
-        return PokeReturnValue(is_done=found >= self._wanted(), xcom_value=found)
+        wanted = self._wanted()
+        seen = look(AiStoreHook(self.store_conn_id).get_conn(), [wanted.ask(None)])
+        why = wanted.holds(seen, {})
+        records = seen.records(self.model_name, self.partition)
+        if why:
+            self.log.info("%s: %s", self.model_name, " ".join(why.values()))
+        elif wanted.min_records is not None:
+            self.log.info(
+                "%s has %s feedback records%s; %s are waited for",
+                self.model_name,
+                records,
+                f" of {self.partition}" if self.partition is not None else "",
+                wanted.min_records,
+            )
+        told = why if wanted.min_records is None else records
+        return PokeReturnValue(is_done=bool(why), xcom_value=told)
 
-    def execute(self, context: Context) -> Any:
-        """Wait here, or in the triggerer when the feedback is not there yet."""
-        if not self.deferrable:
-            return super().execute(context)
-        seen = self.poke(context)
-        if seen:
-            return seen.xcom_value
+    def make_trigger(self, not_before: datetime) -> FeedbackTrigger:
+        """Return the trigger that waits on in the triggerer."""
         from airflow_ai_provider.triggers.feedback import FeedbackTrigger
 
-        # the worker of this leg must be reaped before the next begins
-        reaped = timedelta(seconds=conf.getint("workers", "min_heartbeat_interval", fallback=5) + 1)
-        self.defer(
-            trigger=FeedbackTrigger(
-                model_name=self.model_name,
-                partition=self.partition,
-                min_records=self._wanted(),
-                not_before=datetime.now(timezone.utc) + reaped,
-                poll_interval=float(self.poke_interval),
-                store_conn_id=self.store_conn_id,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=float(self.timeout)),
+        return FeedbackTrigger(
+            model_name=self.model_name,
+            partition=self.partition,
+            **self._numbers(),
+            not_before=not_before,
+            poll_interval=float(self.poke_interval),
+            store_conn_id=self.store_conn_id,
         )
-        return None
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> int:
-        """Return how many records the trigger saw."""
-        return int(event["records"])
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Return what the trigger saw."""
+        return event["records"] if event["records"] is not None else event["why"]
 
-    def _wanted(self) -> int:
+    def _wanted(self) -> Wanted:
+        from airflow_ai_provider.core.errors import FeedbackError
+        from airflow_ai_provider.core.feedback.watching import wanted_of
+
         try:
-            return int(self.min_records)
-        except (TypeError, ValueError) as error:
-            raise AirflowFailException(
-                f"min_records is {self.min_records!r}: no number."
-            ) from error
+            return wanted_of(
+                {"model_name": self.model_name, "partition": self.partition, **self._numbers()}
+            )
+        except FeedbackError as error:
+            raise AirflowFailException(str(error)) from error
+
+    def _numbers(self) -> dict[str, Any]:
+        found = {}
+        for name, kind in _NUMBERS.items():
+            said = getattr(self, name)
+            try:
+                found[name] = None if said is None else kind(said)
+            except (TypeError, ValueError) as error:
+                raise AirflowFailException(f"{name} is {said!r}: no number.") from error
+        return found

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.core.errors import GpuRequestError
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
+from airflow_ai_provider.sensors._deferrable import DeferrableSensor
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context, PokeReturnValue
 
     from airflow_ai_provider.core.gpu.request import GpuRequest
+    from airflow_ai_provider.triggers.gpu import GpuSlotsTrigger
 
 _ASKED = ("gpus", "gpu_memory", "mig_profile", "gpu_model", "gpu_pool")
 
 
-class GpuSlotsSensor(BaseSensorOperator):
+class GpuSlotsSensor(DeferrableSensor):
     """Wait until devices of the GPU-slot pool are free on one host, without taking them.
 
     Returns ``{"host", "devices"}``: what was free when it looked, and may be taken by the time
@@ -79,28 +80,16 @@ class GpuSlotsSensor(BaseSensorOperator):
         free = {"host": found.host, "devices": list(found.devices)}
         return PokeReturnValue(is_done=bool(found), xcom_value=free if found else None)
 
-    def execute(self, context: Context) -> Any:
-        """Wait here, or in the triggerer when nothing is free yet."""
-        if not self.deferrable:
-            return super().execute(context)
-        seen = self.poke(context)
-        if seen:
-            return seen.xcom_value
+    def make_trigger(self, not_before: datetime) -> GpuSlotsTrigger:
+        """Return the trigger that waits on in the triggerer."""
         from airflow_ai_provider.triggers.gpu import GpuSlotsTrigger
 
-        # the worker of this leg must be reaped before the next begins
-        heartbeat = conf.getint("workers", "min_heartbeat_interval", fallback=5)
-        self.defer(
-            trigger=GpuSlotsTrigger(
-                request={name: getattr(self, name) for name in _ASKED},
-                not_before=time.time() + heartbeat + 1,
-                poll_interval=float(self.poke_interval),
-                store_conn_id=self.store_conn_id,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=float(self.timeout)),
+        return GpuSlotsTrigger(
+            request={name: getattr(self, name) for name in _ASKED},
+            not_before=not_before.timestamp(),
+            poll_interval=float(self.poke_interval),
+            store_conn_id=self.store_conn_id,
         )
-        return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return what the trigger saw.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
@@ -12,14 +12,18 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.core.errors import PromotionError, RegistryUnavailableError
 from airflow_ai_provider.links.promotion import ModelVersionLink
+from airflow_ai_provider.sensors._deferrable import DeferrableSensor
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context, PokeReturnValue
 
     from airflow_ai_provider.services.promotion.awaiting import WantedVersion
+    from airflow_ai_provider.triggers.promotion import ModelVersionTrigger
 
 
-class ModelVersionSensor(BaseSensorOperator):
+class ModelVersionSensor(DeferrableSensor):
     """Wait until the registry has a version, ready to be loaded.
 
     With ``environment`` the version that the alias names, else the newest of the model. A model
@@ -87,32 +91,20 @@ class ModelVersionSensor(BaseSensorOperator):
         )
         return PokeReturnValue(is_done=True, xcom_value=found)
 
-    def execute(self, context: Context) -> Any:
-        """Wait here, or in the triggerer when the version is not there yet."""
-        if not self.deferrable:
-            return super().execute(context)
-        seen = self.poke(context)
-        if seen:
-            return seen.xcom_value
+    def make_trigger(self, not_before: datetime) -> ModelVersionTrigger:
+        """Return the trigger that waits on in the triggerer."""
         from airflow_ai_provider.triggers.promotion import ModelVersionTrigger
 
         wanted = self._wanted()
-        # the worker of this leg must be reaped before the next begins
-        reaped = timedelta(seconds=conf.getint("workers", "min_heartbeat_interval", fallback=5) + 1)
-        self.defer(
-            trigger=ModelVersionTrigger(
-                model_name=wanted.model_name,
-                environment=wanted.environment,
-                version=wanted.version,
-                newer_than=wanted.newer_than,
-                not_before=datetime.now(timezone.utc) + reaped,
-                poll_interval=float(self.poke_interval),
-                mlflow_conn_id=self.mlflow_conn_id,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=float(self.timeout)),
+        return ModelVersionTrigger(
+            model_name=wanted.model_name,
+            environment=wanted.environment,
+            version=wanted.version,
+            newer_than=wanted.newer_than,
+            not_before=not_before,
+            poll_interval=float(self.poke_interval),
+            mlflow_conn_id=self.mlflow_conn_id,
         )
-        return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return what the trigger found."""
@@ -183,6 +175,8 @@ class AliasDriftSensor(BaseSensorOperator):
         except RegistryUnavailableError as error:
             self.log.warning("%s", error)
             return PokeReturnValue(is_done=False)
+        except PromotionError as error:
+            raise AirflowFailException(str(error)) from error
         for alarm in alarms:
             self.log.warning("%s Alarm %s.", alarm["sentence"], alarm["alarm"])
         return PokeReturnValue(is_done=bool(alarms), xcom_value=alarms)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.core.errors import DataQualityRequiredError, QualityError
+from airflow_ai_provider.operators._requirement import REQUIRED, GateRequirement
+from airflow_ai_provider.sensors._deferrable import DeferrableSensor
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context, PokeReturnValue
 
     from airflow_ai_provider.core.quality.requirement import Standing
+    from airflow_ai_provider.triggers.quality import DataQualityTrigger
 
-_REQUIRED = ("dataset", "partition", "verdict", "max_age", "min_score", "gates")
 
-
-class DataQualitySensor(BaseSensorOperator):
+class DataQualitySensor(GateRequirement, DeferrableSensor):
     """Wait until the newest data gate record of a data set is good, and not too old.
 
     Returns ``{"met", "reason", "message", "subject", "record", "verdict", "decided_at", "score"}``.
@@ -41,32 +41,18 @@ class DataQualitySensor(BaseSensorOperator):
     :param store_conn_id: the connection of the store.
     """
 
-    template_fields: Sequence[str] = (*_REQUIRED, "store_conn_id")
+    template_fields: Sequence[str] = (*REQUIRED, "store_conn_id")
 
     def __init__(
         self,
         *,
-        dataset: str,
-        partition: str | None = None,
-        verdict: str = "warn",
-        max_age: float | str | timedelta | None = None,
-        min_score: float | str | None = None,
-        gates: str | Sequence[str] = "data",
         fail_when_refused: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        store_conn_id: str = "ai_store_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.dataset = dataset
-        self.partition = partition
-        self.verdict = verdict
-        self.max_age = max_age
-        self.min_score = min_score
-        self.gates = gates
         self.fail_when_refused = fail_when_refused
         self.deferrable = deferrable
-        self.store_conn_id = store_conn_id
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
@@ -75,29 +61,17 @@ class DataQualitySensor(BaseSensorOperator):
         found = self._look()
         return PokeReturnValue(is_done=bool(found), xcom_value=found.as_json())
 
-    def execute(self, context: Context) -> Any:
-        """Wait here, or in the triggerer when the data are not good yet."""
-        if not self.deferrable:
-            return super().execute(context)
-        seen = self._look()
-        if seen:
-            return seen.as_json()
+    def make_trigger(self, not_before: datetime) -> DataQualityTrigger:
+        """Return the trigger that waits on in the triggerer."""
         from airflow_ai_provider.triggers.quality import DataQualityTrigger
 
-        # the worker of this leg must be reaped before the next begins
-        heartbeat = conf.getint("workers", "min_heartbeat_interval", fallback=5)
-        self.defer(
-            trigger=DataQualityTrigger(
-                required=self._asked(),
-                fail_when_refused=self.fail_when_refused,
-                not_before=time.time() + heartbeat + 1,
-                poll_interval=float(self.poke_interval),
-                store_conn_id=self.store_conn_id,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=float(self.timeout)),
+        return DataQualityTrigger(
+            required=self.required(),
+            fail_when_refused=self.fail_when_refused,
+            not_before=not_before.timestamp(),
+            poll_interval=float(self.poke_interval),
+            store_conn_id=self.store_conn_id,
         )
-        return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return what the trigger saw.
@@ -113,16 +87,10 @@ class DataQualitySensor(BaseSensorOperator):
         from airflow_ai_provider.services.quality_required import refusal
 
         try:
-            found = DataQualityHook(self.store_conn_id).standing(**self._asked())
+            found = DataQualityHook(self.store_conn_id).standing(**self.required())
             if self.fail_when_refused and found.refused:
                 raise refusal(found)
         except (QualityError, DataQualityRequiredError) as error:  # waiting changes nothing
             raise AirflowFailException(str(error)) from error
         self.log.info("%s", found.sentence)
         return found
-
-    def _asked(self) -> dict[str, Any]:
-        asked = {name: getattr(self, name) for name in _REQUIRED}
-        if isinstance(self.max_age, timedelta):  # the trigger keeps it as JSON
-            asked["max_age"] = self.max_age.total_seconds()
-        return asked

@@ -8,28 +8,28 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.adapters import feedback_files, prediction_log
 from airflow_ai_provider.adapters.spool import Spool
-from airflow_ai_provider.core.errors import FeedbackRecordError, RetrainPolicyError
+from airflow_ai_provider.core.errors import FeedbackRecordError
 from airflow_ai_provider.core.feedback.metrics import VersionMetrics, measure
 from airflow_ai_provider.core.feedback.parse import parse, read_mapping
-from airflow_ai_provider.core.feedback.policy import (
-    Champion,
-    RetrainDecision,
-    RetrainPolicy,
-    decide,
-    read_date,
+from airflow_ai_provider.core.feedback.policy import RetrainDecision, read_date
+from airflow_ai_provider.core.gate import GateDraft
+from airflow_ai_provider.services.retraining import (
+    Facts,
+    RetrainingService,
+    read_champion,
+    read_policy,
 )
-from airflow_ai_provider.core.gate import GateDraft, GateKind, Origin, Verdict
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import BatchCounts, FeedbackStore, row_of
 from airflow_ai_provider.store.feedback_series import MetricSeries
-from airflow_ai_provider.store.ledger import Ledger
+
+__all__ = ["FeedbackService", "read_policy", "write_predictions"]
 
 log = logging.getLogger(__name__)
 
@@ -158,50 +158,17 @@ class FeedbackService:
 
         :raises RetrainPolicyError: the policy, the champion or a day means nothing.
         """
-        rules = read_policy(policy)
-        holder = _champion(champion)
-        end = read_date(window_end, "window_end")
-        newest = read_date(newest_data, "newest_data") if newest_data else None
-        figures = _figures_of(metrics, holder)
-        decision = decide(
-            rules,
-            champion=holder,
-            metrics=figures,
-            window_end=end,
-            newest_data=newest,
-            last_retrain=self._last_retrain(model_name, before=end),
+        facts = Facts(
+            model_name=model_name,
+            policy=read_policy(policy),
+            metrics=metrics,
+            champion=read_champion(champion),
+            partition=partition,
+            window_end=read_date(window_end, "window_end"),
+            newest_data=read_date(newest_data, "newest_data") if newest_data else None,
             in_flight=in_flight,
         )
-        draft = GateDraft(
-            kind=GateKind.RETRAIN,
-            subject=f"mlflow://{model_name}/{holder.version}"
-            if holder
-            else f"mlflow://{model_name}",
-            verdict=Verdict.PASS if decision.retrain else Verdict.FAIL,
-            criteria=decision.criteria,
-            evidence={
-                "model_name": model_name,
-                "partition": partition,
-                "window_end": end,
-                "newest_data": newest,
-                "champion": asdict(holder) if holder else None,
-                "metrics": figures,
-                "policy": asdict(rules),
-                "summary": decision.summary,
-            },
-            origin=Origin(),
-        )
-        return decision, draft
-
-    def _last_retrain(self, model_name: str, *, before: date) -> date | None:
-        ends = [
-            read_date(record.evidence["window_end"], "window_end")
-            for record in Ledger(self.store).search(
-                kind=GateKind.RETRAIN, subject_prefix=f"mlflow://{model_name}/"
-            )
-            if record.verdict == Verdict.PASS.value and record.evidence.get("window_end")
-        ]
-        return max((end for end in ends if end < before), default=None)
+        return RetrainingService(self.store).weigh(facts)
 
 
 def write_predictions(
@@ -233,50 +200,6 @@ def write_predictions(
     )
 
 
-def read_policy(policy: Mapping[str, Any] | str | Path) -> RetrainPolicy:
-    """Return a policy from a mapping, or from the YAML file at a path.
-
-    :raises RetrainPolicyError: there is no such file, or it means nothing.
-    """
-    if isinstance(policy, Mapping):
-        return RetrainPolicy.from_dict(policy)
-    import yaml
-
-    try:
-        found = yaml.safe_load(Path(policy).expanduser().read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RetrainPolicyError(
-            f"The retrain policy {policy} cannot be read: {error}.", remedy="Check the file."
-        ) from error
-    return RetrainPolicy.from_dict(found)
-
-
 def _quarantine_row(source: str, place: str, raw: str, reason: str) -> tuple[Any, ...]:
     digest = hashlib.sha256(raw.encode()).hexdigest()
     return (source[-1000:], place, digest, raw, reason[:500])
-
-
-def _champion(found: Mapping[str, Any] | None) -> Champion | None:
-    if not found:
-        return None
-    if found.get("version") is None:
-        raise RetrainPolicyError(
-            "The champion names no version.", remedy="Give {version, trained_through}, or None."
-        )
-    through = found.get("trained_through") or (found.get("training") or {}).get("through")
-    return Champion(
-        version=str(found["version"]),
-        trained_through=read_date(through, "trained_through") if through else None,
-    )
-
-
-def _figures_of(
-    metrics: Mapping[str, Any] | None, champion: Champion | None
-) -> dict[str, Any] | None:
-    """Return the champion's figures among all that were measured, without the slices."""
-    if metrics is None or champion is None:
-        return None
-    for found in metrics.get("versions", ()):
-        if str(found["version"]) == champion.version:
-            return {name: value for name, value in found.items() if name != "slices"}
-    return None

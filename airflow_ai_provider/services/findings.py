@@ -9,15 +9,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_ai_provider.core.errors import LedgerError, LifecycleError
+from airflow_ai_provider.core.errors import (
+    CriteriaError,
+    LedgerError,
+    LifecycleError,
+    RegistryNotFoundError,
+)
 from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict, digest
-from airflow_ai_provider.core.lifecycle.criteria import Findings, PilotResult
+from airflow_ai_provider.core.lifecycle.code import CodeFound, examine_code
+from airflow_ai_provider.core.lifecycle.found import Findings, PilotResult
 from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
 from airflow_ai_provider.core.lifecycle.project import Project
+from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
 from airflow_ai_provider.core.promotion.evidence import evidence_hash
+from airflow_ai_provider.core.promotion.logistics import lacking
+from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.services.project_file import ProjectFile
+from airflow_ai_provider.services.promotion.timeline import holder
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import FeedbackStore
+from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects
 
@@ -29,6 +40,7 @@ class Finder:
         self.projects = Projects(store)
         self.ledger = Ledger(store)
         self.feedback = FeedbackStore(store)
+        self.series = MetricSeries(store)
 
     def milestones_done(self, name: str) -> dict[str, str]:
         """Return the milestones of project ``name`` whose deliverables are there, with records."""
@@ -47,18 +59,20 @@ class Finder:
         return done
 
     def live_models(self, project: Project) -> list[str]:
-        """Return the project's models that the ledger says went to production."""
+        """Return the project's models that are in production, says the ledger; retired ones not."""
         return [
             use_case.name
             for use_case in project.use_cases
-            if any(
-                record.evidence.get("environment") == "production"
-                and Verdict(record.verdict).lets_pass
-                for record in self.ledger.search(
-                    kind=GateKind.PROMOTION, subject_prefix=f"mlflow://{use_case.name}/"
-                )
-            )
+            if (move := holder(use_case.name, DEFAULT_PATH.last, ledger=self.ledger)) is not None
+            and move.evidence["to"] is not None
         ]
+
+    def coverage(self, model_name: str) -> float | None:
+        """Return the newest share of a model's predictions with feedback; None: not measured."""
+        points = self.series.read(model_name, metric="coverage")
+        newest = max((point["partition"] for point in points), default=None)
+        found = [p["value"] for p in points if p["partition"] == newest and p["value"] is not None]
+        return min(found) if found else None
 
     def find(
         self,
@@ -66,7 +80,9 @@ class Finder:
         phase: str,
         evidence: Mapping[str, Any],
         code_folder: Path | None,
+        registry: ModelRegistry | None = None,
     ) -> tuple[Findings, dict[str, Any]]:
+        """Return what is true for the gate of ``phase``, and references to it for the ledger."""
         if phase == "discovery":
             done = self.milestones_done(file.project.name)
             return Findings(milestones_done=frozenset(done)), {
@@ -75,22 +91,26 @@ class Finder:
                 "pilots": {},
             }
         if phase == "pilot":
-            return self._find_pilots(file, evidence, code_folder)
+            return self._find_pilots(file, evidence, code_folder, registry)
         live = sorted({*self.live_models(file.project), *_names(evidence, "models")})
         feedback = {name: self.feedback.count(name) for name in live}
-        return Findings(live_models=live, feedback=feedback), {
+        shares = {name: share for name in live if (share := self.coverage(name)) is not None}
+        return Findings(live_models=live, feedback=feedback, coverage=shares), {
             "models": live,
             "feedback": feedback,
+            "coverage": shares,
             "pilots": {},
         }
 
     def _find_pilots(
-        self, file: ProjectFile, evidence: Mapping[str, Any], code_folder: Path | None
+        self,
+        file: ProjectFile,
+        evidence: Mapping[str, Any],
+        code_folder: Path | None,
+        registry: ModelRegistry | None,
     ) -> tuple[Findings, dict[str, Any]]:
-        from airflow_ai_provider.adapters.repository import model_files
-
         handed = _results(evidence)
-        results = [self._pilot(result) for result in handed]
+        results = [self._pilot(file.project, result, registry) for result in handed]
         approval = _mapping(evidence, "approval") or {}
         record = self._known(approval.get("record"), GateKind.APPROVAL)
         shown = _mapping(evidence, "approved") or {}
@@ -100,17 +120,21 @@ class Finder:
             and record.evidence.get("evidence_hash") == evidence_hash(shown)
             and digest(list(shown.get("pilots") or ())) == digest(handed)
         )
+        folder = code_folder or file.path.parent
         findings = Findings(
             pilots={result.model_name: result for result in results},
             approved_by=record.decided_by if record and approved else None,
-            models_in_repository=model_files(code_folder or file.path.parent),
+            models_in_repository=_models_in(folder),
+            code=_code_in(folder, file),
         )
         return findings, {
             "pilots": {result.model_name: result.gate for result in results},
             "approval": record.id if record else None,
         }
 
-    def _pilot(self, result: Mapping[str, Any]) -> PilotResult:
+    def _pilot(
+        self, project: Project, result: Mapping[str, Any], registry: ModelRegistry | None
+    ) -> PilotResult:
         name = str(result.get("model_name"))
         record = self._known(result.get("record"), GateKind.MODEL)
         if record is not None and (
@@ -129,6 +153,8 @@ class Finder:
             version=None if version is None else str(version),
             own_data=own if isinstance(own, bool) else None,
             data=str(data.get("name")) if isinstance(data, Mapping) else None,
+            bounds=_bounds(project, name, record),
+            lacking=_lacking(registry, name, inner if isinstance(inner, Mapping) else {}),
         )
 
     def _known(self, record_id: Any, kind: GateKind) -> GateRecord | None:
@@ -139,6 +165,64 @@ class Finder:
         except LedgerError:
             return None  # evidence that names no record proves nothing
         return record if record.kind == kind.value else None
+
+
+def _models_in(folder: Path) -> list[str] | None:
+    from airflow_ai_provider.adapters.repository import model_files
+
+    try:
+        return model_files(folder)
+    except LifecycleError:
+        return None  # its criterion then fails: it could not look
+
+
+def _code_in(folder: Path, file: ProjectFile) -> CodeFound | None:
+    from airflow_ai_provider.adapters.repository import python_sources
+
+    shared = Path(__file__).parents[1] / "task_groups"
+    try:
+        sources = python_sources(folder)
+    except LifecycleError:
+        return None
+    return examine_code(
+        sources,
+        names={file.project.name, file.path.name},
+        shared={f"task_groups/{path.name}": path.read_text() for path in shared.glob("*.py")},
+    )
+
+
+def _bounds(project: Project, name: str, record: GateRecord | None) -> dict[str, float]:
+    """Return the ends of the intervals that a gate's improvement criteria observed and passed."""
+    from airflow_ai_provider.core.promotion.criteria import parse_criteria  # imports numpy
+
+    plan = next((u.criteria for u in project.use_cases if u.name == name), None)
+    if record is None or plan is None:
+        return {}
+    try:
+        compared = {c.name for c in parse_criteria(list(plan.pilot)) if c.kind == "improvement"}
+    except CriteriaError:
+        return {}
+    return {
+        str(found["name"]): float(found["observed"])
+        for found in record.criteria
+        if found["name"] in compared
+        and isinstance(found["observed"], (int, float))
+        and Verdict(found["verdict"]).lets_pass
+    }
+
+
+def _lacking(
+    registry: ModelRegistry | None, name: str, evidence: Mapping[str, Any]
+) -> tuple[str, ...] | None:
+    """Return what the version of the evidence's run lacks; None when no version is to be found."""
+    run_id = evidence.get("run_id")
+    if registry is None or not isinstance(run_id, str):
+        return None
+    try:
+        versions = registry.find_versions(name, run_id=run_id)
+    except RegistryNotFoundError:
+        return None
+    return lacking(versions[-1]) if versions else None
 
 
 def vanished(measured: Mapping[str, Any]) -> list[str]:

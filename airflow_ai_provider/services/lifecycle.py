@@ -26,7 +26,10 @@ from airflow_ai_provider.core.lifecycle.delivered import Delivered, assess, mile
 from airflow_ai_provider.core.lifecycle.milestones import milestone
 from airflow_ai_provider.core.lifecycle.phases import PhaseDecision, decide
 from airflow_ai_provider.core.lifecycle.project import PHASES
+from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.services.findings import Finder, vanished
+from airflow_ai_provider.services.noting import note
+from airflow_ai_provider.services.overriding import standing_overrides
 from airflow_ai_provider.services.project_file import (
     ProjectFile,
     load_project,
@@ -166,7 +169,7 @@ class Lifecycle:
             decided_by=answered_by or caller.decided_by,
             origin=caller.origin,
         )
-        self._note(file)
+        note(self.projects, file)
         good = draft.verdict.lets_pass
         record = self.projects.decide(
             file.project.name,
@@ -198,6 +201,7 @@ class Lifecycle:
         *,
         evidence: Mapping[str, Any] | None = None,
         code_folder: Path | None = None,
+        registry: ModelRegistry | None = None,
         caller: Caller | None = None,
     ) -> PhaseResult:
         """Decide whether the project may leave ``phase``, with a gate record.
@@ -215,16 +219,19 @@ class Lifecycle:
             )
         caller = caller or Caller()
         project = file.project
-        findings, references = self.finder.find(file, phase, evidence or {}, code_folder)
-        decision = decide(project, phase, findings)
-        self._note(file)
+        findings, references = self.finder.find(file, phase, evidence or {}, code_folder, registry)
+        decision = decide(project, phase, findings, standing_overrides(self.ledger, file, phase))
+        note(self.projects, file)
         subject = f"project://{project.name}/{phase}"
         references = {"project_file": file.digest, **references}
         pilot_records = {
             name: self._record(
                 f"{subject}/{name}",
                 criteria,
-                {"pilots": {name: references["pilots"].get(name)}},
+                {
+                    "project_file": file.digest,
+                    "pilots": {name: references["pilots"].get(name)},
+                },
                 caller,
             )
             for name, criteria in decision.by_pilot.items()
@@ -267,17 +274,6 @@ class Lifecycle:
             origin=caller.origin,
         )
         return self.ledger.append(draft, key=caller.key(draft))
-
-    def _note(self, file: ProjectFile) -> None:
-        project = file.project
-        self.projects.note(
-            name=project.name,
-            title=project.title,
-            owner=project.owner,
-            path=str(file.path),
-            digest=file.digest,
-            plan=project.model_dump(mode="json"),
-        )
 
 
 def _rows(delivered: Delivered, answered_by: str | None, caller: Caller) -> list[NewDeliverable]:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_ai_provider.core.errors import ProjectFileError
-from airflow_ai_provider.core.lifecycle.nodes import MAX_CHARACTERS
+from airflow_ai_provider.core.errors import CriteriaError, ProjectFileError
+from airflow_ai_provider.core.lifecycle.nodes import MAX_CHARACTERS, Problem, dotted, read
 from airflow_ai_provider.core.lifecycle.parsing import as_error, examine, parse_project, traps
 from airflow_ai_provider.core.lifecycle.project import Project
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectFile:
-    """A project as its file says it, where that file is, and the digest of its text."""
+    """A project as its file says it, where that file is, its text and the digest of that."""
 
     project: Project
     path: Path
     digest: str
+    text: str = field(repr=False)
 
 
 def load_project(path: str | os.PathLike[str]) -> Project:
@@ -43,6 +44,7 @@ def read_project_file(path: str | os.PathLike[str]) -> ProjectFile:
         project=project,
         path=found.absolute(),
         digest=hashlib.sha256(text.encode()).hexdigest(),
+        text=text,
     )
 
 
@@ -77,5 +79,34 @@ def check_text(text: str) -> list[dict[str, Any]]:
     """
     project, problems = examine(text)
     if project is not None:
-        problems = traps(project, text)
+        problems = sorted([*criteria_problems(project, text), *traps(project, text)], key=_line)
     return [as_error(problem) for problem in problems]
+
+
+def criteria_problems(project: Project, text: str) -> list[Problem]:
+    """Return the model gates' criteria that mean nothing, each with its place."""
+    from airflow_ai_provider.core.promotion.criteria import parse_criteria  # imports numpy
+
+    document = read(text)
+    found = []
+    for i, use_case in enumerate(project.use_cases):
+        for phase in ("pilot", "production"):
+            listed = getattr(use_case.criteria, phase, None)
+            path = ("use_cases", i, "criteria", phase)
+            try:
+                if listed:
+                    parse_criteria(list(listed))
+            except CriteriaError as error:
+                found.append(
+                    Problem(
+                        line=document.line(path),
+                        field=dotted(path),
+                        message=error.message,
+                        remedy=error.remedy or "Correct it.",
+                    )
+                )
+    return found
+
+
+def _line(problem: Problem) -> int:
+    return problem.line

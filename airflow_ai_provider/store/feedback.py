@@ -277,8 +277,13 @@ def _revised(connection: sa.Connection, before: int) -> int:
 
 def effective(model_name: str) -> tuple[sa.ColumnElement[bool], ...]:
     """Conditions that leave the newest revision of each id, where it is of a model."""
+    return (feedback.c.model_name == model_name, ~superseded())
+
+
+def superseded() -> sa.ColumnElement[bool]:
+    """Condition: there is a newer revision of the record."""
     newer = feedback.alias("newer")
-    superseded = sa.exists().where(
+    return sa.exists().where(
         newer.c.feedback_id == feedback.c.feedback_id,
         newer.c.sequence != feedback.c.sequence,
         sa.or_(
@@ -289,4 +294,3 @@ def effective(model_name: str) -> tuple[sa.ColumnElement[bool], ...]:
             ),
         ),
     )
-    return (feedback.c.model_name == model_name, ~superseded)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from airflow_ai_provider.core.promotion.life import Opinions
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import effective
 from airflow_ai_provider.store.schema import feedback, feedback_batch
@@ -38,6 +39,38 @@ def opinions(store: Store, model_name: str, version: str) -> tuple[int, float, f
     return count, mean, math.sqrt(spread * count / (count - 1)) if count > 1 else 0.0
 
 
+def opinions_by_version(
+    store: Store, model_name: str, *, partition: str | None = None
+) -> dict[str, Opinions]:
+    """Return people's scores (1 to 5) of each version that they name, in a partition if named."""
+    score = feedback.c.score
+    statement = (
+        sa.select(
+            feedback.c.model_version,
+            sa.func.count(),
+            sa.func.avg(score),
+            sa.func.avg(score * score),
+        )
+        .where(*effective(model_name))
+        .where(
+            score.is_not(None),
+            feedback.c.model_version.is_not(None),
+            feedback.c.source_kind == "person",
+        )
+        .group_by(feedback.c.model_version)
+    )
+    if partition is not None:
+        statement = statement.where(feedback.c.partition == partition)
+    with store.read() as connection:
+        rows = connection.execute(statement).all()
+    found = {}
+    for version, count, mean, squares in rows:
+        spread = max(0.0, float(squares) - float(mean) ** 2)
+        deviation = math.sqrt(spread * count / (count - 1)) if count > 1 else 0.0
+        found[version] = Opinions(answers=int(count), mean=float(mean), deviation=deviation)
+    return found
+
+
 def came_in(store: Store, model_name: str, days: float) -> int:
     """Return how many effective records of a model came in during the last ``days``."""
     with store.read() as connection:
@@ -48,3 +81,12 @@ def came_in(store: Store, model_name: str, days: float) -> int:
             .where(*effective(model_name), feedback_batch.c.created_at >= since)
         )
         return int(connection.execute(statement).scalar_one())
+
+
+def came_in_after(store: Store, model_name: str, since: datetime | None) -> int:
+    """Return how many records of a model were stored or revised after ``since`` (None: ever)."""
+    statement = sa.select(feedback_batch.c.news)
+    if since is not None:
+        statement = statement.where(feedback_batch.c.created_at > since)
+    with store.read() as connection:
+        return sum(news.get(model_name, 0) for (news,) in connection.execute(statement))

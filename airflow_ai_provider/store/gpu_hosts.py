@@ -157,6 +157,7 @@ def _values(found: Device) -> dict[str, Any]:
         "topology": _document(found),
         "compute_mode": found.compute_mode,
         "reserved_mib": found.reserved_mib,
+        "node": None if found.node is None else found.node.document,
     }
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Health, Topology
 from airflow_ai_provider.core.gpu.fair_share import KINDS, Quota
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
+from airflow_ai_provider.core.gpu.nodes import NodeFacts
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.store.schema import device, gpu_quota, gpu_request, lease, lease_device
 
@@ -50,6 +51,7 @@ DEVICE_COLUMNS = (
     device.c.reserved_mib,
     device.c.admin_state,
     device.c.admin_reason,
+    sa.cast(device.c.node, sa.Text).label("node"),
 )
 
 
@@ -88,6 +90,7 @@ def _device(
     reserved_mib: int,
     admin_state: str,
     admin_reason: str,
+    node: str | None,
 ) -> Device:
     if admin_state and health == Health.HEALTHY.value:  # people stand above what a host observed
         health, reason = admin_state, admin_reason
@@ -105,7 +108,12 @@ def _device(
         reserved_mib=reserved_mib,
         health=Health(health),
         reason=reason,
+        node=_node(json.loads(node) if node else None),
     )
+
+
+def _node(document: dict[str, Any] | None) -> NodeFacts | None:
+    return None if document is None else NodeFacts.of(document)
 
 
 def _topology(document: dict[str, Any] | None) -> Topology | None:
@@ -173,4 +181,5 @@ def _lease(row: Any, devices: Sequence[str]) -> LeaseRecord:
         reason=row.reason,
         task=task_of(row),
         idle_limit=row.spec.get("idle_limit"),
+        pod=row.holder_pod,
     )

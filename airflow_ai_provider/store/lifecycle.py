@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.gate import GateDraft, GateRecord, plain
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
-from airflow_ai_provider.store.schema import deliverable, project
+from airflow_ai_provider.store.schema import deliverable, project, project_version
 from airflow_ai_provider.store.upsert import dialect_insert
 
 
@@ -29,6 +29,16 @@ class ProjectRow:
     phase: str
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanVersion:
+    """A version of a project file: its digest, its text, the plan in it, when it was first read."""
+
+    digest: str
+    text: str
+    plan: Mapping[str, Any]
+    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +73,17 @@ class Projects:
         self._ledger = Ledger(store)
 
     def note(
-        self, *, name: str, title: str | None, owner: str, path: str, digest: str, plan: Any
+        self,
+        *,
+        name: str,
+        title: str | None,
+        owner: str,
+        path: str,
+        digest: str,
+        plan: Any,
+        text: str,
     ) -> None:
-        """Keep the plan of project ``name`` as it was just read."""
+        """Keep the plan of project ``name`` as it was just read, and its file's text once."""
         with self.store.write() as connection:
             now = self.store.utcnow(connection)
             values: dict[str, Any] = {
@@ -84,12 +102,27 @@ class Projects:
                     index_elements=["name"], set_={key: new.excluded[key] for key in values}
                 )
             )
+            version = dialect_insert(connection, project_version).values(
+                project=name, digest=digest, text=text, plan=values["plan"], at=now
+            )
+            connection.execute(version.on_conflict_do_nothing())
 
     def get(self, name: str) -> ProjectRow | None:
         """Return the project ``name``; None when the store never saw it."""
         with self.store.read() as connection:
             row = connection.execute(sa.select(project).where(project.c.name == name)).first()
         return ProjectRow(**row._mapping) if row else None
+
+    def versions(self, name: str) -> list[PlanVersion]:
+        """Return every version of the project's file, in the order in which they were read."""
+        columns = [project_version.c[key] for key in ("digest", "text", "plan", "at")]
+        statement = (
+            sa.select(*columns)
+            .where(project_version.c.project == name)
+            .order_by(project_version.c.id)
+        )
+        with self.store.read() as connection:
+            return [PlanVersion(**row._mapping) for row in connection.execute(statement)]
 
     def all(self) -> list[ProjectRow]:
         """Return every project, by name."""

@@ -127,6 +127,7 @@ device = sa.Table(
     sa.Column("admin_reason", sa.String(500), nullable=False, server_default=""),
     sa.Column("admin_by", sa.String(250), nullable=False, server_default=""),
     sa.Column("observed_at", UtcDateTime),
+    sa.Column("node", sa.JSON),  # of a cluster's device: see core.gpu.nodes.NodeFacts
 )
 
 gpu_quota = sa.Table(
@@ -200,6 +201,7 @@ lease = sa.Table(
     sa.Column("granted_at", UtcDateTime, nullable=False),
     sa.Column("activated_at", UtcDateTime),
     sa.Column("released_at", UtcDateTime),
+    sa.Column("holder_pod", sa.String(500)),  # namespace/name/uid, where a pod holds it
     sa.Index("ix_lease_request_id", "request_id"),
     sa.Index("ix_lease_task", "dag_id", "task_id", "released_at"),
 )
@@ -303,6 +305,62 @@ feedback_metric = sa.Table(
 )
 
 
+# --- exceptions: predictions that people look at, and each person's turn at one -----------------
+
+exception_case = sa.Table(
+    "exception_case",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),  # of model, version and prediction
+    sa.Column("model_name", sa.String(250), nullable=False),
+    sa.Column("model_version", sa.String(250)),
+    sa.Column("prediction_id", sa.String(250), nullable=False),
+    sa.Column("partition", sa.String(250)),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("facts", sa.JSON, nullable=False),  # what the person is shown
+    sa.Column("urgency", sa.Float, nullable=False),
+    sa.Column("people", sa.Integer, nullable=False),  # how many are asked
+    sa.Column("taken", sa.Integer, nullable=False),  # seats that are claimed or answered
+    sa.Column("answers", sa.Integer, nullable=False),
+    sa.Column("assigned_to", sa.JSON, nullable=False),  # users; empty is anybody
+    sa.Column("labels", sa.JSON, nullable=False),  # the answers offered, by their shown name
+    sa.Column("score", sa.Boolean, nullable=False),  # an opinion from 1 to 5 is asked for
+    sa.Column("dag_id", sa.String(250)),  # whose reviewers may answer
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("closed_at", UtcDateTime),
+    sa.CheckConstraint("answers >= 0 AND answers <= taken AND taken <= people", name="seats"),
+    sa.Index("ix_exception_case_queue", "state", "model_name"),
+)
+
+exception_seat = sa.Table(
+    "exception_seat",
+    metadata,
+    sa.Column(
+        "case_id",
+        sa.String(32),
+        sa.ForeignKey("exception_case.id", name="fk_exception_seat_case_id"),
+        primary_key=True,
+    ),
+    sa.Column("person", sa.String(250), primary_key=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("claimed_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("answer", sa.JSON),
+    sa.Column("answered_at", UtcDateTime),
+    sa.Column("batch_id", sa.BigInteger),  # of feedback, once the answer is taken in
+    sa.Index("ix_exception_seat_state", "state", "person"),
+)
+
+feedback_watch = sa.Table(
+    "feedback_watch",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),  # of what a trigger waits for
+    sa.Column("state", sa.JSON, nullable=False),  # how far it has come, and what held then
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+)
+
+
 # --- lifecycle: projects and what their milestones left behind ---------------------------------
 
 project = sa.Table(
@@ -317,6 +375,23 @@ project = sa.Table(
     sa.Column("phase", sa.String(20), nullable=False),  # the phase that it is in
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
+)
+
+project_version = sa.Table(
+    "project_version",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # the highest of a project is the newest plan
+    sa.Column(
+        "project",
+        sa.String(100),
+        sa.ForeignKey("project.name", name="fk_project_version_project"),
+        nullable=False,
+    ),
+    sa.Column("digest", sa.String(64), nullable=False),  # of the text
+    sa.Column("text", sa.Text, nullable=False),  # of the project file, as it was
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("project", "digest", name="uq_project_version_project"),
 )
 
 deliverable = sa.Table(
@@ -353,6 +428,17 @@ promotion_state = sa.Table(
     sa.Column("claimed_by", sa.String(250)),
     sa.Column("claimed_at", UtcDateTime),
     sa.Column("move", sa.JSON),  # what that decision will do and write
+)
+
+# What the ledger's moves come to. No part of the chain: it can be told from the ledger again.
+model_place = sa.Table(
+    "model_place",
+    metadata,
+    sa.Column("model_name", sa.String(250), primary_key=True),
+    sa.Column("environment", sa.String(100), primary_key=True),
+    sa.Column("version", sa.String(250)),  # none: its only version was taken away
+    sa.Column("since", sa.String(40), nullable=False),  # as the record says it
+    sa.Column("record", sa.String(32), nullable=False),
 )
 
 

@@ -196,6 +196,7 @@ def evaluate(
     name = f"{evidence['candidate']}-{evidence['run_id']}.parquet"
     target = Path(evaluations) / evidence["model_name"] / partition_of(month) / name
     _keep(rows, target)
+    inputs = _sample(rows, list(model.feature_names_in_), target)
     tracking.log_results(
         evidence["run_id"],
         tracking_uri=tracking_uri,
@@ -205,6 +206,7 @@ def evaluate(
     return {
         **evidence,
         "predictions": str(target),
+        "inputs": str(inputs),
         "label": "label",
         "score": "score",
         "reference": "reference",
@@ -235,6 +237,15 @@ def _keep(rows: DataFrame, target: Path) -> None:
             " FROM judged",
             target,
         )
+
+
+def _sample(rows: DataFrame, inputs: list[str], beside: Path) -> Path:
+    """Write what the model was shown of some rows, with their labels, to call it with again."""
+    target = beside.with_name(f"{beside.stem}-inputs.parquet")
+    with connect() as connection:
+        connection.register("sampled", rows[[*inputs, "label"]].iloc[:: max(len(rows) // 2000, 1)])
+        write(connection, "FROM sampled", target)
+    return target
 
 
 def probabilities(model: Pipeline, rows: DataFrame) -> ndarray:

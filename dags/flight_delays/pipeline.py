@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,12 @@ def records(gates: Sequence[Mapping[str, Any]], partitions: Sequence[str]) -> li
 
 
 def tracking_uri() -> str:
-    """Return MLflow's address, as Airflow's connection ``mlflow_default`` says it."""
+    """Return MLflow's address, as Airflow's connection ``mlflow_default`` says it.
+
+    In a trainer's container, where there is no Airflow, the environment says it.
+    """
+    if find_spec("airflow") is None:
+        return os.environ["MLFLOW_TRACKING_URI"]
     from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 
     return ModelRegistryHook().configure()

@@ -14,14 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_ai_provider.adapters.duckdb import find_files, open_data
+from airflow_ai_provider.adapters.data_files import find_files
+from airflow_ai_provider.adapters.duckdb import open_data
 from airflow_ai_provider.core.errors import DataReadError
 from airflow_ai_provider.core.quality.regex import UnsupportedPatternError, translate
-
-
-def parquet(path: Path, rows: str = "SELECT range AS a FROM range(1000)") -> Path:
-    duckdb.sql(f"COPY ({rows}) TO '{path}' (FORMAT parquet)")
-    return path
+from tests.data_made import cut_short, damaged_inside, parquet, written
 
 
 def seen(path: Path | str) -> list[tuple[object, ...]]:
@@ -70,30 +67,11 @@ def test_nan_is_missing_even_where_the_file_knows_better(tmp_path: Path) -> None
         assert data.row("SELECT count(x), max(x) FROM data") == (3, float("inf"))
 
 
-def truncated(path: Path) -> Path:
-    parquet(path)
-    path.write_bytes(path.read_bytes()[:-40])
-    return path
-
-
-def middle_overwritten(path: Path) -> Path:
-    parquet(path, "SELECT random() AS a FROM range(50000)")
-    content = bytearray(path.read_bytes())
-    content[4:60000] = b"\0" * 59996
-    path.write_bytes(content)
-    return path
-
-
-def written(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
-
-
 @pytest.mark.parametrize(
     "make",
     [
-        lambda folder: truncated(folder / "bad.parquet"),
-        lambda folder: middle_overwritten(folder / "bad.parquet"),
+        lambda folder: cut_short(folder / "bad.parquet"),
+        lambda folder: damaged_inside(folder / "bad.parquet"),
         lambda folder: written(folder / "bad.parquet", ""),
         lambda folder: written(folder / "bad.parquet", "this is no parquet file at all"),
         lambda folder: written(folder / "bad.csv", "a,b\n1,2\n3,4,5\n6,7\n"),

@@ -195,6 +195,16 @@ def test_owner_without_a_person_is_refused() -> None:
     assert errors[0]["field"] == "milestones[0].owner"
 
 
+def test_more_approvals_than_people_are_refused() -> None:
+    two = "approvers: [sponsor, ml_engineer]\napprovals_needed: 2\n"
+    assert parse_project(SMALL + two).approving_users == ("anna", "ben")
+    (error,) = problems_of(SMALL.replace("owner: ml\n", "owner: ben\n") + two)
+    assert error["field"] == "approvals_needed"
+    assert "2 people must approve, and 1 may: anna" in error["message"]
+    (error,) = problems_of(SMALL + "approvals_needed: 2\n")
+    assert "anna" in error["message"]
+
+
 def test_pilot_without_criteria_is_refused() -> None:
     text = SMALL.replace(
         "    criteria:\n      pilot: [{name: good, kind: threshold, metric: f1, min: 0.8}]\n",

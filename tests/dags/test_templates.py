@@ -14,7 +14,16 @@ import pytest
 
 DAGS = Path(__file__).parents[2] / "dags"
 HEAVY = ("mlflow", "great_expectations", "sklearn", "pandas", "duckdb")
-NAMES = ["demo_feed", "discovery", "feedback", "maintenance", "pilot", "production", "scoring"]
+NAMES = [
+    "demo_feed",
+    "discovery",
+    "feedback",
+    "maintenance",
+    "pilot",
+    "production",
+    "rollback",
+    "scoring",
+]
 SCRIPT = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
@@ -27,6 +36,7 @@ for dag in bag.dags.values():
         "tasks": sorted(again.task_dict),
         "params": {name: again.params.get_param(name).schema for name in again.params},
         "doc": bool(dag.doc_md),
+        "assets": sorted(a.name for _, a in again.timetable.asset_condition.iter_assets()),
     }
 heavy = [name for name in sys.argv[2].split(",") if name in sys.modules]
 print("RESULT" + json.dumps({"errors": bag.import_errors, "dags": found, "heavy": heavy}))
@@ -75,3 +85,11 @@ def test_training_runs_under_a_lease() -> None:
         source = (DAGS / f"{name}.py").read_text()
         assert "@task.gpu" in source
         assert "train" in parsed()["dags"][name]["tasks"]
+
+
+def test_a_decision_to_go_back_starts_the_maintenance() -> None:
+    found = parsed()["dags"]["maintenance"]
+    assert found["assets"] == ["ai-rollback://flight_delays"]
+    assert {"way_back", "ask_first", "ask", "go_back"} <= set(found["tasks"])
+    feedback = parsed()["dags"]["feedback"]
+    assert {"review", "ingest", "measure", "decide"} <= set(feedback["tasks"])

@@ -15,6 +15,7 @@ from airflow_ai_provider.decorators.quality import quality_gate_task
 from airflow_ai_provider.operators.approval_quorum import ApprovalQuorumOperator
 from airflow_ai_provider.operators.drift import DriftGateOperator
 from airflow_ai_provider.operators.durations import TaskDurationsOperator
+from airflow_ai_provider.operators.exceptions import ExceptionReviewOperator
 from airflow_ai_provider.operators.feedback import (
     FeedbackIngestOperator,
     FeedbackMetricsOperator,
@@ -27,7 +28,10 @@ from airflow_ai_provider.operators.lifecycle import (
     PhaseGateOperator,
 )
 from airflow_ai_provider.operators.model_card import ModelCardOperator
-from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
+from airflow_ai_provider.operators.model_evidence import (
+    ModelEvidenceOperator,
+    TraceEvidenceOperator,
+)
 from airflow_ai_provider.operators.project_report import ProjectReportOperator
 from airflow_ai_provider.operators.promotion import (
     ModelCopyOperator,
@@ -94,6 +98,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "ModelEvidenceOperator": lambda: ModelEvidenceOperator(
         task_id="t", evidence=None, inputs=NOWHERE, memory_limit="what", time_limit="{{ 1 }}"
     ),
+    "TraceEvidenceOperator": lambda: TraceEvidenceOperator(
+        task_id="t", evidence=None, experiments=7, trace_filter="{{ 1 }}"
+    ),
     "ModelCardOperator": lambda: ModelCardOperator(
         task_id="t", verdict=None, project_file=NOWHERE, folder=NOWHERE
     ),
@@ -121,6 +128,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "RetrainDecisionOperator": lambda: RetrainDecisionOperator(
         task_id="t", model_name="m", policy=NOWHERE, metrics=None, champion=None, partition="p",
         window_end="what", newest_data=None,
+    ),
+    "ExceptionReviewOperator": lambda: ExceptionReviewOperator(
+        task_id="t", model_name="m", predictions=NOWHERE, people=-1, assigned_users="{{ 1 }}"
     ),
     "FeedbackSensor": lambda: FeedbackSensor(task_id="t", model_name="m", min_records="{{ 1 }}"),
     "ModelVersionSensor": lambda: ModelVersionSensor(

@@ -269,6 +269,8 @@ def test_a_deferrable_sensor_defers_only_while_it_must(store: Store, tmp_path: P
     FeedbackHook().get_conn().ingest(outcomes(tmp_path))
     assert operator.execute(context_of(operator)) == 60
     assert operator.execute_complete(context_of(operator), {"records": 61}) == 61
+    low = {"records": None, "why": {"score_below": "It is."}}
+    assert operator.execute_complete(context_of(operator), low) == {"score_below": "It is."}
 
 
 def test_the_trigger_survives_being_written_down() -> None:
@@ -302,5 +304,6 @@ def test_the_trigger_fires_when_the_records_are_there_and_not_too_soon(
         return await asyncio.wait_for(firing, timeout=20)
 
     event = asyncio.run(meanwhile())
-    assert event == {"model_name": MODEL, "partition": None, "records": 60}
+    why = {"min_records": "60 records are there, 60 wanted."}
+    assert event == {"model_name": MODEL, "partition": None, "records": 60, "why": why}
     assert datetime.now(timezone.utc) > not_before

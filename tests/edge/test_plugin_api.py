@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from airflow_ai_provider.core.feedback.exceptions import Asking, Finding, Reason
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.core.gpu.lease import Host, Process, Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.exceptions import ExceptionQueue
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.testing import fake_devices
@@ -37,9 +39,39 @@ for role in (None, "viewer", "user", "op", "admin"):
         headers = {"Authorization": f"Bearer {manager.generate_jwt(user)}"}
     client = TestClient(app, raise_server_exceptions=False)
     for path in paths:
-        found = client.get(path, headers=headers)
+        found = client.get(path, headers=headers, follow_redirects=False)
         is_json = found.headers.get("content-type") == "application/json"
         answers[f"{role} {path}"] = [found.status_code, found.json() if is_json else found.text]
+
+def told(answer):
+    return [answer.status_code, answer.json()]
+
+def review(role, **how):
+    # claims a case, answers it twice, and gives another back, as whoever this is
+    if role and "origin" in how:
+        how = {"headers": {"Origin": how["origin"]} if how["origin"] else {}}
+        user = SimpleAuthManagerUser(username=role, role=role)
+        how["cookies"] = {"_token": manager.generate_jwt(user)}
+    elif role:
+        user = SimpleAuthManagerUser(username=role, role=role)
+        how = {"headers": {"Authorization": f"Bearer {manager.generate_jwt(user)}"}}
+    client = TestClient(app, raise_server_exceptions=False, **how)
+    base = "/airflow-ai/exceptions"
+    found = [told(client.get(base)), told(client.post(base + "/claim", json={"limit": 2}))]
+    cases = [case["id"] for case in found[1][1]] if found[1][0] == 200 else ["none"] * 2
+    answer = f"{base}/{cases[0]}/answer"
+    found.append(told(client.post(answer, json={"label": 7, "comment": "x"})))
+    found.append(told(client.post(answer, json={"label": 1, "comment": "x"})))
+    found.append(told(client.post(answer, json={"label": 1})))
+    found.append(told(client.post(f"{base}/{cases[1]}/return")))
+    found.append(told(client.get(base + "/mine")))
+    return found
+
+for role in (None, "viewer"):
+    answers[f"review {role}"] = review(role)
+for origin in (None, "http://evil", "http://testserver"):
+    answers[f"review cookie {origin}"] = review("op", origin=origin)
+answers["review user"] = review("user")
 
 import threading, time, uvicorn
 from dataclasses import asdict
@@ -66,7 +98,7 @@ for user, password in (("ml", "secret"), ("viewer", "secret"), ("ml", "wrong")):
     except AirflowApiError as error:
         answers[f"mirror {user} {password}"] = [type(error).__name__, str(error)]
 server.should_exit = True
-print("RESULT" + json.dumps(answers))
+open(sys.argv[1], "w").write(json.dumps(answers))
 """
 PATHS = [
     "/airflow-ai/ledger",
@@ -84,9 +116,33 @@ PATHS = [
     "/airflow-ai/quality/dataset?name=ai-data://x",
     "/airflow-ai/quality/task?dag_id=d&run_id=r&task_id=t",
     "/airflow-ai/quality/record/none",
+    "/airflow-ai/exceptions",
+    "/airflow-ai/exceptions/mine",
+    "/airflow-ai/feedback/metrics?model=m",
+    "/airflow-ai/feedback/model?model=m",
     "/airflow-ai/openapi.json",
     "/airflow-ai/docs",
 ]
+UI = {
+    "": 307,
+    "/board": 200,
+    "/project?name=none": 404,
+    "/gpus": 200,
+    "/models": 200,
+    "/models?page=0": 422,
+    "/model?name=none": 404,
+    "/feedback": 200,
+    "/live?name=none": 404,
+    "/ledger": 200,
+    "/ledger?kind=data&subject=ai-data": 200,
+    "/ledger?kind=nonsense": 422,
+    "/ledger/verify": 200,
+    "/ledger/export": 200,
+    "/record?id=none": 404,
+    "/static/ui.css": 200,
+    "/static/none": 404,
+}
+PATHS += [f"/airflow-ai/ui{page}" for page in UI]
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +153,11 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         GateDraft(kind=GateKind.DATA, subject="ai-data://x/1", verdict=Verdict.PASS)
     )
     lease = hold_a_device(store)
+    findings = [
+        Finding(model_name="m", prediction_id=f"p{n}", reason=Reason.DISPUTED, urgency=n / 9)
+        for n in range(5)
+    ]
+    ExceptionQueue(store).add(findings, Asking(labels={"late": 1, "in time": 0}, dag_id="d"))
     pages = [f"/airflow-ai/gpu/lease/{lease}", f"/airflow-ai/quality/record/{record.id}"]
     paths = [*PATHS, *pages, "/api/v2/plugins"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
@@ -115,12 +176,12 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )  # fmt: skip
     assert migrated.returncode == 0, migrated.stdout + migrated.stderr
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=env, input=json.dumps(paths), text=True,
-        capture_output=True, check=False,
+        [sys.executable, "-c", SCRIPT, home / "answers.json"], env=env, input=json.dumps(paths),
+        text=True, capture_output=True, check=False,
     )  # fmt: skip
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
-    assert lines, done.stdout + done.stderr
-    return {"lease": lease, "record": record.id, **json.loads(lines[-1].removeprefix("RESULT"))}
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((home / "answers.json").read_text())
+    return {"lease": lease, "record": record.id, **told}
 
 
 def hold_a_device(store: Store) -> str:
@@ -205,11 +266,23 @@ def test_the_pages_of_the_gates_are_for_those_who_are_logged_in(
     assert "was not kept" in page
 
 
+@pytest.mark.parametrize("role", ["viewer", "user", "op", "admin"])
+def test_who_is_logged_in_sees_every_page(answers: dict[str, Any], role: str) -> None:
+    found = {page: answers[f"{role} /airflow-ai/ui{page}"][0] for page in UI}
+    assert found == UI
+    page = answers[f"{role} /airflow-ai/ui/gpus"][1]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert "ai-data://x/1" in answers[f"{role} /airflow-ai/ui/ledger"][1]
+    assert answers[f"{role} /airflow-ai/ui/ledger/verify"][1]["ok"] is True
+
+
 def test_the_list_of_gates_stands_in_airflows_menu(answers: dict[str, Any]) -> None:
     status, plugins = answers["admin /api/v2/plugins"]
     assert status == 200
     [ours] = [p for p in plugins["plugins"] if p["name"] == "airflow_ai"]
-    [view] = ours["external_views"]
+    pages, view = ours["external_views"]
+    assert (pages["href"], pages["nav_top_level"]) == ("/airflow-ai/ui/board", True)
     assert view["href"] == "/airflow-ai/quality/list"
     assert (view["destination"], view["category"]) == ("nav", "browse")
 
@@ -234,3 +307,37 @@ def test_who_may_not_change_pools_is_told_what_to_do(
     kind, said = answers[f"mirror {who}"]
     assert kind == "AirflowApiRefusedError"
     assert words in said
+
+
+def test_who_may_not_answer_for_the_dag_claims_nothing(answers: dict[str, Any]) -> None:
+    assert {status for status, _ in answers["review None"]} == {401}
+    seen, claimed, *rest, mine = answers["review viewer"]
+    assert seen[0] in {200, 403}  # a viewer may look, where the auth manager lets one
+    assert claimed[0] == 403
+    assert {status for status, _ in rest} == {404}
+    assert mine == [200, []]
+
+
+@pytest.mark.parametrize("origin", ["None", "http://evil"])
+def test_another_site_cannot_answer_in_somebodys_name(answers: dict[str, Any], origin: str) -> None:
+    seen, *changes, mine = answers[f"review cookie {origin}"]
+    assert (seen[0], len(seen[1])) == (200, 5)
+    assert {status for status, _ in changes} == {403}
+    assert mine == [200, []]
+
+
+@pytest.mark.parametrize(("who", "open_before"), [("cookie http://testserver", 5), ("user", 4)])
+def test_people_claim_answer_and_give_back(
+    answers: dict[str, Any], who: str, open_before: int
+) -> None:
+    seen, claimed, wrong, right, again, returned, mine = answers[f"review {who}"]
+    assert (seen[0], len(seen[1])) == (200, open_before)
+    assert [case["prediction_id"] for case in claimed[1]] == (
+        ["p4", "p3"] if open_before == 5 else ["p3", "p2"]
+    )
+    assert (wrong[0], "no answer" in wrong[1]["detail"]) == (409, True)
+    assert (right[0], right[1]["case"]) == (200, claimed[1][0]["id"])
+    assert right[1]["batch"] is not None
+    assert again[0] == 409
+    assert returned == [200, {"case": claimed[1][1]["id"]}]
+    assert mine == [200, []]

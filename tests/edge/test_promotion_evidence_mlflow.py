@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import duckdb
+import numpy as np
 import pytest
 
 from airflow_ai_provider.core.errors import RegistryUnavailableError
@@ -14,6 +15,7 @@ from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.operators.model_card import ModelCardOperator
 from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.services.promotion import judge, register
+from airflow_ai_provider.services.promotion.histograms import log_histograms
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 
@@ -41,6 +43,9 @@ def logged(tmp_path_factory):
     with mlflow.start_run() as run:
         mlflow.log_metrics({"loss": 0.25, "lost": float("nan")})
         mlflow.log_param("seed", 7)
+        for step in (0, 100):
+            weights = {"layer": np.linspace(-1, 1 + step, 50)}
+            log_histograms(weights, step=step, gradients={"layer": np.zeros(50)})
         model = mlflow.pyfunc.log_model(
             name="model",
             python_model=Far(),
@@ -112,10 +117,18 @@ def test_a_model_is_measured_judged_and_described(logged, ledger, tmp_path):
         project_file=str(PROJECT),
         folder=str(tmp_path / "card"),
     ).execute({"ti": SimpleNamespace()})
-    assert card["files"] == ["calibration.svg", "card.md", "confusion.svg", "importance.svg"]
+    pictures = [
+        "calibration.svg",
+        "confusion.svg",
+        "gradients.svg",
+        "importance.svg",
+        "weights.svg",
+    ]
+    assert card["files"] == sorted(["card.html", "card.md", *pictures])
     assert sorted(path.name for path in (tmp_path / "card").iterdir()) == card["files"]
     tags = registry.get_version("delays", version).tags
     assert tags["airflow_ai.card"] == card["digest"]
+    assert tags["airflow_ai.card_uri"] == f"runs:/{logged['run_id']}/model_card/card.html"
     client = ModelRegistryHook().get_client()
     kept = [item.path for item in client.list_artifacts(logged["run_id"], "model_card")]
     assert sorted(kept) == [f"model_card/{name}" for name in card["files"]]

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 import psycopg
 import pytest
@@ -30,6 +29,7 @@ from airflow_ai_provider.core.errors import (
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
+from tests.data_made import cut_short, damaged_inside, parquet, written
 from tests.edge.gpu_tasks import context
 
 
@@ -85,29 +85,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path)
 
 
-def parquet(path: Path, rows: str = "SELECT range AS id, -1.5 AS amount FROM range(1000)") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    duckdb.sql(f"COPY ({rows}) TO '{path}' (FORMAT parquet)")
-    return path
-
-
-def cut_short(path: Path) -> Path:
-    path.write_bytes(parquet(path).read_bytes()[:-40])
-    return path
-
-
-def damaged_inside(path: Path) -> Path:
-    content = bytearray(
-        parquet(path, "SELECT range AS id, random() AS amount FROM range(50000)").read_bytes()
-    )
-    content[4:60000] = b"\0" * 59996
-    path.write_bytes(content)
-    return path
-
-
-def written(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
+def amounts(path: Path) -> Path:
+    return parquet(path, "SELECT range AS id, -1.5 AS amount FROM range(1000)")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +118,7 @@ def test_a_column_whose_type_changed(world: World, tmp_path: Path, engine: str) 
 
 
 def test_a_column_whose_type_changed_between_two_files(world: World, tmp_path: Path) -> None:
-    parquet(tmp_path / "in" / "1.parquet")
+    amounts(tmp_path / "in" / "1.parquet")
     parquet(tmp_path / "in" / "2.parquet", "SELECT 1 AS id, 'none' AS amount")
     world.refused(QualityError, r"amount", data=str(tmp_path / "in"), engine="compiled")
 
@@ -180,7 +159,7 @@ def test_a_partition_without_rows_passes_where_that_is_said_to_be_well(
 
 
 def test_a_suite_over_a_thousand_expectations(world: World, tmp_path: Path) -> None:
-    path = str(parquet(tmp_path / "d.parquet"))
+    path = str(amounts(tmp_path / "d.parquet"))
     between = [expect("column_values_to_be_between", column="id", max_value=n) for n in range(1200)]
     with pytest.raises(AirflowFailException, match="failed 999 of 1200 expectations"):
         world.gate(data=path, suite=suite_of(*between), engine="compiled")
@@ -189,7 +168,7 @@ def test_a_suite_over_a_thousand_expectations(world: World, tmp_path: Path) -> N
 
 
 def test_a_suite_over_what_is_allowed(world: World, tmp_path: Path) -> None:
-    path = str(parquet(tmp_path / "d.parquet"))
+    path = str(amounts(tmp_path / "d.parquet"))
     world.refused(
         SuiteError, "has 5001 expectations; 5000 are allowed", data=path,
         suite=suite_of(*[UNIQUE] * 5001),
@@ -223,7 +202,7 @@ def test_a_path_that_is_no_folder(world: World, tmp_path: Path) -> None:
     world.refused(DataReadError, "there is no such file", data=str(tmp_path / "file" / "d.csv"))
     world.refused(
         DataReadError, f"Cannot write rows to {tmp_path}/file/bad.parquet",
-        data=str(parquet(tmp_path / "d.parquet")),
+        data=str(amounts(tmp_path / "d.parquet")),
         quarantine_path=str(tmp_path / "file" / "bad.parquet"),
     )  # fmt: skip
 

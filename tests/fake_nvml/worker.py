@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -46,6 +46,9 @@ class Worker:
         assert self.process.stdin is not None
         self.process.stdin.close()
         return self.process.wait(timeout=30)
+
+
+Start = Callable[..., Worker]
 
 
 class _Answers:

@@ -13,8 +13,9 @@ from airflow_ai_provider.core.errors import (
     MilestoneIncompleteError,
     ProjectFileError,
 )
-from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict, digest
+from airflow_ai_provider.core.gate import Criterion, GateDraft, GateKind, Verdict, digest
 from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
+from airflow_ai_provider.core.promotion.logistics import NEEDED
 from airflow_ai_provider.services.lifecycle import (
     Caller,
     Lifecycle,
@@ -22,10 +23,50 @@ from airflow_ai_provider.services.lifecycle import (
     read_project_file,
 )
 from airflow_ai_provider.store.engine import Store
+from tests.services.promotion_registry import FileRegistry
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "projects" / "flight_delays.yaml"
 FILE = read_project_file(TEMPLATE)
 CALLER = Caller(decided_by="MilestoneOperator", key=lambda draft: f"k:{digest(draft.criteria)}")
+
+
+BETTER = Criterion(
+    name="ranks_better_than_baseline",
+    limit=0.03,
+    observed=0.05,
+    verdict=Verdict.PASS,
+    sentence="It ranks better.",
+)
+
+
+def registry_in(folder: Path, **tags: str) -> FileRegistry:
+    """Return a registry with a version of each pilot, with all that its logistics need."""
+    registry = FileRegistry(folder / "registry.db")
+    for name in ("flight_delays", "handwritten_digits"):
+        registry.create_version(
+            name,
+            model_uri="models:/m-1",
+            run_id=f"run-{name}",
+            tags={**dict.fromkeys(NEEDED.values(), "d" * 64), **tags},
+        )
+    return registry
+
+
+def code_in(folder: Path) -> Path:
+    """Return a folder with one DAG of the project, put together from our operators."""
+    code = folder / "code"
+    code.mkdir()
+    (code / "pilot.py").write_text(
+        "from airflow.sdk import DAG\n"
+        "from airflow_ai_provider.operators.lifecycle import PhaseGateOperator\n"
+        "with DAG('pilot'):\n"
+        "    PhaseGateOperator(task_id='gate', project='flight_delays.yaml', phase='pilot')\n"
+    )
+    return code
+
+
+def around(tmp_path: Path) -> dict[str, Any]:
+    return {"code_folder": code_in(tmp_path), "registry": registry_in(tmp_path)}
 
 
 def measured_by(name: str, tmp_path: Path) -> dict[str, Any]:
@@ -47,11 +88,16 @@ def complete_all(life: Lifecycle, tmp_path: Path) -> None:
 
 def judged(life: Lifecycle, name: str, *, own: bool = True, passed: bool = True) -> dict[str, Any]:
     """Return a model gate's result whose record is in the ledger."""
-    evidence = {"model_name": name, "data": {"name": "flights/2013-03", "own": own}}
+    evidence = {
+        "model_name": name,
+        "run_id": f"run-{name}",
+        "data": {"name": "flights/2013-03", "own": own},
+    }
     draft = GateDraft(
         kind=GateKind.MODEL,
         subject=f"mlflow://{name}/runs/r1",
         verdict=Verdict.PASS if passed else Verdict.FAIL,
+        criteria=(BETTER,),
         evidence={"evidence_hash": digest(evidence)},
     )
     record = life.ledger.append(draft)
@@ -170,7 +216,7 @@ def test_discovery_passes_when_all_is_there_and_the_project_moves_on(
 
 def test_public_pilot_is_refused_on_a_record_of_its_own(store: Store, tmp_path: Path) -> None:
     life = Lifecycle(store)
-    result = life.judge_phase(FILE, "pilot", evidence=pilot_evidence(life), code_folder=tmp_path)
+    result = life.judge_phase(FILE, "pilot", evidence=pilot_evidence(life), **around(tmp_path))
     report = result.report()
     assert report["passed"]
     assert report["admitted"] == ["flight_delays"]
@@ -199,7 +245,7 @@ def test_forged_results_count_for_nothing(store: Store, tmp_path: Path, forge: A
     life = Lifecycle(store)
     evidence = pilot_evidence(life)
     forge(evidence)
-    result = life.judge_phase(FILE, "pilot", evidence=evidence, code_folder=tmp_path)
+    result = life.judge_phase(FILE, "pilot", evidence=evidence, **around(tmp_path))
     failed = {c.name for c in result.decision.by_pilot["flight_delays"] if c.verdict == "fail"}
     assert "model_gate" in failed
     assert result.decision.admitted == ()
@@ -213,7 +259,7 @@ def test_only_the_sponsor_s_yes_is_an_approval(
 ) -> None:
     life = Lifecycle(store)
     evidence = pilot_evidence(life, **answer)
-    result = life.judge_phase(FILE, "pilot", evidence=evidence, code_folder=tmp_path)
+    result = life.judge_phase(FILE, "pilot", evidence=evidence, **around(tmp_path))
     assert [c.name for c in result.decision.failed] == ["approval"]
 
 
@@ -221,14 +267,15 @@ def test_approval_of_something_else_is_none(store: Store, tmp_path: Path) -> Non
     life = Lifecycle(store)
     evidence = pilot_evidence(life)
     evidence["approved"] = {"pilots": []}
-    result = life.judge_phase(FILE, "pilot", evidence=evidence, code_folder=tmp_path)
+    result = life.judge_phase(FILE, "pilot", evidence=evidence, **around(tmp_path))
     assert [c.name for c in result.decision.failed] == ["approval"]
 
 
 def test_model_beside_the_code_is_found(store: Store, tmp_path: Path) -> None:
     life = Lifecycle(store)
-    (tmp_path / "model.pkl").write_bytes(b"x")
-    result = life.judge_phase(FILE, "pilot", evidence=pilot_evidence(life), code_folder=tmp_path)
+    looked_at = around(tmp_path)
+    (looked_at["code_folder"] / "model.pkl").write_bytes(b"x")
+    result = life.judge_phase(FILE, "pilot", evidence=pilot_evidence(life), **looked_at)
     (failed,) = result.decision.failed
     assert failed.name == "models_not_in_git"
     assert "model.pkl" in failed.sentence
@@ -240,7 +287,7 @@ def test_production_needs_stored_feedback(store: Store) -> None:
         kind=GateKind.PROMOTION,
         subject="mlflow://flight_delays/1",
         verdict=Verdict.PASS,
-        evidence={"environment": "production"},
+        evidence={"environment": "production", "to": "1"},
     )
     life.ledger.append(promoted)
     assert life.finder.live_models(FILE.project) == ["flight_delays"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from airflow_ai_provider.core.errors import EvidenceError
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.core.promotion.card import CardTexts
+from airflow_ai_provider.core.promotion.histograms import step_histograms
 from airflow_ai_provider.core.promotion.metrics import NotMeasurableError
 from airflow_ai_provider.core.promotion.pictures import pictures_of
 from airflow_ai_provider.operators.model_card import ModelCardOperator
@@ -85,16 +87,57 @@ def test_the_card_tells_what_was_judged(ledger, verdict):
     assert section(card.text, "Ethics") == "Not stated."
     assert "- Trained on, partitions: flights/2013-01, flights/2013-02" in card.text
     assert "| roc_auc | 1 |" in section(card.text, "Metrics")
-    assert "**carrier accuracy worst_slice**, pass" in section(card.text, "Slices")
+    assert "| carrier accuracy worst_slice | pass |" in section(card.text, "Slices")
     assert "worst_slice" not in section(card.text, "Criteria")
     assert "- p95_ms: 12" in section(card.text, "Costs")
-    assert "- ann, pass on " in section(card.text, "Approvals")
-    assert "(only \\| for departures)" in section(card.text, "Approvals")
+    assert "| ann | pass |" in section(card.text, "Approvals")
+    assert "| only \\| for departures |" in section(card.text, "Approvals")
     assert verdict["evidence_hash"] in section(card.text, "Evidence")
-    assert set(card.files) == {"card.md", "calibration.svg", "confusion.svg", "importance.svg"}
+    pictures = {"calibration.svg", "confusion.svg", "importance.svg"}
+    assert set(card.files) == {"card.md", "card.html", *pictures}
     for name, svg in card.pictures.items():
-        assert f"![{name}]({name}.svg)" in card.text
+        assert f"]({name}.svg)" in card.text
+        assert svg in card.page
         assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_the_page_says_what_the_text_says_and_loads_nothing(ledger, verdict):
+    texts = CardTexts(purpose="Warn <b>early</b>.", ethics="- Nobody is ranked\n- Asked: crews")
+    record = approval(ledger, verdict["evidence_hash"])
+    page = make_card(verdict, texts=texts, ledger=ledger, approvals=[record]).page
+    assert "<p>Warn &lt;b&gt;early&lt;/b&gt;.</p>" in page
+    assert "<ul><li>Nobody is ranked</li><li>Asked: crews</li></ul>" in page
+    assert '<h2>Limits</h2><p class="faint">Not stated.</p>' in page
+    assert '<td>ann</td><td class="pass">pass</td>' in page
+    assert "hour &lt;b&gt;" in page
+    assert "<script" not in page
+    assert not re.search(r"(?:src|href)=", page)
+
+
+def test_what_training_logged_of_a_network_is_in_it(ledger, verdict):
+    def step(number, spread):
+        weights = {"dense/kernel": np.linspace(-spread, spread, 500), "dense/bias": np.zeros(3)}
+        gradients = {"dense/kernel": np.array([0.0, np.nan, 1e-9])}
+        return step_histograms(weights, step=number, gradients=gradients)
+
+    asked = []
+
+    def histograms(run_id):
+        asked.append(run_id)
+        return [step(0, 0.1), step(400, 0.5)]
+
+    of_run = {**verdict["evidence"], "run_id": "r1"}
+    found = judge(of_run, CRITERIA, ledger=ledger, decided_by="test")
+    judged = found.result(ledger.append(found.draft))
+    card = make_card(judged, texts=CardTexts(), ledger=ledger, histograms=histograms)
+    assert asked == ["r1"]
+    assert {"weights", "gradients"} < set(card.pictures)
+    assert "- Histograms: 3 arrays, steps 0 to 400" in section(card.text, "Training")
+    assert "- Histograms, no numbers: 1 values" in section(card.text, "Training")
+    assert "1 are no number" in card.pictures["gradients"]
+    assert "bars: step 400; line: step 0" in card.pictures["weights"]
+    none = make_card(judged, texts=CardTexts(), ledger=ledger, histograms=lambda _: [])
+    assert not {"weights", "gradients"} & set(none.pictures)
 
 
 def test_it_is_made_of_what_is_on_record(ledger, verdict, tmp_path):
@@ -123,6 +166,15 @@ def test_the_operator_refuses_what_is_no_verdict(verdict, url, tmp_path, monkeyp
     )
     operator = ModelCardOperator(task_id="card", verdict={}, ethics="None known.", approvals="")
     with pytest.raises(AirflowFailException, match="made of a model gate's result"):
+        operator.execute({"ti": SimpleNamespace()})
+
+
+def test_a_card_that_nobody_could_read_is_refused(verdict, url, tmp_path, monkeypatch):
+    connection = {"conn_type": "ai_store", "extra": {"url": url}}
+    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow"}))
+    operator = ModelCardOperator(task_id="card", verdict=verdict)
+    with pytest.raises(AirflowFailException, match="no run that the card could be kept with"):
         operator.execute({"ti": SimpleNamespace()})
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from airflow_ai_provider.adapters.mlflow import (
     process_pointed_at,
 )
 from airflow_ai_provider.adapters.mlflow_files import MlflowFiles
+from airflow_ai_provider.adapters.model_tree import digest_of_tree
 from airflow_ai_provider.core.errors import (
     PromotionConflictError,
     RegistryNotFoundError,
@@ -46,70 +44,13 @@ from airflow_ai_provider.services.promotion import (
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.promotion import Promotions
 from airflow_ai_provider.testing import memory_store
+from tests.mlflow_server import free_port
 from tests.services.promotion_registry import tags_of
 
 pytest.importorskip("mlflow")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 ENVIRONMENTS = ("dev", "test", "staging", "production")
-
-# Runs a program until this process is gone, however it ended, and leaves nothing of it behind.
-UNTIL_STDIN_CLOSES = """
-import os, signal, subprocess, sys
-subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-sys.stdin.read()
-os.killpg(0, signal.SIGKILL)
-"""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until_healthy(url, process):
-    deadline = time.monotonic() + 150
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2) as response:
-                if response.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise AssertionError("the MLflow server did not start")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mlflow")
-    url = f"http://127.0.0.1:{free_port()}"
-    command = [
-        *(sys.executable, "-c", UNTIL_STDIN_CLOSES),
-        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
-        *("--host", "127.0.0.1", "--port", url.rpartition(":")[2]),
-        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-        *("--artifacts-destination", str(folder / "artifacts")),
-    ]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_until_healthy(url, process)
-        yield url
-    finally:
-        process.stdin.close()
-        process.wait()
 
 
 class World:
@@ -171,8 +112,8 @@ class World:
 
 
 @pytest.fixture
-def world(server):
-    return World(RegistrySettings(tracking_uri=server))
+def world(mlflow_server):
+    return World(RegistrySettings(tracking_uri=mlflow_server))
 
 
 @pytest.fixture(scope="module")
@@ -259,11 +200,11 @@ def test_a_promotion_costs_little_beyond_the_requests(world):
 
 
 @pytest.fixture(scope="module")
-def logged(server, tmp_path_factory):
+def logged(mlflow_server, tmp_path_factory):
     """A model logged on the server: its run and its address."""
     script = f"""
 import mlflow
-mlflow.set_tracking_uri({server!r})
+mlflow.set_tracking_uri({mlflow_server!r})
 class Model(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input: list[float]) -> list[float]:
         return [2 * value for value in model_input]
@@ -284,9 +225,9 @@ print(run.info.run_id, info.model_uri)
     return done.stdout.split()[-2:]
 
 
-def test_a_model_logged_in_a_run_is_registered_by_both_addresses(server, logged):
+def test_a_model_logged_in_a_run_is_registered_by_both_addresses(mlflow_server, logged):
     run_id, model_uri = logged
-    registry = open_registry(RegistrySettings(tracking_uri=server))
+    registry = open_registry(RegistrySettings(tracking_uri=mlflow_server))
     for place, address in enumerate((model_uri, f"runs:/{run_id}/model")):
         found = register(
             {"model_name": f"logged{place}", "run_id": run_id, "model_uri": address},
@@ -295,11 +236,47 @@ def test_a_model_logged_in_a_run_is_registered_by_both_addresses(server, logged)
         assert (found.run_id, found.source) == (run_id, model_uri)
 
 
+def test_the_client_digests_the_files_of_a_version(sqlite, tmp_path):
+    place, empty = tmp_path / "model", tmp_path / "empty"
+    for folder in (place, empty, place / "data"):
+        folder.mkdir()
+    (place / "data" / "weights").write_bytes(b"1234")
+    registry = open_registry(RegistrySettings(tracking_uri=sqlite))
+    registry.create_model("digested")
+    for folder in (place, empty):
+        registry.create_version("digested", model_uri=str(folder), run_id=None, tags={})
+    assert registry.artifact_digest("digested", "1") == digest_of_tree(place)[1]
+    with pytest.raises(RegistryNotFoundError, match="Version 2 of digested has no files"):
+        registry.artifact_digest("digested", "2")
+
+
+def test_a_server_digests_as_a_folder_does(mlflow_server, logged, tmp_path):
+    run_id, model_uri = logged
+    found = register(
+        {"model_name": "served", "run_id": run_id, "model_uri": model_uri},
+        registry=open_registry(RegistrySettings(tracking_uri=mlflow_server)),
+    )
+    fetched = subprocess.run(
+        [
+            *(sys.executable, "-m", "mlflow", "artifacts", "download"),
+            *("--artifact-uri", "models:/served/1", "--dst-path", str(tmp_path / "here")),
+        ],
+        env={**os.environ, "MLFLOW_TRACKING_URI": mlflow_server},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert fetched.returncode == 0, fetched.stderr
+    registry = open_registry(RegistrySettings(tracking_uri=mlflow_server))
+    assert (tmp_path / "here" / "registered_model_meta").is_file(), "a note of who loads"
+    assert registry.artifact_digest("served", found.version) == digest_of_tree(tmp_path / "here")[1]
+
+
 def test_a_model_is_copied_between_servers_and_loads_there(
-    server, sqlite, logged, tmp_path, monkeypatch
+    mlflow_server, sqlite, logged, tmp_path, monkeypatch
 ):
     run_id, model_uri = logged
-    one, two = RegistrySettings(tracking_uri=server), RegistrySettings(tracking_uri=sqlite)
+    one, two = RegistrySettings(tracking_uri=mlflow_server), RegistrySettings(tracking_uri=sqlite)
     made = register(
         {"model_name": "origin", "run_id": run_id, "model_uri": model_uri},
         registry=open_registry(one),
@@ -314,12 +291,15 @@ def test_a_model_is_copied_between_servers_and_loads_there(
             target=MlflowFiles(target),
             registry=open_registry(target),
             ledger=ledger,
+            copied_by="d/r/copy",
             work=tmp_path,
         )
 
     away = copy("origin", made.version, "prod.origin", one, two)
     assert copy("origin", made.version, "prod.origin", one, two).version == away.version
-    monkeypatch.setenv("AIRFLOW_CONN_ONE", json.dumps({"conn_type": "mlflow", "host": server}))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ONE", json.dumps({"conn_type": "mlflow", "host": mlflow_server})
+    )
     monkeypatch.setenv("AIRFLOW_CONN_TWO", json.dumps({"conn_type": "mlflow", "host": sqlite}))
     found = {
         name: ModelRegistryHook(name).get_files().describe(*what).metrics["auc"]

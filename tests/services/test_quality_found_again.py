@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from airflow_ai_provider.adapters.duckdb import find_files
+from airflow_ai_provider.adapters.data_files import find_files
 from airflow_ai_provider.core.quality.result import MOST_PARTS, DataSeen
 from airflow_ai_provider.services.quality import SqlSource, check
 from airflow_ai_provider.store.engine import MEMORY_URL, Store

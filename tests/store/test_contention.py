@@ -344,12 +344,20 @@ def test_a_project_that_many_see_first_is_one(url: str) -> None:
         barrier.wait()
         for turn in range(5):
             projects.note(
-                name="p", title=None, owner=f"o{number}", path="x", digest=str(turn), plan={}
+                name="p",
+                title=None,
+                owner=f"o{number}",
+                path="x",
+                digest=str(turn),
+                plan={},
+                text=f"turn: {turn}",
             )
 
     together(work, 5)
     (found,) = Projects(Store.open(url)).all()
     assert (found.digest, found.phase) == ("4", "discovery")
+    versions = Projects(Store.open(url)).versions("p")
+    assert sorted(version.text for version in versions) == [f"turn: {n}" for n in range(5)]
 
 
 def test_feedback_that_many_bring_at_once_is_stored_once(url: str) -> None:

@@ -7,33 +7,73 @@ under way). A criterion passes when it speaks for retraining; what could not be 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
 from airflow_ai_provider.core.errors import RetrainPolicyError
+from airflow_ai_provider.core.feedback.causes import (
+    HIGHER_IS_BETTER,
+    LOWER_IS_BETTER,
+    QUALITY,
+    GpuHours,
+    drift,
+    gpu_budget,
+    new_feedback,
+    quality,
+)
+from airflow_ai_provider.core.feedback.causes import criterion as _criterion
+from airflow_ai_provider.core.feedback.comparison import RollbackPolicy
 from airflow_ai_provider.core.gate import Criterion, Verdict
 
-CAUSES = ("calibration_gap", "champion_age")
+CAUSES = frozenset({"calibration_gap", "champion_age", "drift"})
+_OPTIONAL = frozenset({"max_gap", "max_age_days", "max_drift", "gpu_hours"})
+_FRACTIONS = frozenset({"max_gap", "max_drift", "gpu_hours"})
+_MOST_GPU_DAYS = 28
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainPolicy:
     """When to retrain; never while a retraining of the model is under way.
 
+    Causes, of which one is needed (None or nothing: no cause):
+
     :param max_gap: the calibration gap (observed rate minus mean score) that is still well; its
-        interval must lie wholly beyond it, on either side. None: no cause.
+        interval must lie wholly beyond it, on either side.
     :param max_age_days: days between the end of the champion's training data and the end of the
-        window from which age is a cause. None: no cause.
+        window from which age is a cause.
+    :param quality: limits of the champion's figures: ``roc_auc``, ``mos``, ``agreement``,
+        ``coverage`` from which down, ``log_loss``, ``brier``, ``exception_rate`` from which up
+        quality is a cause.
+    :param max_drift: the share of columns that may have drifted.
+
+    Conditions, all of which are needed:
+
     :param min_feedback: outcomes of the champion's predictions that the window must have.
+    :param min_new_feedback: records that came in since the last retraining was decided.
     :param cooldown_days: days of data between the windows of two retrainings.
+    :param gpu_hours: GPU hours of the project in ``gpu_days`` days that must not be used up; None
+        is no budget.
+    :param in_flight_hours: hours after which a retraining that was decided and never led to a
+        judged candidate no longer counts as under way.
+
+    :param rollback: when the champion gives way to the version before it (``RollbackPolicy``);
+        None is never.
     """
 
     max_gap: float | None = 0.02
     max_age_days: int | None = 60
+    quality: Mapping[str, float] = field(default_factory=dict)
+    max_drift: float | None = None
     min_feedback: int = 1
+    min_new_feedback: int = 0
     cooldown_days: int = 0
+    gpu_hours: float | None = None
+    gpu_days: int = 28
+    in_flight_hours: int = 48
+    rollback: RollbackPolicy | None = None
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> RetrainPolicy:
@@ -46,26 +86,60 @@ class RetrainPolicy:
                 "A retrain policy is a mapping.", remedy="Write {max_gap: 0.02, max_age_days: 60}."
             )
         known = [entry.name for entry in fields(cls)]
+        values = dict(found)
         for name, value in found.items():
             if name not in known:
                 raise RetrainPolicyError(
                     f"A retrain policy has no {name!r}.", remedy=f"It has {', '.join(known)}."
                 )
-            optional = name in {"max_gap", "max_age_days"} and value is None
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            whole = name == "max_gap" or isinstance(value, int)
-            if not optional and not (number and whole and value >= 0):
-                raise RetrainPolicyError(
-                    f"{name} of the retrain policy is {value!r}.",
-                    remedy=f"Write a {'number' if name == 'max_gap' else 'whole number'} from 0.",
-                )
-        policy = cls(**found)
-        if policy.max_gap is None and policy.max_age_days is None:
+            if name == "quality":
+                values[name] = _limits(value)
+            elif name == "rollback":
+                values[name] = None if value is None else RollbackPolicy.from_dict(value)
+            else:
+                _check_number(name, value)
+        policy = cls(**values)
+        if policy.gpu_days not in range(1, _MOST_GPU_DAYS + 1):
+            raise RetrainPolicyError(
+                f"gpu_days of the retrain policy is {policy.gpu_days}.",
+                remedy=f"Write 1 to {_MOST_GPU_DAYS}: so long the history of leases is kept.",
+            )
+        if policy.max_gap is policy.max_age_days is policy.max_drift is None and not policy.quality:
             raise RetrainPolicyError(
                 "The retrain policy names no cause to retrain.",
-                remedy="Give max_gap or max_age_days.",
+                remedy="Give max_gap, max_age_days, quality or max_drift.",
             )
         return policy
+
+
+def _check_number(name: str, value: Any) -> None:
+    if value is None and name in _OPTIONAL:
+        return
+    fraction = name in _FRACTIONS
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and (fraction or isinstance(value, int)) and value >= 0):
+        raise RetrainPolicyError(
+            f"{name} of the retrain policy is {value!r}.",
+            remedy=f"Write a {'number' if fraction else 'whole number'} from 0.",
+        )
+
+
+def _limits(found: Any) -> dict[str, float]:
+    known = sorted(HIGHER_IS_BETTER | LOWER_IS_BETTER)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping) or any(
+        name not in known
+        or isinstance(limit, bool)
+        or not isinstance(limit, (int, float))
+        or not math.isfinite(limit)
+        for name, limit in found.items()
+    ):
+        raise RetrainPolicyError(
+            f"quality of the retrain policy is {found!r}.",
+            remedy=f"Write {{roc_auc: 0.7}}; there are {', '.join(known)}.",
+        )
+    return dict(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,38 +168,44 @@ def decide(
     newest_data: date | None,
     last_retrain: date | None = None,
     in_flight: bool = False,
+    drifted: float | None = None,
+    came_in: int | None = None,
+    gpu: GpuHours | None = None,
 ) -> RetrainDecision:
     """Decide on retraining when the outcomes of the window that ends on ``window_end`` are in.
 
     ``metrics`` are the champion's figures in the window (``n``, ``gap``, ``gap_low``,
-    ``gap_high``), ``newest_data`` is the last day of gated data older than the window, and
-    ``last_retrain`` the end of the window of the retraining before this.
+    ``gap_high``, those that ``quality`` names), ``newest_data`` is the last day of gated data older
+    than the window, ``last_retrain`` the end of the window of the retraining before this, since
+    which ``came_in`` records came in; ``drifted`` is the share of columns that drifted.
     """
     criteria = [_champion(champion)]
     if policy.max_gap is not None:
         criteria.append(_gap(policy.max_gap, champion, metrics))
     if policy.max_age_days is not None:
         criteria.append(_age(policy.max_age_days, champion, window_end))
+    figures = metrics if champion else None
+    criteria += [quality(name, limit, figures) for name, limit in policy.quality.items()]
+    if policy.max_drift is not None:
+        criteria.append(drift(policy.max_drift, drifted))
     criteria.append(_enough(policy.min_feedback, metrics))
+    if policy.min_new_feedback:
+        criteria.append(new_feedback(policy.min_new_feedback, came_in))
     criteria.append(_newer(champion, newest_data))
     criteria.append(_cooldown(policy.cooldown_days, window_end, last_retrain))
+    if policy.gpu_hours is not None:
+        criteria.append(gpu_budget(policy.gpu_hours, gpu))
     criteria.append(_in_flight(in_flight))
-    causes = [c for c in criteria if c.name in CAUSES and c.verdict is Verdict.PASS]
-    against = [c for c in criteria if c.name not in CAUSES and c.verdict is not Verdict.PASS]
+    causes = [c for c in criteria if _is_cause(c) and c.verdict is Verdict.PASS]
+    against = [c for c in criteria if not _is_cause(c) and c.verdict is not Verdict.PASS]
     retrain = bool(causes) and not against
     return RetrainDecision(
         retrain=retrain, criteria=tuple(criteria), summary=_summary(criteria, causes, against)
     )
 
 
-def _criterion(name: str, limit: Any, observed: Any, speaks_for: bool, sentence: str) -> Criterion:
-    return Criterion(
-        name=name,
-        limit=limit,
-        observed=observed,
-        verdict=Verdict.PASS if speaks_for else Verdict.FAIL,
-        sentence=sentence,
-    )
+def _is_cause(criterion: Criterion) -> bool:
+    return criterion.name in CAUSES or criterion.name.startswith(QUALITY)
 
 
 def _champion(champion: Champion | None) -> Criterion:
@@ -206,7 +286,7 @@ def _summary(criteria: list[Criterion], causes: list[Criterion], against: list[C
         return f"Retrain: {_sentences(causes)}"
     if causes:
         return f"Do not retrain: {_sentences(against)} What speaks for it: {_sentences(causes)}"
-    quiet = [c for c in criteria if c.name in CAUSES]
+    quiet = [c for c in criteria if _is_cause(c)]
     return f"Do not retrain: {_sentences([*against, *quiet])}"
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 
 from airflow_ai_provider.core.errors import GpuRequestError, SettingsError
 from airflow_ai_provider.core.gpu.memory import parse_memory
+from airflow_ai_provider.core.gpu.nodes import NodeFacts
 
 DEFAULT_POOL = "default"
 _STATIC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
@@ -21,6 +22,7 @@ class DeviceKind(str, Enum):
     STATIC = "static"  # declared by an administrator; nothing vouches for it
     GPU = "gpu"  # a whole card
     MIG = "mig"  # an instance of a partitioned card
+    KUBERNETES = "kubernetes"  # one unit of a node's resource; its device plugin picks the card
 
 
 class Health(str, Enum):
@@ -29,6 +31,7 @@ class Health(str, Enum):
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
     ABSENT = "absent"  # no longer declared or reported by its host
+    OCCUPIED = "occupied"  # of a cluster: a pod has it that holds no lease
     DRAINED = "drained"  # a person wants no new lease on it
     QUARANTINED = "quarantined"  # a person or the keeper found a stranger on it
 
@@ -53,6 +56,7 @@ class Device:
 
     ``reserved_mib`` of it the driver keeps for itself; drivers that do not tell it count as none.
     ``health`` is what may be granted of it: what its host observed, unless a person said otherwise.
+    A device of a cluster has a ``node``, and is for pods only.
     """
 
     uuid: str
@@ -68,6 +72,7 @@ class Device:
     topology: Topology | None = None
     compute_mode: str | None = None
     reserved_mib: int = 0
+    node: NodeFacts | None = None
 
     @property
     def shareable_mib(self) -> int | None:

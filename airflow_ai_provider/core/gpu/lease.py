@@ -86,7 +86,8 @@ class LeaseRecord:
 
     A ``revoked`` lease is never active again. It has no ``process`` before it is claimed, and none
     when its holder released it and left the processes ``left_behind``. ``idle_limit`` is how many
-    seconds its devices may be idle before it ends.
+    seconds its devices may be idle before it ends. ``pod`` (namespace, name and UID) holds a lease
+    on devices of a cluster, once it is made.
     """
 
     id: str
@@ -102,6 +103,7 @@ class LeaseRecord:
     task: TaskIdentity
     left_behind: tuple[Process, ...] = ()
     idle_limit: float | None = None
+    pod: str | None = None
 
     @property
     def mark(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from airflow_ai_provider.core.errors import GpuRequestError
 from airflow_ai_provider.core.gpu.devices import DEFAULT_POOL, Device, DeviceKind
 from airflow_ai_provider.core.gpu.memory import parse_memory
+from airflow_ai_provider.core.gpu.nodes import allows
 
 PHASES = ("discovery", "pilot", "production", "maintenance")
 _MIG_PROFILE = re.compile(r"(\d+c\.)?\d+g\.\d+gb(\+[a-z0-9.]+)*")
@@ -31,6 +32,7 @@ class GpuRequest:
     estimate: float | None = None
     max_wait: float | None = None
     idle_limit: float | None = None
+    placement: str | None = None  # of a pod: see core.gpu.nodes
 
     @classmethod
     def of(
@@ -97,6 +99,11 @@ class GpuRequest:
     def suits(self, device: Device) -> bool:
         """Whether ``device``, healthy and free, could serve this request."""
         if device.pool != self.gpu_pool:
+            return False
+        if self.placement is None:
+            if device.node is not None:
+                return False
+        elif not allows(self.placement, device.node):
             return False
         if self.gpu_model and self.gpu_model.casefold() not in device.model.casefold():
             return False

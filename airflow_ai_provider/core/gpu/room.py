@@ -82,6 +82,7 @@ class Room:
             device.reserved_mib,
             device.mig_profile,
             device.kind is DeviceKind.MIG,
+            device.node,
         )
         spec = self.specs.get(alike)
         if spec is None:
@@ -100,6 +101,7 @@ class Room:
             request.gpu_model,
             request.mig_profile,
             request.memory_mib,
+            request.placement,
         )
         view = self._by_shape.get(shape)
         if view is None:

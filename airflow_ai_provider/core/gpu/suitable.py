@@ -26,6 +26,7 @@ class Suitable(NamedTuple):
 
 
 _FIRST_COUNT = {
+    Health.OCCUPIED: 0,  # busy like any other, but by whom nobody asked us
     Health.HEALTHY: 1,
     Health.DRAINED: 2,
     Health.QUARANTINED: 3,

@@ -16,6 +16,9 @@ class WaitReason(str, Enum):
     QUOTA_REACHED = "quota_reached"
     GUARANTEED_TO_ANOTHER = "guaranteed_to_another"
     RESERVED_FOR_ANOTHER = "reserved_for_another"
+    NAMESPACE_QUOTA = "namespace_quota"
+    NO_ROOM_ON_NODE = "no_room_on_node"
+    PREEMPTED = "preempted"
 
     @property
     def sentence(self) -> str:
@@ -47,6 +50,17 @@ _SENTENCES = {
     WaitReason.RESERVED_FOR_ANOTHER: (
         "Free devices would suit the request, but they are kept for one that has waited longest, "
         "and this request is not known to end in time."
+    ),
+    WaitReason.NAMESPACE_QUOTA: (
+        "The ResourceQuota of the pod's namespace leaves too little; it is asked for again when "
+        "pods there have ended."
+    ),
+    WaitReason.NO_ROOM_ON_NODE: (
+        "The scheduler found no room for the pod on the node of its devices; it went back to its "
+        "place in the queue."
+    ),
+    WaitReason.PREEMPTED: (
+        "Its pod was taken away for others; it went back to its place in the queue."
     ),
 }
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from airflow_ai_provider.core.errors import ProjectFileError
+from airflow_ai_provider.core.lifecycle.contradictions import contradictions
 from airflow_ai_provider.core.lifecycle.criteria import operations_owner
 from airflow_ai_provider.core.lifecycle.nodes import (
     Document,
@@ -24,7 +25,6 @@ from airflow_ai_provider.core.lifecycle.nodes import (
 from airflow_ai_provider.core.lifecycle.phases import plan_criteria
 from airflow_ai_provider.core.lifecycle.project import Project
 
-PLACES = ("home", "here")
 _TRAP_FIELDS = {
     "business_need": "business_need",
     "kpis_beyond_accuracy": "kpis",
@@ -33,7 +33,6 @@ _TRAP_FIELDS = {
     "operations_owner": "people",
     "pilots": "use_cases",
 }
-_PLACE = re.compile(r"\{(\w*)\}")
 
 
 def parse_project(
@@ -82,7 +81,7 @@ def examine(
     found = sorted(
         (
             Problem(line=document.line(path), field=dotted(path), message=message, remedy=remedy)
-            for path, message, remedy in _contradictions(project)
+            for path, message, remedy in contradictions(project)
         ),
         key=lambda p: p.line,
     )
@@ -211,88 +210,3 @@ def _bare(annotation: Any) -> Any:
             annotation = next(a for a in get_args(annotation) if a is not type(None))
         else:
             return annotation
-
-
-def _contradictions(project: Project) -> Iterator[tuple[Steps, str, str]]:
-    """Yield what each field alone does not show."""
-    yield from _doubles(project)
-    sources = [source.name for source in project.data_sources]
-    for i, use_case in enumerate(project.use_cases):
-        if use_case.data_source not in sources:
-            yield (
-                ("use_cases", i, "data_source"),
-                f"There is no data source {use_case.data_source}.",
-                f"Name one of {', '.join(sources)}, or describe it under data_sources.",
-            )
-        if use_case.pilot and use_case.criteria is None:
-            yield (
-                ("use_cases", i),
-                f"The pilot {use_case.name} has no criteria.",
-                "Add criteria with a list pilot, agreed before anything is trained.",
-            )
-    yield from _unknown_places(project)
-    yield from _people(project)
-    yield from _plan(project)
-
-
-def _doubles(project: Project) -> Iterator[tuple[Steps, str, str]]:
-    for section in ("kpis", "data_sources", "use_cases", "milestones", "risks"):
-        seen: set[str] = set()
-        for i, part in enumerate(getattr(project, section)):
-            if part.name in seen:
-                yield (section, i, "name"), f"The name {part.name} stands twice.", "Rename one."
-            seen.add(part.name)
-
-
-def _unknown_places(project: Project) -> Iterator[tuple[Steps, str, str]]:
-    for i, source in enumerate(project.data_sources):
-        for field in ("location", "sample", "suite"):
-            for place in _PLACE.findall(getattr(source, field) or ""):
-                if place not in PLACES:
-                    yield (
-                        ("data_sources", i, field),
-                        f"Nothing is known to stand for {{{place}}}.",
-                        "Use {home} for Airflow's home or {here} for this file's folder.",
-                    )
-
-
-def _people(project: Project) -> Iterator[tuple[Steps, str, str]]:
-    for section in ("milestones", "risks"):
-        for i, part in enumerate(getattr(project, section)):
-            if project.person(part.owner) is None:
-                yield (
-                    (section, i, "owner"),
-                    f"Nobody fills the role {part.owner}.",
-                    f"Name an Airflow user under people.{part.owner}.",
-                )
-
-
-def _plan(project: Project) -> Iterator[tuple[Steps, str, str]]:
-    names = {milestone.name for milestone in project.milestones}
-    for i, milestone in enumerate(project.milestones):
-        for j, before in enumerate(milestone.after):
-            if before not in names:
-                yield (
-                    ("milestones", i, "after", j),
-                    f"There is no milestone {before}.",
-                    "Name one of this plan.",
-                )
-        estimate = milestone.estimate
-        if estimate and not estimate.best <= estimate.likely <= estimate.worst:
-            yield (
-                ("milestones", i, "estimate"),
-                "The estimate runs backwards.",
-                "Give best <= likely <= worst.",
-            )
-    after = {m.name: [b for b in m.after if b in names] for m in project.milestones}
-    while free := [name for name, before in after.items() if not before]:
-        for name in free:
-            del after[name]
-        after = {name: [b for b in before if b not in free] for name, before in after.items()}
-    if after:
-        index = next(i for i, m in enumerate(project.milestones) if m.name in after)
-        yield (
-            ("milestones", index, "after"),
-            f"These milestones wait for each other: {', '.join(after)}.",
-            "Remove one of their dependencies.",
-        )

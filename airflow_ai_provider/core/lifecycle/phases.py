@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from airflow_ai_provider.core.gate import Criterion, Verdict, worst
 from airflow_ai_provider.core.lifecycle import criteria as traps
-from airflow_ai_provider.core.lifecycle.criteria import Findings
+from airflow_ai_provider.core.lifecycle import on_found
+from airflow_ai_provider.core.lifecycle.found import Findings
 from airflow_ai_provider.core.lifecycle.project import Project
 
 
@@ -26,22 +27,29 @@ class PhaseDecision:
         return tuple(c for c in self.criteria if not c.verdict.lets_pass)
 
 
-def decide(project: Project, phase: str, findings: Findings) -> PhaseDecision:
+def decide(
+    project: Project,
+    phase: str,
+    findings: Findings,
+    overrides: Mapping[str, Collection[str]] | None = None,
+) -> PhaseDecision:
     """Return whether ``project`` may leave ``phase``.
 
-    ``phase`` is discovery, pilot or production.
+    ``phase`` is discovery, pilot or production. ``overrides`` are the criteria that were overridden
+    with a reason: under ``""`` those of the phase, under a pilot's name its own.
     """
+    over = overrides or {}
     if phase == "discovery":
         criteria = (*plan_criteria(project), traps.milestones(project, findings))
-        return _all_or_none(criteria, [use_case.name for use_case in project.pilots])
+        return _all_or_none(criteria, [use_case.name for use_case in project.pilots], over)
     if phase == "pilot":
-        return _decide_pilot(project, findings)
-    criteria = (
+        return _decide_pilot(project, findings, over)
+    criteria: tuple[Criterion, ...] = (
         traps.operations_owner(project),
-        traps.feedback_loop(project, findings),
-        traps.live_model_limit(project, findings),
+        on_found.feedback_loop(findings),
+        on_found.live_model_limit(project, findings),
     )
-    return _all_or_none(criteria, findings.live_models or ())
+    return _all_or_none(criteria, findings.live_models or (), over)
 
 
 def plan_criteria(project: Project) -> tuple[Criterion, ...]:
@@ -55,34 +63,65 @@ def plan_criteria(project: Project) -> tuple[Criterion, ...]:
     )
 
 
-def _all_or_none(criteria: tuple[Criterion, ...], names: Sequence[str]) -> PhaseDecision:
-    verdict = worst(c.verdict for c in criteria)
+def _all_or_none(
+    criteria: tuple[Criterion, ...], names: Sequence[str], over: Mapping[str, Collection[str]]
+) -> PhaseDecision:
+    criteria = _overridden(criteria, over.get("", ()))
+    verdict = _verdict(criteria)
     return PhaseDecision(
         verdict=verdict, criteria=criteria, admitted=tuple(names) if verdict.lets_pass else ()
     )
 
 
-def _decide_pilot(project: Project, findings: Findings) -> PhaseDecision:
+def _decide_pilot(
+    project: Project, findings: Findings, over: Mapping[str, Collection[str]]
+) -> PhaseDecision:
     by_pilot = {
-        use_case.name: (
-            traps.model_gate(use_case.name, findings),
-            traps.own_data_results(project, use_case.name, findings),
+        use_case.name: _overridden(
+            (
+                on_found.model_gate(use_case.name, findings),
+                on_found.own_data_results(project, use_case.name, findings),
+                on_found.model_logistics(use_case.name, findings),
+            ),
+            over.get(use_case.name, ()),
         )
         for use_case in project.pilots
     }
     good = tuple(
         name for name, found in by_pilot.items() if all(c.verdict.lets_pass for c in found)
     )
-    criteria = (
+    criteria: tuple[Criterion, ...] = (
         traps.admitted_pilots(by_pilot, good),
         traps.approval(project, findings),
         traps.operations_owner(project),
-        traps.models_not_in_git(findings),
+        traps.compliance(project),
+        on_found.models_not_in_git(findings),
+        on_found.product_approach(findings),
     )
-    verdict = worst(c.verdict for c in criteria)
+    criteria = _overridden(criteria, over.get("", ()))
+    verdict = _verdict(criteria)
+    if verdict is Verdict.PASS and any(
+        c.verdict is Verdict.OVERRIDE for name in good for c in by_pilot[name]
+    ):
+        verdict = Verdict.OVERRIDE
     return PhaseDecision(
         verdict=verdict,
         criteria=criteria,
         admitted=good if verdict.lets_pass else (),
         by_pilot=by_pilot,
     )
+
+
+def _overridden(criteria: tuple[Criterion, ...], names: Collection[str]) -> tuple[Criterion, ...]:
+    """Return ``criteria`` with those in ``names`` that refuse marked as overridden."""
+    return tuple(
+        replace(c, verdict=Verdict.OVERRIDE) if c.name in names and not c.verdict.lets_pass else c
+        for c in criteria
+    )
+
+
+def _verdict(criteria: Sequence[Criterion]) -> Verdict:
+    verdict = worst(c.verdict for c in criteria)
+    if verdict.lets_pass and any(c.verdict is Verdict.OVERRIDE for c in criteria):
+        return Verdict.OVERRIDE
+    return verdict

@@ -6,66 +6,55 @@ whatever does not fit. A field's description is the remedy when it is missing.
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,99}$")]
-Line = Annotated[str, Field(min_length=1, max_length=500)]
-Text = Annotated[str, Field(min_length=1, max_length=5000)]
-Score = Annotated[int, Field(ge=1, le=5)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-ROLES = (
-    "sponsor",
-    "point_person",
-    "data_scientist",
-    "ml_engineer",
-    "data_engineer",
-    "operations",
-    "project_manager",
+from airflow_ai_provider.core.lifecycle.governing import (
+    COMPLIANCE_TOPICS,
+    ComplianceAnswer,
+    ComplianceTopic,
+    Iteration,
+    Retrospective,
 )
-PHASES = ("discovery", "pilot", "production", "maintenance")
-Role = Literal[
-    "sponsor",
-    "point_person",
-    "data_scientist",
-    "ml_engineer",
-    "data_engineer",
-    "operations",
-    "project_manager",
+from airflow_ai_provider.core.lifecycle.kpis import Kpi, KpiMeasure
+from airflow_ai_provider.core.lifecycle.plan_parts import (
+    PHASES,
+    ROLES,
+    Budget,
+    Estimate,
+    Line,
+    Milestone,
+    Name,
+    Part,
+    Person,
+    Phase,
+    Risk,
+    Role,
+    Score,
+    Share,
+    Text,
+)
+
+__all__ = [
+    "COMPLIANCE_TOPICS",
+    "PHASES",
+    "ROLES",
+    "Budget",
+    "ComplianceAnswer",
+    "DataSource",
+    "Estimate",
+    "Kpi",
+    "KpiMeasure",
+    "Milestone",
+    "Part",
+    "Person",
+    "Project",
+    "Risk",
+    "Role",
+    "UseCase",
 ]
-
-
-class Part(BaseModel):
-    """A part of the project file: no unknown field, no silent conversion, no later change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Kpi(Part):
-    """A figure that says whether the project succeeds, with its target."""
-
-    name: Name = Field(description="a short name such as late_minutes_saved")
-    kind: Literal["accuracy", "adoption", "business", "cost", "operations", "quality", "risk"] = (
-        Field(description="what it measures: accuracy, or what the business gets from it")
-    )
-    target: Line = Field(description="the value that means success, with its unit and date")
-    baseline: Line | None = Field(default=None, description="the value today, if it is known")
-    source: Line | None = Field(default=None, description="where the figure comes from")
-
-
-class Person(Part):
-    """Who fills a role: an Airflow user and, when it is known, the share of their time."""
-
-    user: Name = Field(description="the person's user name in Airflow")
-    share: Share | None = Field(default=None, description="the share of their working time, 0 to 1")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"user": value} if isinstance(value, str) else value
 
 
 class Stakeholder(Part):
@@ -94,6 +83,9 @@ class DataSource(Part):
     partitions: Line | None = Field(
         default=None, description="what one delivery holds, such as a month"
     )
+    access: Line | None = Field(
+        default=None, description="who may read it, and how that is granted"
+    )
     sensitivity: Literal["public", "internal", "confidential", "personal"] = Field(
         description="public, internal, confidential or personal"
     )
@@ -111,6 +103,9 @@ class Tool(Part):
 class Technology(Part):
     """What the AI workloads run on today, and what the use cases need."""
 
+    process: Text | None = Field(
+        default=None, description="how work is done today, and where a model would change it"
+    )
     infrastructure: Text | None = Field(default=None, description="what AI workloads run on today")
     tools: tuple[Tool, ...] = Field(default=(), description="the tools that the use cases need")
     gpus: Annotated[int, Field(ge=0)] = Field(
@@ -144,6 +139,9 @@ class UseCase(Part):
     value: Score = Field(description="what it is worth, 1 (little) to 5 (much)")
     feasibility: Score = Field(description="how likely it can be built, 1 to 5")
     data_source: Name = Field(description="the data source that it learns from")
+    needs: tuple[Name, ...] = Field(
+        default=(), description="the tools of technology.tools that it cannot do without"
+    )
     pilot: bool = Field(default=False, description="true when it is tried in the pilot phase")
     metric: Name | None = Field(default=None, description="the metric it is judged by first")
     baseline: Line | None = Field(default=None, description="what it has to beat")
@@ -151,6 +149,12 @@ class UseCase(Part):
         default=None, description="the criteria of its model gates"
     )
     feedback: FeedbackPlan | None = Field(default=None, description="where the truth comes from")
+    limits: Text | None = Field(
+        default=None, description="where its answers must not be relied on, for the model card"
+    )
+    ethics: Text | None = Field(
+        default=None, description="whom it may harm and what was done about it, for the model card"
+    )
 
 
 class Skills(Part):
@@ -182,49 +186,19 @@ class Strategy(Part):
     growth: Text | None = Field(default=None, description="launch, product and growth")
 
 
-class Estimate(Part):
-    """A three-point estimate in working days."""
+class RollbackPolicy(Part):
+    """When the version in production gives way to the one before it."""
 
-    best: Amount = Field(description="working days when all goes well")
-    likely: Amount = Field(description="working days as expected")
-    worst: Amount = Field(description="working days when much goes wrong")
-
-
-class Milestone(Part):
-    """A milestone of the project's plan."""
-
-    name: Name = Field(description="a short name")
-    phase: Literal["discovery", "pilot", "production", "maintenance"] = Field(
-        description="the phase that it belongs to"
+    metric: Literal["log_loss", "brier"] = Field(
+        default="log_loss", description="what the two are compared by, on the same feedback"
     )
-    owner: Role = Field(description="the role that answers for it")
-    after: tuple[Name, ...] = Field(default=(), description="the milestones that come before it")
-    deliverables: tuple[Line, ...] = Field(default=(), description="what it leaves behind")
-    estimate: Estimate | None = Field(
-        default=None, description="best, likely and worst working days"
+    margin: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="how much worse the newer one may surely be"
     )
-
-
-class Budget(Part):
-    """The resources of one phase: at least this much, and what may be added."""
-
-    people_days: Amount = Field(description="working days of people, at least")
-    gpu_hours: Amount = Field(description="hours of one device, at least; 0 when none is needed")
-    storage_gib: Amount | None = Field(default=None, description="storage in GiB, at least")
-    money: Line | None = Field(
-        default=None, description="money outside of working time, with currency"
+    min_feedback: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="predictions of both that must have an outcome"
     )
-    surplus: Share | None = Field(default=None, description="what may be added, as a share of it")
-
-
-class Risk(Part):
-    """Something that may go wrong, and what is done about it."""
-
-    name: Name = Field(description="a short name")
-    likelihood: Score = Field(description="1 (unlikely) to 5")
-    impact: Score = Field(description="1 (small) to 5")
-    owner: Role = Field(description="the role that watches it")
-    mitigation: Text = Field(description="what is done about it")
+    ask: bool = Field(default=True, description="whether a person is asked first")
 
 
 class RetrainPolicy(Part):
@@ -234,6 +208,22 @@ class RetrainPolicy(Part):
     max_age_days: Annotated[int, Field(ge=1)] = Field(
         description="days after which the champion's training data counts as old"
     )
+    quality: dict[Line, float] | None = Field(
+        default=None, description="figures (roc_auc, log_loss, mos, ...) from which on it is bad"
+    )
+    max_drift: Share | None = Field(default=None, description="share of columns that may drift")
+    min_new_feedback: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="records that must come in between two retrainings"
+    )
+    cooldown_days: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="days of data between two retrainings"
+    )
+    gpu_hours: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="GPU hours of the project in 28 days that may be used"
+    )
+    rollback: RollbackPolicy | None = Field(
+        default=None, description="when production goes back instead; never, when left out"
+    )
 
 
 class Project(Part):
@@ -241,6 +231,9 @@ class Project(Part):
 
     name: Name = Field(description="the project's short name; assets and records carry it")
     title: Line | None = Field(default=None, description="the project's name for people")
+    start: datetime.date | None = Field(
+        default=None, description="the day on which the plan begins, such as 2026-03-02"
+    )
     owner: Name = Field(description="the Airflow user who submits models for approval")
     business_need: Text = Field(description="the problem of the business, without AI words")
     expected_value: Text = Field(description="what a solution is worth, and how sure that is")
@@ -264,14 +257,39 @@ class Project(Part):
     skills: Skills = Field(default=Skills(), description="skills needed and held")
     strategy: Strategy = Field(default=Strategy(), description="adoption, platform and growth")
     milestones: tuple[Milestone, ...] = Field(default=(), description="the plan")
-    budget: dict[Literal["discovery", "pilot", "production", "maintenance"], Budget] = Field(
-        default_factory=dict, description="resources per phase"
+    iterations: tuple[Iteration, ...] = Field(default=(), description="the sprints")
+    retrospectives: dict[Phase, Retrospective] = Field(
+        default_factory=dict, description="what was learnt, by phase"
     )
+    budget: dict[Phase, Budget] = Field(default_factory=dict, description="resources per phase")
     risks: tuple[Risk, ...] = Field(default=(), description="what may go wrong")
+    compliance: dict[ComplianceTopic, ComplianceAnswer] = Field(
+        default_factory=dict, description="answers on compliance and ethics, by topic"
+    )
     retrain: RetrainPolicy | None = Field(default=None, description="when a model is trained again")
     live_model_limit: Annotated[int, Field(ge=1)] = Field(
         default=1, description="models in production until their feedback keeps up"
     )
+    feedback_keeps_up: Share = Field(
+        default=0.8,
+        description="the share of predictions with feedback from which more models may go live",
+    )
+    override_role: Role = Field(
+        default="sponsor", description="the role that may let a phase pass against its gate"
+    )
+
+    approvers: tuple[Role, ...] = Field(
+        default=("sponsor",), min_length=1, description="the roles that may approve a release"
+    )
+    approvals_needed: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="how many different people must approve a release"
+    )
+
+    @property
+    def approving_users(self) -> tuple[str, ...]:
+        """The Airflow users who may approve a release; never who submits it."""
+        users = (self.person(role) for role in self.approvers)
+        return tuple(dict.fromkeys(user for user in users if user and user != self.owner))
 
     def person(self, role: str) -> str | None:
         """Return the Airflow user of ``role``; None when nobody fills it."""

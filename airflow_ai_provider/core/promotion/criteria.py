@@ -21,10 +21,14 @@ On what else the evidence says::
     {"kind": "gated_data"}
     {"kind": "own_data"}
     {"kind": "drift"}                      # the evaluation data passed its drift gate
+    {"kind": "assessment", "assessment": "grounded", "by": "judge", "min": 0.9, "min_answers": 50}
+                                           # on an application's traces; "bound": "outer" asks the
+                                           # end of the 95 % interval that is nearer the limit
 
 On what the store knows when the gate judges::
 
     {"kind": "human_score", "min": 3.5, "min_answers": 20, "bound": "lower"}
+                                           # "source": "traces", "assessment": "helpful": of MLflow
     {"kind": "live_metric", "metric": "roc_auc", "min": 0.65, "min_rows": 200}
     {"kind": "shadow", "metric": "log_loss", "max_upper": 0.0}     # on the same feedback
     {"kind": "feedback_loop", "min": 1, "days": 30}
@@ -67,6 +71,7 @@ class _Kind:
     limits: tuple[str, ...] = ()  # exactly one of them
     numbers: Mapping[str, float] = field(default_factory=dict)  # optional, with the default
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # optional, first default
+    words: Mapping[str, str] = field(default_factory=dict)  # optional texts, with the default
     calls: tuple[str, ...] = ()  # functions, or their names
 
 
@@ -98,8 +103,17 @@ KINDS: dict[str, _Kind] = {
     "gated_data": _Kind(),
     "own_data": _Kind(),
     "drift": _Kind(),
+    "assessment": _Kind(
+        texts={"assessment": None, "by": ("person", "judge", "code")},
+        limits=("min", "max"),
+        numbers={"min_answers": 10},
+        choices={"bound": ("mean", "outer")},
+    ),
     "human_score": _Kind(
-        limits=("min",), numbers={"min_answers": 10}, choices={"bound": ("mean", "lower")}
+        limits=("min",),
+        numbers={"min_answers": 10},
+        choices={"bound": ("mean", "lower"), "source": ("feedback", "traces")},
+        words={"assessment": "human_score"},
     ),
     "live_metric": _Kind(
         texts={"metric": LIVE_METRICS}, limits=("min", "max"), numbers={"min_rows": 1}
@@ -114,7 +128,6 @@ KINDS: dict[str, _Kind] = {
     "live_models": _Kind(limits=("max",)),
     "custom": _Kind(limits=("min", "max"), calls=("call",)),
 }
-NEEDS_LIFE = ("human_score", "live_metric", "shadow", "feedback_loop", "live_models")
 _CALL = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _RANGES = {
     "min_answers": (1, math.inf),
@@ -209,6 +222,8 @@ def _options(where: str, kind: _Kind, given: dict[str, Any]) -> dict[str, Any]:
         options[option] = _number(where, option, given.pop(option, default))
     for option, choices in kind.choices.items():
         options[option] = _one_of(where, option, given.pop(option, choices[0]), choices)
+    for option, default_word in kind.words.items():
+        options[option] = _one_of(where, option, given.pop(option, default_word), None)
     for option in kind.calls:
         options[option] = _call(where, option, given.pop(option, None))
     return options
@@ -257,6 +272,8 @@ def _name(kind: str, options: Mapping[str, Any]) -> str:
 def what(options: Mapping[str, Any]) -> str:
     """Return what a criterion with ``options`` is about, in a few words."""
     call = options.get("call")
+    if "by" in options:
+        return str(options["assessment"])
     named = [
         options[key] for key in ("slice", "metric", "cost", "figure", "error") if key in options
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from airflow_ai_provider.core.gate import Criterion, Verdict
-from airflow_ai_provider.core.promotion import on_evidence, on_life, on_rows
+from airflow_ai_provider.core.promotion import on_evidence, on_life, on_rows, on_traces
 from airflow_ai_provider.core.promotion.case import Case, Finding
 from airflow_ai_provider.core.promotion.criteria import KINDS, ModelCriterion, what
 from airflow_ai_provider.core.promotion.metrics import NotMeasurableError
@@ -51,8 +51,8 @@ def _about(criterion: ModelCriterion) -> str:
 
 
 def _measures() -> dict[str, _Measure]:
-    """Return the measure of each kind: the function of its name in one of the three modules."""
-    modules = (on_rows, on_evidence, on_life)
+    """Return the measure of each kind: the function of its name in one of the four modules."""
+    modules = (on_rows, on_evidence, on_traces, on_life)
     return {
         kind: next(getattr(module, kind) for module in modules if hasattr(module, kind))
         for kind in KINDS

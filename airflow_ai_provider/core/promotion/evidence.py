@@ -15,6 +15,8 @@
      "costs": {"p95_ms_per_1000": 23.0, "size_bytes": 854000, ...},
      "run": {"metrics": {...}, "params": {...}, "code_revision": "..."},
      "measured": {"loads": true, ...},          # by ModelEvidenceOperator, with "environment"
+     "assessments": {"traces": 60, "found": [...]},   # by TraceEvidenceOperator
+     "life": {...},                             # by the gate: people's scores, live metrics
      "retrained": {"run_id": "...", "training": {...}, "predictions": "...", ...}}
 
 In ``data``, ``drift`` names the gate record of the drift gate. ``retrained`` is the evidence on a
@@ -59,6 +61,7 @@ class ModelEvidence:
     costs: Mapping[str, Any]
     run: Mapping[str, Any]
     measured: Mapping[str, Any]
+    assessments: Mapping[str, Any]
     retrained: Mapping[str, Any]
     content: Mapping[str, Any] = field(repr=False)
 
@@ -128,6 +131,7 @@ def parse_evidence(value: Any) -> ModelEvidence:
         costs=_mapping(value, "costs"),
         run=_mapping(value, "run"),
         measured=_mapping(value, "measured"),
+        assessments=_mapping(value, "assessments"),
         retrained=_mapping(value, "retrained"),
         content=value,
     )

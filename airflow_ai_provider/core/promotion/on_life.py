@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import math
+
 from airflow_ai_provider.core.promotion.case import Case, Finding
 from airflow_ai_provider.core.promotion.criteria import ModelCriterion
+from airflow_ai_provider.core.promotion.life import Opinions
 from airflow_ai_provider.core.promotion.metrics import NotMeasurableError
 from airflow_ai_provider.core.promotion.on_rows import asked, difference, first_model, within
+from airflow_ai_provider.core.promotion.on_traces import people_on_traces
 
 
 def human_score(criterion: ModelCriterion, case: Case) -> Finding:
     """People like the answers: the mean opinion score, or the lower end of its 95 % interval."""
+    found, about = _opinions(criterion, case)
+    low, high = found.mean - found.margin, found.mean + found.margin
+    value = low if criterion["bound"] == "lower" else found.mean
+    if not math.isfinite(value):
+        raise NotMeasurableError("one answer has no interval")
+    name = "lower end" if criterion["bound"] == "lower" else "mean"
+    return Finding(
+        observed=value,
+        met=value >= criterion.limit,
+        sentence=f"People score {about} with {found.mean:.2f} of 5 "
+        f"[{low:.2f}, {high:.2f}] in {found.answers:,} answers; of the {name}, {asked(criterion)}",
+    )
+
+
+def _opinions(criterion: ModelCriterion, case: Case) -> tuple[Opinions, str]:
+    """Return people's scores, from feedback or from traces, and what they are of."""
+    if criterion["source"] == "traces":
+        version = case.evidence.version
+        return people_on_traces(criterion, case), f"version {version}" if version else "the answers"
     life, version = case.lived
     found = life.opinions(case.evidence.model_name, version)
     if found.answers < criterion["min_answers"]:
@@ -17,15 +40,7 @@ def human_score(criterion: ModelCriterion, case: Case) -> Finding:
             f"{found.answers} people's answers are there, at least "
             f"{criterion['min_answers']:g} are needed"
         )
-    low, high = found.mean - found.margin, found.mean + found.margin
-    value = low if criterion["bound"] == "lower" else found.mean
-    name = "lower end" if criterion["bound"] == "lower" else "mean"
-    return Finding(
-        observed=value,
-        met=value >= criterion.limit,
-        sentence=f"People score version {version} with {found.mean:.2f} of 5 "
-        f"[{low:.2f}, {high:.2f}] in {found.answers:,} answers; of the {name}, {asked(criterion)}",
-    )
+    return found, f"version {version}"
 
 
 def live_metric(criterion: ModelCriterion, case: Case) -> Finding:
@@ -74,7 +89,7 @@ def feedback_loop(criterion: ModelCriterion, case: Case) -> Finding:
     return Finding(
         observed=count,
         met=count >= criterion.limit,
-        sentence=f"{count:,} records of feedback were observed in the last "
+        sentence=f"{count:,} records of feedback came in during the last "
         f"{criterion['days']:g} days; " + asked(criterion),
     )
 

@@ -10,10 +10,10 @@ from html import escape
 WIDTH = 640.0
 
 
-def picture(height: float, parts: Iterable[str], title: str) -> str:
+def picture(height: float, parts: Iterable[str], title: str, *, width: float = WIDTH) -> str:
     """Return the picture of ``parts``, as high as said, which names itself to a screen reader."""
     return (
-        f'<svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">'
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
     )
 

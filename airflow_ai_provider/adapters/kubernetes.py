@@ -1,0 +1,238 @@
+"""The API server of a cluster, as far as devices and the pods on them are concerned.
+
+Answers are read as JSON: the client's models cost several times the memory and time of it. Every
+refusal is one of our errors; what may pass is a ``ClusterUnavailableError``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_ai_provider.core.errors import (
+    ClusterError,
+    ClusterForbiddenError,
+    ClusterGoneError,
+    ClusterQuotaError,
+    ClusterUnavailableError,
+    in_one_line,
+)
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+MANIFEST = "docker/kubernetes/rbac.yaml"
+_CONNECT, _READ = 5.0, 30.0  # seconds
+_FORBIDDEN = re.compile(
+    r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
+    r'(?: in the namespace "(?P<namespace>[^"]+)")?'
+)
+_PASSING = {408, 409, 429, 500, 502, 503, 504}
+_NOT_OVER = "status.phase!=Succeeded,status.phase!=Failed"
+
+Listed = tuple[list[dict[str, Any]], str]  # the items, and the version to watch from
+
+
+class KubernetesApi:
+    """One cluster, through ``api_client``: a ``kubernetes.client.ApiClient`` that is configured."""
+
+    def __init__(self, api_client: ApiClient) -> None:
+        from kubernetes.client import CoreV1Api, CustomObjectsApi
+
+        self._core = CoreV1Api(api_client)
+        self._custom = CustomObjectsApi(api_client)
+
+    def identity(self) -> str:
+        """Return what tells this cluster from every other: the UID of its ``kube-system``."""
+        answer = self._ask(self._core.read_namespace, "kube-system")
+        return str(answer["metadata"]["uid"])
+
+    def nodes(self) -> Listed:
+        """Return all nodes."""
+        return self._list(self._core.list_node)
+
+    def pods(self) -> Listed:
+        """Return the pods of all namespaces that have not ended."""
+        return self._list(self._core.list_pod_for_all_namespaces, field_selector=_NOT_OVER)
+
+    def quotas(self, namespace: str) -> Listed:
+        """Return the quotas of a namespace."""
+        return self._list(self._core.list_namespaced_resource_quota, namespace)
+
+    def watch_nodes(self, version: str, seconds: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Return what happens to nodes after ``version``, for about so many seconds."""
+        return self._watch(self._core.list_node, version, seconds)
+
+    def watch_pods(self, version: str, seconds: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Return what happens to pods after ``version``; one that ended counts as deleted."""
+        listing = self._core.list_pod_for_all_namespaces
+        return self._watch(listing, version, seconds, field_selector=_NOT_OVER)
+
+    def pod(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return a pod; None when the API server says that there is none."""
+        try:
+            return self._ask(self._core.read_namespaced_pod, name, namespace)
+        except ClusterGoneError:
+            return None
+
+    def node(self, name: str) -> dict[str, Any] | None:
+        """Return a node; None when there is none."""
+        try:
+            return self._ask(self._core.read_node, name)
+        except ClusterGoneError:
+            return None
+
+    def delete_pod(self, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        """Delete this very pod, and not one that has its name since; that it is gone is fine.
+
+        ``at_once`` does not wait for its node to confirm: for a node that cannot.
+        """
+        from kubernetes.client import V1DeleteOptions, V1Preconditions
+
+        options = V1DeleteOptions(preconditions=V1Preconditions(uid=uid))
+        if at_once:
+            options.grace_period_seconds = 0
+        try:
+            self._ask(self._core.delete_namespaced_pod, name, namespace, body=options)
+        except ClusterGoneError:
+            return
+        except ClusterUnavailableError as error:
+            if error.facts.get("status") != 409:  # another pod has its name
+                raise
+
+    def workloads(self, namespace: str) -> list[dict[str, Any]]:
+        """Return Kueue's Workloads of a namespace.
+
+        :raises ClusterGoneError: the cluster has no Kueue.
+        """
+        answer = self._call(
+            self._custom.list_namespaced_custom_object,
+            "kueue.x-k8s.io", "v1beta1", namespace, "workloads",
+            _request_timeout=(_CONNECT, _READ),
+        )  # fmt: skip
+        items: list[dict[str, Any]] = answer["items"]
+        return items
+
+    def _list(self, listing: Callable[..., Any], *where: str, **selectors: str) -> Listed:
+        answer = self._ask(listing, *where, **selectors)
+        return answer["items"], answer["metadata"]["resourceVersion"]
+
+    def _ask(self, operation: Callable[..., Any], *where: str, **given: Any) -> dict[str, Any]:
+        answer = self._call(
+            operation, *where, **given, _preload_content=False, _request_timeout=(_CONNECT, _READ)
+        )
+        found: dict[str, Any] = json.loads(answer.data)
+        return found
+
+    def _watch(
+        self, listing: Callable[..., Any], version: str, seconds: int, **selectors: str
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        answer = self._call(
+            listing,
+            **selectors,
+            watch=True,
+            resource_version=version,
+            timeout_seconds=seconds,
+            _preload_content=False,
+            _request_timeout=(_CONNECT, seconds + _READ),
+        )
+        try:
+            for event in _events(answer):
+                if event["type"] == "ERROR":
+                    _refuse(event["object"].get("code", 500), event["object"])
+                yield event["type"], event["object"]
+        except (OSError, _http_error()) as error:
+            raise _away(error) from error
+        finally:
+            answer.close()
+
+    def _call(self, operation: Callable[..., Any], *where: Any, **given: Any) -> Any:
+        from kubernetes.client.exceptions import ApiException
+
+        try:
+            return operation(*where, **given)
+        except ApiException as error:
+            refuse(error)
+        except (OSError, _http_error()) as error:
+            raise _away(error) from error
+
+
+def refuse(error: Any) -> NoReturn:
+    """Raise our error for an ``ApiException`` of either Kubernetes client.
+
+    :raises ClusterError: or a kind of it.
+    """
+    try:
+        body = json.loads(error.body or "{}")
+    except (TypeError, ValueError):
+        body = {}
+    _refuse(int(error.status or 0), body if isinstance(body, dict) else {}, cause=error)
+
+
+def _refuse(status: int, body: Mapping[str, Any], *, cause: Exception | None = None) -> NoReturn:
+    said = in_one_line(body.get("message") or body.get("reason") or f"status {status}")
+    if status == 401:
+        raise ClusterForbiddenError(
+            "The API server does not know the token (401).",
+            remedy="Check the Kubernetes connection, or whether its token has run out.",
+            status=status,
+        ) from cause
+    if status == 403 and "exceeded quota" in said:
+        raise ClusterQuotaError(f"The namespace's quota leaves no room: {said}.") from cause
+    if status == 403:
+        raise _forbidden(said) from cause
+    if status in {404, 410}:
+        raise ClusterGoneError(
+            f"The API server has no such thing: {said}.", status=status
+        ) from cause
+    if status in _PASSING or not status:
+        raise ClusterUnavailableError(
+            f"The API server does not do it now: {said}.",
+            remedy="Try again; when it lasts, look at the control plane.",
+            status=status,
+        ) from cause
+    raise ClusterError(
+        f"The API server refuses: {said}.", remedy="Correct what was asked.", status=status
+    ) from cause
+
+
+def _forbidden(said: str) -> ClusterForbiddenError:
+    found = _FORBIDDEN.search(said)
+    facts = found.groupdict() if found else {}
+    if not found:
+        return ClusterForbiddenError(
+            f"The API server forbids it: {said}.", remedy="Ask who runs the cluster.", **facts
+        )
+    scope = "Role" if facts["namespace"] else "ClusterRole"
+    return ClusterForbiddenError(
+        f"The token may not {facts['verb']} {facts['resource']}: {said}.",
+        remedy=f"Grant it: in {MANIFEST} the {scope} has the rule with "
+        f'resources: ["{facts["resource"]}"] and the verb "{facts["verb"]}".',
+        **facts,
+    )
+
+
+def _away(error: BaseException) -> ClusterUnavailableError:
+    return ClusterUnavailableError(
+        f"The API server does not answer: {in_one_line(error)}.",
+        remedy="Check its address in the Kubernetes connection, and the network.",
+        status=0,
+    )
+
+
+def _events(answer: Any) -> Iterator[dict[str, Any]]:
+    rest = b""
+    for chunk in answer.stream(amt=None):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield json.loads(line)
+
+
+def _http_error() -> type[Exception]:
+    from urllib3.exceptions import HTTPError
+
+    kind: type[Exception] = HTTPError
+    return kind

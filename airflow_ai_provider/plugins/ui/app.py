@@ -1,0 +1,182 @@
+"""The routes of the pages. Who may see plugins may look; each change asks for its own right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timezone
+from typing import Annotated, Any, Literal
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from airflow_ai_provider.core.errors import AirflowAiError, LifecycleError
+from airflow_ai_provider.core.gate import GateKind
+from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.plugins.ui import draw, frame, guard
+from airflow_ai_provider.services import project_view
+from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.services.views.feedback import feedback_view, model_feedback_view
+from airflow_ai_provider.services.views.gpu import gpu_view
+from airflow_ai_provider.services.views.ledger import chain, exported, ledger_view, record_view
+from airflow_ai_provider.services.views.models import model_view, models_view
+from airflow_ai_provider.store.engine import Store
+
+GATES_SHOWN = 30
+ROLLBACK_DAG = "rollback"  # of the templates
+Name = Annotated[str, Query(max_length=500)]
+Page = Annotated[int, Query(ge=1, le=100_000)]
+VerdictName = Literal["", "pass", "warn", "fail", "override"]
+
+
+def add_ui_routes(app: FastAPI) -> None:
+    """Add the pages to an application that guards them."""
+    pages: dict[str, Callable[..., Any]] = {
+        "board": board,
+        "project": project,
+        "gpus": gpus,
+        "models": models,
+        "model": model,
+        "feedback": feedback,
+        "live": live,
+        "ledger": ledger,
+        "record": record,
+        "ledger/verify": verify,
+        "ledger/export": export,
+        "static/{name}": frame.static,
+    }
+    for path, page in pages.items():
+        app.get(f"/ui/{path}", response_model=None)(page)
+    app.exception_handler(StarletteHTTPException)(frame.trouble)
+    app.get("/ui", response_model=None)(home)
+
+
+def home(request: Request) -> Response:
+    """Send to the first page."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/ui/{frame.PAGES[0][0]}")
+
+
+def board(request: Request) -> Response:
+    """Return the projects as cards, by phase."""
+    view = project_view.board(store(), today=_today())
+    return frame.render(request, "board.html", page="board", title="Board", view=view)
+
+
+def project(request: Request, name: Name) -> Response:
+    """Return everything about one project."""
+    try:
+        view = project_view.project(store(), name, today=_today())
+    except LifecycleError as error:
+        raise HTTPException(404, str(error)) from error
+    return frame.render(
+        request,
+        "project.html",
+        page="board",
+        title=view["title"],
+        view=view,
+        gantt=draw.gantt_of(view["timeline"]),
+        shown=GATES_SHOWN,
+    )
+
+
+def _today() -> date:
+    return datetime.now(timezone.utc).date()
+
+
+def gpus(request: Request) -> Response:
+    """Return the page of devices, queue and use."""
+    view = gpu_view(store())
+    return frame.render(
+        request, "gpus.html", page="gpus", title="GPU slots", view=view, use=draw.use_of(view)
+    )
+
+
+def models(request: Request, search: Name = "", page: Page = 1) -> Response:
+    """Return the list of models, with what is where."""
+    view = models_view(store(), search=search, page=page)
+    return frame.render(request, "models.html", page="models", title="Models", view=view)
+
+
+def model(request: Request, user: GetUserDep, name: Name) -> Response:
+    """Return the page of one model; who may start the rollback DAG is offered to."""
+    view = model_view(store(), name)
+    if view is None:
+        raise HTTPException(404, "The ledger knows no such model.")
+    view["way_back"] = _way_back(view) if guard.may_change_dag(user, ROLLBACK_DAG) else None
+    return frame.render(request, "model.html", page="models", title=name, view=view)
+
+
+def _way_back(view: dict[str, Any]) -> dict[str, Any]:
+    """Return what the form needs; Airflow's own API starts the run, as who is logged in."""
+    now = {step["holder"]["version"] for step in view["path"] if step["holder"]}
+    earlier = dict.fromkeys(entry["version"] for entry in view["history"])
+    return {
+        "dag_id": ROLLBACK_DAG,
+        "action": f"../../api/v2/dags/{ROLLBACK_DAG}/dagRuns",
+        "versions": [version for version in earlier if version not in now][:20],
+    }
+
+
+def feedback(request: Request, search: Name = "", page: Page = 1) -> Response:
+    """Return the list of models with live quality, and the counts of what came in."""
+    view = feedback_view(store(), search=search, page=page)
+    return frame.render(request, "feedback.html", page="feedback", title="Feedback", view=view)
+
+
+def live(request: Request, name: Name) -> Response:
+    """Return one model's live quality over time."""
+    view = model_feedback_view(store(), name)
+    if view is None:
+        raise HTTPException(404, "Nothing was measured of such a model.")
+    return frame.render(
+        request,
+        "live.html",
+        page="feedback",
+        title=name,
+        view=view,
+        pictures=draw.series_of(view["series"]),
+    )
+
+
+def ledger(
+    request: Request,
+    kind: GateKind | Literal[""] = "",
+    subject: Name = "",
+    verdict: VerdictName = "",
+    page: Page = 1,
+) -> Response:
+    """Return the records that a search finds, newest first."""
+    asked = kind.value if isinstance(kind, GateKind) else ""
+    view = ledger_view(store(), kind=asked, subject=subject, verdict=verdict, page=page)
+    return frame.render(request, "ledger.html", page="ledger", title="Ledger", view=view)
+
+
+def record(request: Request, id: Name) -> Response:
+    """Return one record."""
+    view = record_view(store(), id)
+    if view is None:
+        raise HTTPException(404, "The ledger has no such record.")
+    return frame.render(request, "record.html", page="ledger", title=view["subject"], view=view)
+
+
+def verify() -> dict[str, Any]:
+    """Say whether the chain is whole."""
+    return chain(store())
+
+
+def export() -> StreamingResponse:
+    """Return the whole ledger as JSON Lines."""
+    headers = {**frame.HEADERS, "Content-Disposition": 'attachment; filename="ledger.jsonl"'}
+    return StreamingResponse(exported(store()), media_type="application/x-ndjson", headers=headers)
+
+
+def store() -> Store:
+    """Return the store.
+
+    :raises HTTPException: 503: it cannot be opened; says why and what to do.
+    """
+    try:
+        return open_store(AiStoreHook().get_url(), create=False)
+    except AirflowAiError as error:
+        raise HTTPException(503, str(error)) from error

@@ -1,0 +1,211 @@
+"""The exception loop, whole: find what people must look at, let them answer, take the answers in.
+
+Works without Airflow: ``ExceptionService(open_store()).claim("ann")``. An answer is feedback of a
+person (attribute ``reviewer``), taken in as all feedback is: once, whatever dies in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow_ai_provider.adapters import exception_search
+from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackRecordError
+from airflow_ai_provider.core.feedback.exceptions import (
+    Answer,
+    Asking,
+    Case,
+    Finding,
+    Given,
+    Reason,
+    feedback_of,
+)
+from airflow_ai_provider.core.feedback.parse import parse
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.exception_answers import ExceptionAnswers
+from airflow_ai_provider.store.exception_figures import queue_figures, with_outcome
+from airflow_ai_provider.store.exceptions import HOLD_FOR, Added, ExceptionQueue
+from airflow_ai_provider.store.feedback import FeedbackStore, row_of
+from airflow_ai_provider.store.feedback_disputes import contradicted, disliked
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What makes a prediction an exception.
+
+    ``min_confidence``: the model is less sure than this; ``max_score``: somebody scored it so or
+    lower; ``disputed``: people contradict each other, or somebody's label is further than
+    ``margin`` from the model's score. ``show`` are columns of the prediction log for the person.
+    """
+
+    min_confidence: float | None = None
+    max_score: float | None = None
+    disputed: bool = True
+    margin: float = 0.5
+    show: tuple[str, ...] = ()
+    limit: int = 1000
+
+
+class ExceptionService:
+    """The exception queue of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.queue = ExceptionQueue(store)
+        self.answers = ExceptionAnswers(self.queue)
+
+    def collect(
+        self,
+        *,
+        model_name: str,
+        search: Search,
+        asking: Asking,
+        predictions: str | None = None,
+        partition: str | None = None,
+    ) -> Added:
+        """Put what ``search`` finds into the queue, and take out what reality has answered since.
+
+        Without a prediction log only what people said of predictions is looked at.
+
+        :raises FeedbackSourceError: the prediction log cannot be read or lacks a column.
+        """
+        wanted = self._wanted(model_name, search)
+        records = FeedbackStore(self.store)
+        if predictions is None:
+            found = [
+                Finding(
+                    model_name=model_name,
+                    prediction_id=name,
+                    partition=partition,
+                    reason=reason,
+                    urgency=urgency,
+                    facts=facts,
+                )
+                for name, reasons in wanted.items()
+                for reason, urgency, facts in reasons
+            ]
+        else:
+            found = exception_search.search(
+                predictions,
+                records.outcomes(model_name),
+                model_name=model_name,
+                partition=partition,
+                min_confidence=search.min_confidence,
+                margin=search.margin if search.disputed else float("inf"),
+                wanted=wanted,
+                show=search.show,
+                limit=search.limit,
+            )
+        self.settle(model_name)
+        return self.queue.add(found, asking)
+
+    def settle(self, model_name: str) -> int:
+        """Withdraw the open cases whose prediction has an outcome by now; return how many."""
+        moot = with_outcome(self.store, model_name)
+        return self.queue.withdraw(moot) if moot else 0
+
+    def claim(
+        self, person: str, *, hold_for: float = HOLD_FOR, limit: int = 1, **which: Any
+    ) -> list[Case]:
+        """Return the cases that ``person`` looks at from now on; see ``ExceptionQueue.claim``."""
+        return self.queue.claim(person, hold_for=hold_for, limit=limit, **which)
+
+    def answer(
+        self, case_id: str, holder: str, answer: Answer, *, by: str | None = None
+    ) -> dict[str, Any]:
+        """Record an answer and take it in as feedback.
+
+        Returns ``{"case", "feedback_id", "batch"}``.
+
+        :raises ExceptionReviewError: the case is not the holder's, or did not ask for this.
+        :raises FeedbackRecordError: the answer is no feedback: too long, say.
+        """
+        (case,) = self.queue.find(case_id=case_id) or (None,)
+        if case is None:
+            raise ExceptionReviewError(
+                f"There is no case {case_id}.", remedy="Look at the list of open cases."
+            )
+        _check_fits(case, by or holder, answer)
+        given = self.queue.answer(case_id, holder, answer, by=by)
+        batch = self.deliver()
+        return {"case": case_id, "feedback_id": feedback_of(given)["feedback_id"], "batch": batch}
+
+    def deliver(self) -> int | None:
+        """Take in every answer that is not feedback yet; return the batch, None when there is none.
+
+        Whatever died between an answer and this: the same answer is the same record.
+        """
+        given = self.answers.undelivered()
+        if not given:
+            return None
+        rows = [row_of(parse(feedback_of(one))) for one in given]
+        counts = FeedbackStore(self.store).write_batch([rows], [], sources=["exception review"])
+        self.answers.delivered(given, counts.batch)
+        log.info("Batch %s took in %s answers", counts.batch, len(given))
+        return counts.batch
+
+    def figures(self, model_name: str | None = None) -> dict[str, Any]:
+        """Return, per model, how many cases are in which state, and since when the oldest waits."""
+        return queue_figures(self.store, model_name)
+
+    def _wanted(
+        self, model_name: str, search: Search
+    ) -> dict[str, list[tuple[Reason, float, Mapping[str, Any]]]]:
+        wanted: dict[str, list[tuple[Reason, float, Mapping[str, Any]]]] = {}
+        if search.disputed:
+            for name, number in contradicted(self.store, model_name).items():
+                wanted.setdefault(name, []).append(
+                    (Reason.DISPUTED, 1.0, {"different labels": number})
+                )
+        if search.max_score is not None:
+            low = disliked(self.store, model_name, search.max_score, most=search.limit)
+            for name, score in low.items():
+                urgency = (5 - score) / 4
+                wanted.setdefault(name, []).append(
+                    (Reason.LOW_SCORE, urgency, {"lowest score": score})
+                )
+        return wanted
+
+
+def _check_fits(case: Case, person: str, answer: Answer) -> None:
+    """Refuse, before it is recorded, an answer that could never be taken in."""
+    trial = Given(case=case, person=person, answer=answer, answered_at=case.created_at)
+    document = feedback_of(trial)
+    if answer.label is None and answer.score is None:
+        return  # what the case asked for is told by the queue
+    try:
+        parse(document)
+    except FeedbackRecordError as error:
+        raise FeedbackRecordError(
+            f"The answer to case {case.id} is no feedback: {error.message}.",
+            remedy="Correct it and answer again.",
+        ) from None
+
+
+def shown(case: Case, *, now: datetime | None = None) -> dict[str, Any]:
+    """Return a case in JSON's own types, as lists and the API tell it."""
+    from airflow_ai_provider.core.gate import plain
+
+    told: dict[str, Any] = plain({name: getattr(case, name) for name in Case.__dataclass_fields__})
+    if now is not None:
+        told["age_s"] = round((now - case.created_at).total_seconds(), 1)
+    return told
+
+
+def read_answer(found: Mapping[str, Any]) -> Answer:
+    """Return the answer in a JSON object.
+
+    :raises ExceptionReviewError: it has fields that an answer has not.
+    """
+    known: Sequence[str] = tuple(Answer.__dataclass_fields__)
+    for name in found:
+        if name not in known:
+            raise ExceptionReviewError(
+                f"An answer has no {name!r}.", remedy=f"It has {', '.join(known)}."
+            )
+    return Answer(**found)

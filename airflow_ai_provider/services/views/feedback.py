@@ -1,0 +1,92 @@
+"""Feedback as a page shows it: how much came in, live quality, and why (not) to retrain."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict
+from airflow_ai_provider.core.promotion.evidence import version_subject
+from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.feedback_series import MetricSeries
+from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.schema import feedback_batch, feedback_metric
+
+PER_PAGE = 50
+_DECISIONS = 10
+_POINTS = 120  # of one picture, the newest
+
+
+def feedback_view(store: Store, *, search: str = "", page: int = 1) -> dict[str, Any]:
+    """Return one page of models with live metrics, and the counts of all batches."""
+    counts = ("read", "stored", "revised", "duplicates", "quarantined")
+    name = feedback_metric.c.model_name
+    models = (
+        sa.select(name, sa.func.max(feedback_metric.c.computed_at).label("at"))
+        .group_by(name)
+        .order_by(name)
+        .limit(PER_PAGE + 1)
+        .offset((page - 1) * PER_PAGE)
+    )
+    if search:
+        models = models.where(name.icontains(search, autoescape=True))
+    with store.read() as connection:
+        found = connection.execute(models).all()
+        totals = connection.execute(
+            sa.select(*(sa.func.sum(feedback_batch.c[c]).label(c) for c in counts))
+        ).one()
+        newest = connection.execute(sa.select(sa.func.max(feedback_batch.c.created_at))).scalar()
+    return {
+        "models": [{"name": row.model_name, "at": row.at} for row in found[:PER_PAGE]],
+        "counts": {c: int(getattr(totals, c) or 0) for c in counts},
+        "newest": newest,
+        "page": {"number": page, "more": len(found) > PER_PAGE},
+        "search": search,
+    }
+
+
+def model_feedback_view(store: Store, name: str) -> dict[str, Any] | None:
+    """Return one model's ``series`` (metric, then version, then points) and ``decisions``."""
+    rows = MetricSeries(store).read(name)
+    decisions = Ledger(store).search(
+        kind=GateKind.RETRAIN,
+        subject_prefix=version_subject(name, ""),
+        newest_first=True,
+        limit=_DECISIONS,
+    )
+    if not rows and not decisions:
+        return None
+    series: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["value"] is not None:
+            point = {key: row[key] for key in ("partition", "value", "low", "high", "n")}
+            series[row["metric"]][row["model_version"]].append(point)
+    return {
+        "name": name,
+        "series": {
+            metric: {version: points[-_POINTS:] for version, points in versions.items()}
+            for metric, versions in series.items()
+        },
+        "decisions": [
+            {
+                "id": record.id,
+                "version": record.subject.rpartition("/")[2],
+                "verdict": record.verdict,
+                "decision": _decision(record),
+                "at": record.created_at,
+                "by": record.decided_by,
+                "criteria": list(record.criteria),
+                "evidence": dict(record.evidence),
+            }
+            for record in decisions
+        ],
+    }
+
+
+def _decision(record: GateRecord) -> str:
+    said = record.evidence.get("decision")
+    if isinstance(said, str):
+        return said
+    return "retrain" if Verdict(record.verdict).lets_pass else "no retraining"

@@ -1,0 +1,244 @@
+"""Waiting for GPU slots of a cluster, and for a pod on them, without a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.cncf.kubernetes.triggers.pod import ContainerState, KubernetesPodTrigger
+from airflow.triggers.base import TriggerEvent
+
+from airflow_ai_provider.core.errors import AirflowAiError, ClusterUnavailableError
+from airflow_ai_provider.hooks._cluster import ClusterAccess, client_of, cluster_of
+from airflow_ai_provider.triggers.gpu import GpuLeaseTrigger, _pool_of
+
+if TYPE_CHECKING:
+    from airflow_ai_provider.adapters.kubernetes import KubernetesApi
+    from airflow_ai_provider.core.gpu.pod_start import Decision
+    from airflow_ai_provider.services.gpu import GpuPool
+    from airflow_ai_provider.services.gpu_cluster import ClusterPool
+
+_ROOM_AGAIN = 10.0  # seconds between two looks at a namespace's quota
+_ROOM_AT_LAST = 300.0  # then the task asks, whatever the quota's status says
+_NODE_AGAIN = 10.0
+_clusters: dict[tuple[int, str, str, str], ClusterPool] = {}
+_opening = threading.Lock()
+
+
+class GpuClusterTrigger(GpuLeaseTrigger):
+    """Wait for devices of a cluster: as ``GpuLeaseTrigger``, while the cluster is watched.
+
+    All triggers of a process share one watch of each cluster: a thousand that wait cost its API
+    server what one does.
+
+    :param resource: the resource's name, such as ``nvidia.com/gpu``.
+    :param access: how to reach the cluster: see ``hooks._cluster.ClusterAccess``.
+    :param parked: the ``namespace`` whose quota must first have room for so many ``gpus``.
+    """
+
+    def __init__(
+        self,
+        *,
+        resource: str,
+        access: dict[str, Any],
+        parked: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.resource = resource
+        self.access = access
+        self.parked = parked
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments, which Airflow encrypts."""
+        _, arguments = super().serialize()
+        more = {"resource": self.resource, "access": self.access, "parked": self.parked}
+        return (
+            "airflow_ai_provider.triggers.gpu_kubernetes.GpuClusterTrigger",
+            {**arguments, **more},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Follow the ticket while the cluster is watched."""
+        pool = await self._answering(lambda: _pool_of(self.store_conn_id))
+        cluster = await self._cluster(pool)
+        if self.parked is not None:
+            if await self._has_room(cluster):
+                yield self._say("claimable", "namespace_quota")
+            else:
+                yield self._say("timeout", "namespace_quota")
+            return
+        from airflow_ai_provider.services.cluster_watch import cluster_watch
+
+        with await asyncio.to_thread(cluster_watch, cluster):
+            async for event in super().run():
+                yield event
+
+    async def on_kill(self) -> None:
+        """Give the place in the queue up, with a lease that has no pod yet."""
+        pool = await _pool_of(self.store_conn_id)
+        cluster = await self._cluster(pool)
+        reason = "the task was cleared or ended while it waited"
+        await asyncio.to_thread(cluster.leases.withdraw, self.ticket, reason=reason)
+
+    async def _cluster(self, pool: GpuPool) -> ClusterPool:
+        access = ClusterAccess(**self.access)
+        return await asyncio.to_thread(_open, pool, access, self.resource)
+
+    async def _has_room(self, cluster: ClusterPool) -> bool:
+        """Wait for the namespace's quota; False when the wait is over before."""
+        parked, begun = self.parked or {}, time.time()
+        await asyncio.sleep(max(0.0, self.not_before - time.time()))
+        while self.deadline is None or time.time() < self.deadline:
+            try:
+                room = await asyncio.to_thread(cluster.room_in, parked["namespace"])
+            except AirflowAiError as error:
+                self.log.warning("Looking at the quota again: %s", error)
+                room = 0.0
+            if room is None or room >= parked["gpus"] or time.time() - begun > _ROOM_AT_LAST:
+                return True
+            await asyncio.sleep(_ROOM_AGAIN)
+        return False
+
+
+class GpuPodTrigger(KubernetesPodTrigger):
+    """Follow a pod that has devices to its start and its end.
+
+    As ``KubernetesPodTrigger``, but time at a gate or in a queue counts for no limit, a pod that
+    finds no room goes back (``gpu_outcome`` is ``back``), and a node that is lost is noticed
+    (``node_lost``) before its pods are deleted. ``gpu_why`` says more.
+
+    :param leased: whether the pod holds a lease, and so must find room.
+    """
+
+    def __init__(self, *, leased: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.leased = leased
+        self._said: dict[str, Any] = {}
+        self._node_at = 0.0
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments."""
+        _, arguments = super().serialize()
+        return (
+            "airflow_ai_provider.triggers.gpu_kubernetes.GpuPodTrigger",
+            {**arguments, "leased": self.leased},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire once, as the parent does, with what else is known of the pod."""
+        async for event in super().run():
+            event.payload.update(self._said)
+            yield event
+
+    async def _wait_for_pod_start(self) -> ContainerState:
+        from airflow_ai_provider.core.gpu.pod_life import standing_of
+        from airflow_ai_provider.core.gpu.pod_start import StartClock, Verdict
+
+        clock = StartClock(
+            leased=self.leased,
+            schedule_timeout=self.schedule_timeout,
+            startup_timeout=self.startup_timeout,
+        )
+        said = ""
+        while True:
+            document = await self._document()
+            standing = None if document is None else standing_of(document)
+            decision = clock.decide(standing, time.monotonic())
+            if decision.verdict is Verdict.STARTED:
+                return self.define_pod_container_state(await self._get_pod())
+            if decision.verdict is not Verdict.WAIT:
+                self._give_up(decision)
+            if decision.why != said:
+                self.log.info("Pod %s waits: %s", self.pod_name, decision.why)
+                said = decision.why
+            await asyncio.sleep(min(1.0, self.startup_check_interval))
+
+    def _give_up(self, decision: Decision) -> None:
+        outcome = "back" if decision.verdict.value == "back" else "failed"
+        self._said = {"gpu_outcome": outcome, "gpu_why": decision.why, "status": "timeout"}
+        raise ClusterUnavailableError(f"Pod {self.pod_name} did not start: {decision.why}.")
+
+    async def _get_pod(self) -> Any:
+        """Read the pod; now and then its node, too: its silence says nothing of the pod."""
+        document = await self._document()
+        if document is None:
+            self._said = {"gpu_outcome": "gone", "gpu_why": "it is gone", "status": "timeout"}
+            raise ClusterUnavailableError(f"Pod {self.pod_name} is gone.")
+        node = (document.get("spec") or {}).get("nodeName")
+        over = (document.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+        if node and not over and time.monotonic() - self._node_at > _NODE_AGAIN:
+            self._node_at = time.monotonic()
+            trouble = await self._trouble_of(node)
+            if trouble:
+                self._said = {"gpu_outcome": "node_lost", "gpu_why": trouble, "status": "timeout"}
+                raise ClusterUnavailableError(f"Node {node} of pod {self.pod_name}: {trouble}.")
+        return _model_of(document)
+
+    async def _document(self) -> dict[str, Any] | None:
+        """Return the pod's JSON; what may pass is waited out."""
+        api = await self._api()
+        while True:
+            try:
+                return await asyncio.to_thread(api.pod, self.pod_namespace, self.pod_name)
+            except ClusterUnavailableError as error:  # noqa: PERF203 - that is what is waited out
+                self.log.warning("Looking again: %s", error)
+                await asyncio.sleep(self.poll_interval)
+
+    async def _trouble_of(self, node: str) -> str:
+        from airflow_ai_provider.core.gpu.cluster import node_of
+
+        api = await self._api()
+        try:
+            document = await asyncio.to_thread(api.node, node)
+        except AirflowAiError as error:
+            self.log.warning("Nothing is known of node %s: %s", node, error)
+            return ""
+        return "the node is gone" if document is None else node_of(document).trouble
+
+    async def _api(self) -> KubernetesApi:
+        access = ClusterAccess(
+            config_dict=self.config_dict,
+            cluster_context=self.cluster_context,
+            in_cluster=self.in_cluster,
+            connection_extras=self.connection_extras,
+        )
+        return await asyncio.to_thread(_api_of, access)
+
+
+def _model_of(document: dict[str, Any]) -> Any:
+    """Return a pod's JSON as the client's model, which the parent reads."""
+    from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+
+    return PodGenerator.deserialize_model_dict(document)
+
+
+def _open(pool: GpuPool, access: ClusterAccess, resource: str) -> ClusterPool:
+    """Return this process's one pool for a cluster, its resource and its store."""
+    key = (os.getpid(), pool.gpu.store.full_url, _text_of(access), resource)
+    with _opening:
+        if key not in _clusters:
+            _clusters[key] = cluster_of(pool, client_of(access), resource=resource)
+        return _clusters[key]
+
+
+def _api_of(access: ClusterAccess) -> KubernetesApi:
+    from airflow_ai_provider.adapters.kubernetes import KubernetesApi
+
+    key = (os.getpid(), _text_of(access))
+    with _opening:
+        if key not in _apis:
+            _apis[key] = KubernetesApi(client_of(access))
+        return _apis[key]
+
+
+def _text_of(access: ClusterAccess) -> str:
+    return json.dumps(access.document, sort_keys=True, default=str)
+
+
+_apis: dict[tuple[int, str], KubernetesApi] = {}

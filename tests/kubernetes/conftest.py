@@ -1,0 +1,32 @@
+"""A cluster for the tests: the emulator always, and a real one that ``KUBECONFIG`` names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_ai_provider.hooks.gpu import GpuPoolHook
+from airflow_ai_provider.services.gpu import GpuPool
+from tests.kubernetes.emulator.cluster import Cluster
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """An emulated cluster of two nodes with four GPUs each, found by Airflow's connection."""
+    with Cluster({"gpu-0": 4, "gpu-1": 4, "cpu-0": 0}) as emulated:
+        path = emulated.write_config(tmp_path / "kubeconfig")
+        extra = {"kube_config_path": str(path)}
+        found = json.dumps({"conn_type": "kubernetes", "extra": extra})
+        monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", found)
+        yield emulated
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GpuPool:
+    """An empty pool in a SQLite store, found by Airflow's connection."""
+    found = json.dumps({"conn_type": "ai_store", "extra": {"url": f"sqlite:///{tmp_path}/ai.db"}})
+    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", found)
+    return GpuPoolHook().get_conn()
