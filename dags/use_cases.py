@@ -159,6 +159,21 @@ def best_candidates(project_file: str, verdicts: list[dict]) -> list[dict]:
     return best
 
 
+def documents(project_file: str, winners: list[dict]) -> list[dict]:
+    """Return the arguments of each winner's model card: what the project file says of it."""
+    project = load(project_file)
+    ethics = "\n".join(f"- {topic}: {said.answer}" for topic, said in project.compliance.items())
+    return [
+        {
+            "verdict": winner,
+            "purpose": f"{project.use_case(winner['model_name']).title}\n\n{project.business_need}",
+            "limits": "\n".join(f"- {risk.name}: {risk.mitigation}" for risk in project.risks),
+            "ethics": ethics,
+        }
+        for winner in winners
+    ]
+
+
 def pilot_result(project_file: str, winners: list[dict]) -> dict:
     """Return what the sponsor is asked about, and who may answer."""
     project = load(project_file)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import generic_api_retry
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.sdk import BaseHook
@@ -88,6 +89,8 @@ _FIELDS = (
 _TAIL = 20  # lines of the log that an error has
 _SUFFIX = 8  # characters that the parent makes a pod's name unique with
 _TERMINATED = 143
+_GRACE = 30  # seconds that Kubernetes gives a pod to end, unless told otherwise
+_PAUSE, _LONGEST_PAUSE = 2.0, 120.0  # seconds before a pod that found no room is made again
 _GO_BACK = {EndKind.PREEMPTED, EndKind.DELETED}
 _link = GpuLeaseLink()
 
@@ -131,6 +134,7 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
 
     template_fields: Sequence[str] = (*KubernetesPodOperator.template_fields, *_FIELDS)
     operator_extra_links = (_link,)
+    name: str | None
 
     def __init__(
         self,
@@ -170,8 +174,11 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
         self.store_conn_id = store_conn_id
         self._lease: LeaseRecord | None = None
         self._ticket: Ticket | None = None
+        self._ticket_id: str | None = None
+        self._is_going_back = False
         self._wait = Wait()
         self._preemptions = 0
+        self._refused = 0  # how often the scheduler found no room for the pod
         self._is_waiting = False
         self._not_started = ""
         self._count = 1
@@ -215,10 +222,10 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
                 return super().execute(context)
             except _BackToQueue as back:  # noqa: PERF203 - it costs nothing beside a pod
                 self._go_back(back)
+                self._pause(back.reason)
             except ClusterQuotaError as error:
-                self.log.info("%s", error)
                 self._go_back(_BackToQueue(WaitReason.NAMESPACE_QUOTA, str(error)))
-                self._wait_for_quota(context)
+                self._wait_for_quota()
             except GpuWaitTimeoutError:
                 raise
             except (GpuRequestError, ClusterForbiddenError) as error:
@@ -233,7 +240,7 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
 
     def execute_with_lease(self, context: Context, event: dict[str, Any]) -> Any:
         """Come back with the ticket after the admission's trigger fired."""
-        self._wait = Wait(since=event["waiting_since"], deadline=event["deadline"])
+        self._take_up(event["carried"])
         if event["outcome"] == "timeout":
             self._cluster.leases.withdraw(event["ticket"], reason="waited longer than max_wait")
             raise self._too_long(event["reason"])
@@ -254,6 +261,7 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
             self._named(self.pod_request_obj, f"{ti.id}:{self._preemptions}")
             return
         self._ticket = self._make_ticket(context)
+        self._ticket_id = self._ticket.id
         ti.xcom_push(key=_link.xcom_key, value=_link.get_link(self, ti_key=ti))
         self._cluster.look()
         self._lease = self._acquire(self._ticket)
@@ -262,7 +270,8 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
         self.log.info(
             "Holding %s of node %s, lease %s", self._lease.devices, node, self._lease.mark
         )
-        stamp(self.pod_request_obj, self._lease.mark, node)
+        # where that node had no room before, the scheduler knows of more than devices
+        stamp(self.pod_request_obj, self._lease.mark, None if self._refused else node)
         self._named(self.pod_request_obj, self._lease.mark)
 
     def _find_ours(self, context: Context) -> V1Pod | None:
@@ -311,7 +320,8 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
         if asked.lease is not None:
             return asked.lease
         if self.deferrable:
-            self._defer_admission(ticket)
+            self.log.info("Waiting for %s", ticket.request.describe())
+            self._defer_admission(ticket.id)
         self._is_waiting = True
         try:
             return acquire_in_process(self._cluster, ticket, self._wait, too_long=self._too_long)
@@ -321,15 +331,14 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
         finally:
             self._is_waiting = False
 
-    def _defer_admission(self, ticket: Ticket, parked: dict[str, Any] | None = None) -> NoReturn:
+    def _defer_admission(self, ticket: str, parked: dict[str, Any] | None = None) -> NoReturn:
         from airflow_ai_provider.triggers.gpu_kubernetes import GpuClusterTrigger
 
         # the first leg's supervisor looks once a heartbeat; until then Airflow thinks it runs
         heartbeat = conf.getint("workers", "min_heartbeat_interval", fallback=5)
-        self.log.info("Waiting for %s", ticket.request.describe())
         raise TaskDeferred(
             trigger=GpuClusterTrigger(
-                ticket=ticket.id,
+                ticket=ticket,
                 not_before=time.time() + heartbeat + 1,
                 deadline=self._wait.deadline,
                 waiting_since=self._wait.since,
@@ -337,16 +346,35 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
                 resource=str(self.gpu_resource),
                 access=self._access.document,
                 parked=parked,
+                carried=self._carried,
             ),
             method_name="execute_with_lease",
         )
 
-    def _wait_for_quota(self, context: Context) -> None:
+    def _pause(self, reason: WaitReason) -> None:
+        """Let a while pass before a pod is made again that found no room; others go ahead."""
+        if reason is not WaitReason.NO_ROOM_ON_NODE:
+            return
+        self._refused += 1
+        seconds = min(_LONGEST_PAUSE, _PAUSE * 2 ** (self._refused - 1))
+        if self._wait.left <= 0:
+            self._withdraw("waited longer than max_wait")
+            raise self._too_long(reason.value)
+        if self._ticket_id is not None and self.deferrable:
+            self._defer_admission(self._ticket_id, {"reason": reason.value, "pause": seconds})
+        self._is_waiting = True
+        try:
+            time.sleep(min(seconds, max(0.0, self._wait.left)))
+        finally:
+            self._is_waiting = False
+
+    def _wait_for_quota(self) -> None:
         """Wait for the namespace's quota: the ticket keeps its place, others may go ahead."""
         namespace = self._namespace
-        if self._ticket is not None and self.deferrable:
-            parked = {"namespace": namespace, "gpus": self._count}
-            self._defer_admission(self._ticket, parked)
+        if self._ticket_id is not None and self.deferrable:
+            reason = WaitReason.NAMESPACE_QUOTA.value
+            parked = {"reason": reason, "namespace": namespace, "gpus": self._count}
+            self._defer_admission(self._ticket_id, parked)
         self._is_waiting = True
         try:
             wait_for_quota(
@@ -357,10 +385,9 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
 
     def _go_back(self, back: _BackToQueue) -> None:
         self.log.info("Back to the queue: %s", back.why)
-        if self._lease is not None:
-            self._cluster.leases.back(self._lease.request_id, reason=back.reason.value)
-        elif self._ticket is not None:
-            self._cluster.leases.back(self._ticket.id, reason=back.reason.value)
+        if self._ticket_id is not None:
+            self._cluster.leases.back(self._ticket_id, reason=back.reason.value)
+        self._is_going_back = False
         self._lease = None
         self.pod = self.remote_pod = self.pod_request_obj = None
         self.pod_manager.follows = False
@@ -415,6 +442,7 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
                 if document is None:
                     self._count_preemption(decision.why)
                 self._remove(pod)
+                self._is_going_back = True
                 raise _BackToQueue(reason, f"pod {pod.metadata.name}: {decision.why}")
             if decision.verdict is Verdict.FAIL:
                 self._not_started = decision.why
@@ -437,6 +465,8 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
         context: Context | None = None,
     ) -> None:
         """Delete the pod as asked for, give its devices back, and say how it ended."""
+        if self._is_going_back:
+            return
         if self._killed or not remote_pod:
             super().cleanup(pod, remote_pod, xcom_result, context)
             return
@@ -469,10 +499,8 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
 
         if isinstance(trigger, KubernetesPodTrigger):
             _, arguments = trigger.serialize()
-            carried = {
-                "gpu_lease": self._lease.mark if self._lease else None,
-                "gpu_preemptions": self._preemptions,
-            }
+            mark = self._lease.mark if self._lease else None
+            carried = {"gpu_lease": mark, "gpu_carried": self._carried}
             arguments["trigger_kwargs"] = {**(arguments.get("trigger_kwargs") or {}), **carried}
             trigger = GpuPodTrigger(leased=self._lease is not None, **arguments)
         super().defer(trigger=trigger, **kwargs)
@@ -486,7 +514,6 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
         try:
             if document is None and event["status"] != "success":
                 self._count_preemption(why or "it is gone")
-                self._give_back("its pod is gone")
                 raise _BackToQueue(WaitReason.PREEMPTED, f"pod {event['name']} is gone")
             if document is None:
                 self._give_back("its pod has ended")
@@ -500,6 +527,7 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
             return super().trigger_reentry(context, event)
         except _BackToQueue as back:
             self._go_back(back)
+            self._pause(back.reason)
         return self.execute(context)
 
     # --- how it ends ------------------------------------------------------------------------------
@@ -565,6 +593,17 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
             self.patch_already_checked(pod, reraise=False)  # nobody is to find it again
             meta = document["metadata"]
             self._api.delete_pod(meta["namespace"], meta["name"], meta["uid"])
+            self._wait_until_gone(pod, meta["uid"])
+
+    def _wait_until_gone(self, pod: V1Pod, uid: str) -> None:
+        """Wait a grace period: its devices are not free before, whatever the store says."""
+        grace = self.termination_grace_period
+        ends = time.monotonic() + (_GRACE if grace is None else grace) + 1
+        while time.monotonic() < ends:
+            document = self._read(pod)
+            if document is None or document["metadata"]["uid"] != uid:
+                return
+            time.sleep(0.3)
 
     def _read(self, pod: V1Pod) -> dict[str, Any] | None:
         """Return the pod's JSON; what may pass is waited out."""
@@ -587,15 +626,32 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
 
     def _recall(self, event: dict[str, Any]) -> None:
         """Take up again what an earlier leg knew."""
-        self._preemptions = int(event.get("gpu_preemptions") or 0)
+        self._take_up(event.get("gpu_carried") or {})
         if event.get("gpu_outcome") == "failed":
             self._not_started = event.get("gpu_why") or ""
         mark = parse_mark(event.get("gpu_lease"))
         self._lease = None if mark is None else self._cluster.leases.lease_of(mark)
+        self._ticket_id = self._lease.request_id if self._lease else None
+
+    @property
+    def _carried(self) -> dict[str, Any]:
+        """What the next leg has to know of this one."""
+        return {
+            "preemptions": self._preemptions,
+            "refused": self._refused,
+            "waiting_since": self._wait.since,
+            "deadline": self._wait.deadline,
+        }
+
+    def _take_up(self, carried: dict[str, Any]) -> None:
+        self._preemptions = int(carried.get("preemptions", 0))
+        self._refused = int(carried.get("refused", 0))
+        if carried:
+            self._wait = Wait(since=carried["waiting_since"], deadline=carried["deadline"])
 
     def _withdraw(self, why: str) -> None:
-        if self._ticket is not None and self.pod is None:
-            self._cluster.leases.withdraw(self._ticket.id, reason=why[:500])
+        if self._ticket_id is not None and self.pod is None:
+            self._cluster.leases.withdraw(self._ticket_id, reason=why[:500])
 
     def _too_long(self, reason: str) -> GpuWaitTimeoutError:
         from airflow_ai_provider.services.gpu import waited_too_long
@@ -613,6 +669,13 @@ class GpuKubernetesPodOperator(KubernetesPodOperator):
             return f"{why} (nothing is known of its Workload: {error})"
 
     # --- the ways there ---------------------------------------------------------------------------
+
+    @cached_property
+    def hook(self) -> Any:
+        """The parent's, which reads a pod again when the API server could not just then."""
+        hook = KubernetesPodOperator.hook.func(self)
+        hook.get_pod = generic_api_retry(hook.get_pod)
+        return hook
 
     @cached_property
     def pod_manager(self) -> GpuPodManager:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.services.gpu import GpuPool
     from airflow_ai_provider.services.gpu_cluster import ClusterPool
 
-_ROOM_AGAIN = 10.0  # seconds between two looks at a namespace's quota
+_ROOM_AGAIN = 3.0  # seconds between two looks at a namespace's quota, which all share
 _ROOM_AT_LAST = 300.0  # then the task asks, whatever the quota's status says
 _NODE_AGAIN = 10.0
 _clusters: dict[tuple[int, str, str, str], ClusterPool] = {}
@@ -38,7 +38,9 @@ class GpuClusterTrigger(GpuLeaseTrigger):
 
     :param resource: the resource's name, such as ``nvidia.com/gpu``.
     :param access: how to reach the cluster: see ``hooks._cluster.ClusterAccess``.
-    :param parked: the ``namespace`` whose quota must first have room for so many ``gpus``.
+    :param parked: why the ticket is out of the queue: a ``reason``, with seconds to ``pause``, or
+        the ``namespace`` whose quota must first have room for so many ``gpus``.
+    :param carried: what the task wants to have back in the event.
     """
 
     def __init__(
@@ -47,17 +49,24 @@ class GpuClusterTrigger(GpuLeaseTrigger):
         resource: str,
         access: dict[str, Any],
         parked: dict[str, Any] | None = None,
+        carried: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.resource = resource
         self.access = access
         self.parked = parked
+        self.carried = carried
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments, which Airflow encrypts."""
         _, arguments = super().serialize()
-        more = {"resource": self.resource, "access": self.access, "parked": self.parked}
+        more = {
+            "resource": self.resource,
+            "access": self.access,
+            "parked": self.parked,
+            "carried": self.carried,
+        }
         return (
             "airflow_ai_provider.triggers.gpu_kubernetes.GpuClusterTrigger",
             {**arguments, **more},
@@ -68,10 +77,8 @@ class GpuClusterTrigger(GpuLeaseTrigger):
         pool = await self._answering(lambda: _pool_of(self.store_conn_id))
         cluster = await self._cluster(pool)
         if self.parked is not None:
-            if await self._has_room(cluster):
-                yield self._say("claimable", "namespace_quota")
-            else:
-                yield self._say("timeout", "namespace_quota")
+            outcome = "claimable" if await self._unparked(cluster) else "timeout"
+            yield self._say(outcome, self.parked["reason"])
             return
         from airflow_ai_provider.services.cluster_watch import cluster_watch
 
@@ -90,10 +97,18 @@ class GpuClusterTrigger(GpuLeaseTrigger):
         access = ClusterAccess(**self.access)
         return await asyncio.to_thread(_open, pool, access, self.resource)
 
-    async def _has_room(self, cluster: ClusterPool) -> bool:
-        """Wait for the namespace's quota; False when the wait is over before."""
+    def _say(self, outcome: str, reason: str) -> TriggerEvent:
+        event = super()._say(outcome, reason)
+        event.payload["carried"] = self.carried
+        return event
+
+    async def _unparked(self, cluster: ClusterPool) -> bool:
+        """Wait out the pause, or for the namespace's quota; False when the wait is over before."""
         parked, begun = self.parked or {}, time.time()
-        await asyncio.sleep(max(0.0, self.not_before - time.time()))
+        pause = max(self.not_before - begun, parked.get("pause", 0.0))
+        await asyncio.sleep(max(0.0, pause))
+        if "namespace" not in parked:
+            return self.deadline is None or time.time() < self.deadline
         while self.deadline is None or time.time() < self.deadline:
             try:
                 room = await asyncio.to_thread(cluster.room_in, parked["namespace"])

@@ -43,6 +43,10 @@ class Background:
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.error = error
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def end(self, within: float = 30) -> BaseException | None:
         self._thread.join(within)
         assert not self._thread.is_alive(), "it did not end"
@@ -183,8 +187,9 @@ def reasons(pool: GpuPool, wanted: str) -> bool:
         return wanted in list(found)
 
 
+@both_ways
 def test_a_pod_that_finds_no_room_goes_back_and_comes_again(
-    cluster: Cluster, pool: GpuPool
+    cluster: Cluster, pool: GpuPool, deferrable: bool
 ) -> None:
     def change(node: dict[str, Any]) -> None:
         node["status"]["allocatable"]["cpu"] = "0"
@@ -192,8 +197,9 @@ def test_a_pod_that_finds_no_room_goes_back_and_comes_again(
     for name in ("gpu-0", "gpu-1"):
         cluster.change_node(name, change)
     resources = {"requests": {"cpu": "1"}}
-    task = Background(gpus=1, container_resources=resources_of(resources))
+    task = Background(gpus=1, deferrable=deferrable, container_resources=resources_of(resources))
     until(lambda: reasons(pool, "no_room_on_node"))
+    assert pool.gpu.leases() == []  # others may have its devices meanwhile
 
     def back(node: dict[str, Any]) -> None:
         node["status"]["allocatable"]["cpu"] = "64"

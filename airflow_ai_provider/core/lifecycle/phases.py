@@ -44,7 +44,7 @@ def decide(
         return _all_or_none(criteria, [use_case.name for use_case in project.pilots], over)
     if phase == "pilot":
         return _decide_pilot(project, findings, over)
-    criteria: tuple[Criterion, ...] = (
+    criteria = (
         traps.operations_owner(project),
         on_found.feedback_loop(findings),
         on_found.live_model_limit(project, findings),

@@ -80,6 +80,10 @@ class DataSource(Part):
     suite: Line | None = Field(
         default=None, description="the expectations that a delivery must meet"
     )
+    sample_parameters: dict[str, str | int | float] = Field(
+        default_factory=dict,
+        description="values of the suite's parameters that fit the sample, to try the suite on it",
+    )
     partitions: Line | None = Field(
         default=None, description="what one delivery holds, such as a month"
     )
