@@ -294,9 +294,8 @@ class AdmittedPod(PodAccess):
         }
 
     def _take_up(self, carried: dict[str, Any]) -> None:
-        self._preemptions = int(carried.get("preemptions", 0))
-        self._refused = int(carried.get("refused", 0))
         if carried:
+            self._preemptions, self._refused = carried["preemptions"], carried["refused"]
             self._wait = Wait(since=carried["waiting_since"], deadline=carried["deadline"])
 
     def _withdraw(self, why: str) -> None:

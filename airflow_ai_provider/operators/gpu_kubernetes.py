@@ -137,7 +137,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
             except ClusterQuotaError as error:
                 self._go_back(BackToQueue(WaitReason.NAMESPACE_QUOTA, str(error)))
                 self._wait_for_quota()
-            except GpuWaitTimeoutError:
+            except (GpuWaitTimeoutError, PodEndedError):
                 raise
             except (GpuRequestError, ClusterForbiddenError) as error:
                 self._withdraw(str(error))
@@ -311,9 +311,11 @@ class GpuKubernetesPodOperator(AdmittedPod):
 
     def _recall(self, event: dict[str, Any]) -> None:
         """Take up again what an earlier leg knew."""
-        self._take_up(event.get("gpu_carried") or {})
+        self._take_up(event.get("gpu_carried") or {})  # empty keeps what there is
         if event.get("gpu_outcome") == "failed":
             self._not_started = event.get("gpu_why") or ""
-        mark = parse_mark(event.get("gpu_lease"))
+        if "gpu_lease" not in event:  # of this very leg: its pod had ended before it deferred
+            return
+        mark = parse_mark(event["gpu_lease"])
         self._lease = None if mark is None else self._cluster.leases.lease_of(mark)
         self._ticket_id = self._lease.request_id if self._lease else None
