@@ -77,6 +77,7 @@ class ProjectHook(BaseHook):
             milestone,
             static_devices=conf.get("ai_provider", "static_devices", fallback="") or "",
             store=self.get_conn().store.url.get_backend_name(),
+            address=self._address,
         )
 
     def complete_milestone(
@@ -190,8 +191,14 @@ class ProjectHook(BaseHook):
         return kpi_values(
             self.load(path, context),
             self.get_conn().store,
-            address=lambda conn_id: str(self.get_connection(conn_id).get_uri()),
+            address=self._address,
         )
+
+    def _address(self, conn_id: str) -> str:
+        """Return the database URL behind a connection, password included."""
+        from airflow_ai_provider.hooks.quality import database_url
+
+        return database_url(self.get_connection(conn_id))
 
     def _registry(self) -> ModelRegistry | None:
         from airflow_ai_provider.hooks.promotion import ModelRegistryHook
