@@ -45,7 +45,7 @@ def fill(store: Store) -> None:
         "budget": {"pilot": {"people_days": 10, "gpu_hours": 20}},
         "risks": [
             {"name": "drift", "likelihood": 2, "impact": 3, "owner": "sponsor",
-             "mitigation": HOSTILE, "trigger": "psi above 0.2"},
+             "mitigation": HOSTILE, "trigger": {"kpi": "score", "below": 4.9}},
         ],
     }  # fmt: skip
     Projects(store).note(
