@@ -52,7 +52,18 @@ risks:
 retrain: {max_gap: 0.02, max_age_days: 60}
 """.replace("target: 0.8", "target: '0.8'")
 
-VALID = yaml.safe_load(SMALL)
+MORE = """\
+compliance:
+  privacy: {answer: none is used, owner: sponsor, date: 2026-01-15}
+iterations:
+  - {name: one, phase: pilot, start: 2026-01-05, end: 2026-01-16, goal: a model, milestones: [end]}
+retrospectives:
+  pilot: {date: 2026-02-01, went_well: all, went_badly: some, changes: none}
+"""
+VALID = yaml.safe_load(SMALL + MORE)
+VALID["kpis"][1]["measure"] = {"query": {"sql": "SELECT 1", "conn_id": "db"}, "at_most": 0.5}
+VALID["risks"][0]["trigger"] = {"kpi": "returns", "above": 0.7}
+VALID["milestones"][1] |= {"people": {"sponsor": 0.5}, "coarse": True, "refines": "late"}
 TEMPLATE = Path(__file__).parents[2] / "dags" / "projects" / "flight_delays.yaml"
 
 
@@ -103,6 +114,9 @@ def read_or_refused(text: str) -> None:
 
 
 def test_small_and_template_are_read() -> None:
+    rich = parse_project(yaml.safe_dump(VALID, sort_keys=False))
+    assert rich.iterations[0].end.isoformat() == "2026-01-16"
+    assert rich.kpis[1].measure is not None
     assert parse_project(SMALL, places={"home": "/srv"}).source("orders").location == (
         "/srv/orders.parquet"
     )
