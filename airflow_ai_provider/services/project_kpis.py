@@ -45,10 +45,10 @@ def kpis_of(
 ) -> list[dict[str, Any]]:
     """Return each KPI with its target and its values over time, oldest first.
 
-    A value comes from the caller (``given``), else from live metrics, else from gate records.
+    A value comes from the caller (``given``), else from live metrics, else from gate records:
     ``{"name", "kind", "target", "baseline", "source", "from", "problem", "points": [{"at",
-    "value", "low", "high", "met", "of"}]}``; ``met`` is None where nothing says what would be good. Without any
-    value ``from`` is None: it is not measured, which is not the same as bad.
+    "value", "low", "high", "met", "of"}]}``. ``met`` is None where nothing says what would be
+    good. Without any value ``from`` is None: it is not measured, which is not the same as bad.
     """
     found = []
     for kpi in plan.get("kpis") or ():
