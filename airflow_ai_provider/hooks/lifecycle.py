@@ -77,6 +77,7 @@ class ProjectHook(BaseHook):
             milestone,
             static_devices=conf.get("ai_provider", "static_devices", fallback="") or "",
             store=self.get_conn().store.url.get_backend_name(),
+            address=self._address,
         )
 
     def complete_milestone(
@@ -210,10 +211,15 @@ class ProjectHook(BaseHook):
         )
 
     def _address(self, conn_id: str) -> str:
+        """Return the database URL behind a connection, password included.
+
+        :raises LifecycleError: there is no such connection.
+        """
         from airflow_ai_provider.core.errors import LifecycleError
+        from airflow_ai_provider.hooks.quality import database_url
 
         try:
-            return str(self.get_connection(conn_id).get_uri())
+            return database_url(self.get_connection(conn_id))
         except AirflowNotFoundException as error:
             raise LifecycleError(f"there is no connection {conn_id}", remedy="Make it.") from error
 

@@ -56,4 +56,5 @@ def test_two_of_three_are_asked_after_staging_and_before_production(tmp_path: Pa
     assert f"{several}.agreed" in found[f"{group}.card"]
     assert f"{group}.card" not in found[f"{group}.to_production"], "no move waits for its card"
     assert f"{group}.approve" not in found
-    assert "measure" in found["judge"]
+    assert "measure" in found["evaluate"]
+    assert "wait_for_outcomes" not in found["measure"], "it costs no time of the decision"

@@ -129,9 +129,7 @@ def importance_picture(importance: Mapping[str, float]) -> str:
         parts.append(rect(_NAMES + 8, y + 3, long, 13, "now", title=f"{name}: {value:.6g}"))
         parts.append(text(_NAMES + 14 + long, y + 13, f"{value:.3g}", anchor="start"))
     left_out = len(importance) - len(ranked)
-    note = "rise of the error when the input is shuffled"
-    if left_out:
-        note += f"; {left_out} smaller ones are not shown"
+    note = "rise of the error when shuffled" + (f"; {left_out} more, smaller" if left_out else "")
     height = _TOP + len(ranked) * 20 + 28
     parts.append(text(_NAMES + 8, height - 12, note, anchor="start"))
     return picture(_NAMES + room + _VALUES, height, "Permutation importance", parts)
