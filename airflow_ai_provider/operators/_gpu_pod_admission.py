@@ -15,12 +15,12 @@ from airflow_ai_provider.core.errors import AirflowAiError, GpuWaitTimeoutError
 from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Ticket, parse_mark
 from airflow_ai_provider.core.gpu.nodes import placement_of
+from airflow_ai_provider.core.gpu.pod_life import KUEUE_LABEL
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 from airflow_ai_provider.hooks.gpu import identity_of
 from airflow_ai_provider.links.gpu import GpuLeaseLink
 from airflow_ai_provider.operators._gpu_pod import (
-    KUEUE_LABEL,
     add_gpus,
     card_expressions,
     gpus_of,

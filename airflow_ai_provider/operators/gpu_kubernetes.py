@@ -74,6 +74,8 @@ class GpuKubernetesPodOperator(AdmittedPod):
     :param kueue_queue: the LocalQueue of Kueue that admits the pod; then no lease is taken.
     :param max_preemptions: how often a pod that was taken away may go back into the queue before
         the task fails; that is counted apart from retries.
+    :param min_run_time: a preemption after so many seconds of running is not counted: the pod had
+        time to write a checkpoint.
     :param priority: higher goes first among those that wait; the task's ``priority_weight`` unless
         said. For the cluster's own preemption use ``priority_class_name``.
     :param team: on whose account.
@@ -98,6 +100,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
         shared_memory: str | None = None,
         kueue_queue: str | None = None,
         max_preemptions: int = 5,
+        min_run_time: float | None = None,
         priority: int | str | None = None,
         team: str | None = None,
         project: str | None = None,
@@ -116,6 +119,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
         self.shared_memory = shared_memory
         self.kueue_queue = kueue_queue
         self.max_preemptions = max_preemptions
+        self.min_run_time = min_run_time
         self.priority = priority
         self.team = team
         self.project = project
@@ -124,6 +128,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
         self.max_wait = max_wait
         self.store_conn_id = store_conn_id
         self._not_started = ""
+        self._started: float | None = None
 
     def execute(self, context: Context) -> Any:
         """Get devices, or defer until there are some, and run the pod on them."""
@@ -166,6 +171,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
             decision = clock.decide(standing, time.monotonic())
             if decision.verdict is Verdict.STARTED:
                 self.pod_manager.follows = True
+                self._started = time.monotonic()
                 return
             if decision.verdict is Verdict.BACK:
                 reason = WaitReason.NO_ROOM_ON_NODE if document else WaitReason.PREEMPTED
@@ -202,7 +208,8 @@ class GpuKubernetesPodOperator(AdmittedPod):
             return
         ending, lines = self._how_it_ended(remote_pod)
         if ending.kind in _GO_BACK and self._preemptions < self.max_preemptions:
-            self._count_preemption(ending.sentence)
+            ran = 0.0 if self._started is None else time.monotonic() - self._started
+            self._count_preemption(ending.sentence, ran)
             self._remove(remote_pod)
             raise BackToQueue(WaitReason.PREEMPTED, ending.sentence)
         try:
@@ -243,7 +250,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
         document = self._api.pod(event["namespace"], event["name"])
         try:
             if document is None and event["status"] != "success":
-                self._count_preemption(why or "it is gone")
+                self._count_preemption(why or "it is gone", float(event.get("gpu_ran") or 0.0))
                 raise BackToQueue(WaitReason.PREEMPTED, f"pod {event['name']} is gone")
             if document is None:
                 self._give_back("its pod has ended")
@@ -299,7 +306,10 @@ class GpuKubernetesPodOperator(AdmittedPod):
             self.log.warning("Lease %s is not released yet: %s", self._lease.id, error)
         self._lease = None
 
-    def _count_preemption(self, why: str) -> None:
+    def _count_preemption(self, why: str, ran: float = 0.0) -> None:
+        if self.min_run_time is not None and ran >= self.min_run_time:
+            self.log.info("Taken away after %.0f s, which is not counted: %s", ran, why)
+            return
         self._preemptions += 1
         if self._preemptions > self.max_preemptions:
             raise PodEndedError(
