@@ -7,7 +7,9 @@ refusal is one of our errors; what may pass is a ``ClusterUnavailableError``.
 from __future__ import annotations
 
 import json
+import random
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
 
 MANIFEST = "docker/kubernetes/rbac.yaml"
 _CONNECT, _READ = 5.0, 30.0  # seconds
+_AGAIN = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try
 _FORBIDDEN = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
 )
 _PASSING = {408, 409, 429, 500, 502, 503, 504}
+_OF_TASKS = "kubernetes_pod_operator=True"
 _NOT_OVER = "status.phase!=Succeeded,status.phase!=Failed"
 
 Listed = tuple[list[dict[str, Any]], str]  # the items, and the version to watch from
@@ -56,6 +60,15 @@ class KubernetesApi:
     def pods(self) -> Listed:
         """Return the pods of all namespaces that have not ended."""
         return self._list(self._core.list_pod_for_all_namespaces, field_selector=_NOT_OVER)
+
+    def task_pods(self) -> Listed:
+        """Return the pods that tasks of Airflow made, ended ones too."""
+        return self._list(self._core.list_pod_for_all_namespaces, label_selector=_OF_TASKS)
+
+    def watch_task_pods(self, version: str, seconds: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Return what happens to the pods of tasks after ``version``."""
+        listing = self._core.list_pod_for_all_namespaces
+        return self._watch(listing, version, seconds, label_selector=_OF_TASKS)
 
     def quotas(self, namespace: str) -> Listed:
         """Return the quotas of a namespace."""
@@ -98,8 +111,8 @@ class KubernetesApi:
             self._ask(self._core.delete_namespaced_pod, name, namespace, body=options)
         except ClusterGoneError:
             return
-        except ClusterUnavailableError as error:
-            if error.facts.get("status") != 409:  # another pod has its name
+        except ClusterError as error:
+            if error.facts.get("status") != 412:  # another pod has its name
                 raise
 
     def workloads(self, namespace: str) -> list[dict[str, Any]]:
@@ -107,7 +120,7 @@ class KubernetesApi:
 
         :raises ClusterGoneError: the cluster has no Kueue.
         """
-        answer = self._call(
+        answer = self._patiently(
             self._custom.list_namespaced_custom_object,
             "kueue.x-k8s.io", "v1beta1", namespace, "workloads",
             _request_timeout=(_CONNECT, _READ),
@@ -120,11 +133,22 @@ class KubernetesApi:
         return answer["items"], answer["metadata"]["resourceVersion"]
 
     def _ask(self, operation: Callable[..., Any], *where: str, **given: Any) -> dict[str, Any]:
-        answer = self._call(
-            operation, *where, **given, _preload_content=False, _request_timeout=(_CONNECT, _READ)
-        )
+        given |= {"_preload_content": False, "_request_timeout": (_CONNECT, _READ)}
+        answer = self._patiently(operation, *where, **given)
         found: dict[str, Any] = json.loads(answer.data)
         return found
+
+    def _patiently(self, operation: Callable[..., Any], *where: Any, **given: Any) -> Any:
+        """Do what may be done twice, and again when the API server could not just then."""
+        for pause in _AGAIN:
+            try:
+                return self._call(operation, *where, **given)
+            except ClusterUnavailableError as error:  # noqa: PERF203 - that is what is waited out
+                if not error.facts.get("status"):  # nobody there: the client has tried again
+                    raise
+                # those that were turned away together must not come back together
+                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        return self._call(operation, *where, **given)
 
     def _watch(
         self, listing: Callable[..., Any], version: str, seconds: int, **selectors: str
@@ -187,6 +211,8 @@ def _refuse(status: int, body: Mapping[str, Any], *, cause: Exception | None = N
         raise ClusterGoneError(
             f"The API server has no such thing: {said}.", status=status
         ) from cause
+    if status == 409 and "Precondition failed" in said:
+        raise ClusterError(f"It is another one by now: {said}.", status=412) from cause
     if status in _PASSING or not status:
         raise ClusterUnavailableError(
             f"The API server does not do it now: {said}.",

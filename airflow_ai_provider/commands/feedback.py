@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.commands import feedback_keep, feedback_quarantine
-from airflow_ai_provider.commands.output import DONE, emit, open_store, table
+from airflow_ai_provider.commands import feedback_keep, feedback_live, feedback_quarantine
+from airflow_ai_provider.commands.output import DONE, emit, open_store
 from airflow_ai_provider.core.errors import FeedbackError
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def register(subparsers: Any) -> None:
     )
     add_reading(ingest)
     ingest.set_defaults(run=run_ingest)
-    status = commands.add_parser("status", help="counts over all time")
-    status.add_argument("--delta", metavar="ADDRESS", help="the Delta table that has the records")
-    status.set_defaults(run=run_status)
+    feedback_live.register(commands)
     feedback_quarantine.register(commands)
     feedback_keep.register(commands)
 
@@ -84,24 +82,6 @@ def run_ingest(args: argparse.Namespace) -> int:
     document = {name: getattr(found, name) for name in COUNTS}
     line = ", ".join(f"{document[name]} {name}" for name in COUNTS[:-1])
     emit(args, document, [f"Batch {found.batch}: {line}."])
-    return DONE
-
-
-def run_status(args: argparse.Namespace) -> int:
-    """Print what is there."""
-    from airflow_ai_provider.services.feedback import FeedbackService
-
-    document = FeedbackService(open_store(args), delta=args.delta).status()
-    lines = [
-        f"{document['stored']} stored, {document['revised']} revised, "
-        f"{document['quarantined']} in quarantine, from {document['batches']} batches.",
-        *(
-            table(sorted(document["models"].items()), ("model", "records"))
-            if document["models"]
-            else []
-        ),
-    ]
-    emit(args, document, lines)
     return DONE
 
 

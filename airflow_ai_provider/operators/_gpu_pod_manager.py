@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import generic_api_retry
 from airflow.providers.cncf.kubernetes.utils.pod_manager import PodLogsConsumer, PodManager
+from kubernetes.client import ApiClient, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
 from airflow_ai_provider.adapters.kubernetes import refuse
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.kubernetes import KubernetesApi
 
 _NODE_AGAIN = 10.0
-_READ = (10.0, 15.0)  # seconds to connect and to hear something: a log of a lost node says nothing
+_READ = (5.0, 10.0)  # seconds to connect and to hear something: a log of a lost node says nothing
+_AGAIN = (0.5, 1.0, 2.0, 4.0)
+_PASSING = {429, 500, 502, 503, 504}
 
 
 class GpuPodManager(PodManager):
@@ -32,7 +37,7 @@ class GpuPodManager(PodManager):
         self.api = api
         self.follows = False
         self.created: V1Pod | None = None
-        self._node_at = time.monotonic()
+        self._node_at = -_NODE_AGAIN
 
     def create_pod(self, pod: V1Pod) -> V1Pod:
         """Make the pod, once: an answer that was lost is no reason for a second one.
@@ -76,10 +81,47 @@ class GpuPodManager(PodManager):
         return found
 
     def read_pod_logs(self, pod: V1Pod, container_name: str, **kwargs: Any) -> PodLogsConsumer:
-        """Read the log, and come back in time to see what became of the pod."""
-        if self.follows:
-            kwargs["_request_timeout"] = _READ
-        return super().read_pod_logs(pod, container_name, **kwargs)
+        """Read the log, and come back in time to see what became of the pod.
+
+        The log of a lost node hangs before its first byte: to try that again at once, as the
+        parent does, is to wait for minutes.
+        """
+        if not self.follows:
+            return super().read_pod_logs(pod, container_name, **kwargs)
+        wanted = ("follow", "timestamps", "since_seconds", "tail_lines")
+        answer = self._read_log(
+            name=pod.metadata.name,
+            namespace=pod.metadata.namespace,
+            container=container_name,
+            _preload_content=False,
+            _request_timeout=_READ,
+            **{name: kwargs[name] for name in wanted if kwargs.get(name) is not None},
+        )
+        return PodLogsConsumer(
+            response=answer,
+            pod=pod,
+            pod_manager=self,
+            container_name=container_name,
+            post_termination_timeout=kwargs.get("post_termination_timeout", 120),
+        )
+
+    def _read_log(self, **asked: Any) -> Any:
+        for pause in _AGAIN:
+            try:
+                return self._patient.read_namespaced_pod_log(**asked)
+            except ApiException as error:  # noqa: PERF203 - that is what is waited out
+                if error.status not in _PASSING:
+                    raise
+                self.log.warning("Reading the log again in %g s: %s", pause, error.reason)
+                time.sleep(pause)
+        return self._patient.read_namespaced_pod_log(**asked)
+
+    @cached_property
+    def _patient(self) -> CoreV1Api:
+        """A client that does not itself try again."""
+        configuration = copy.copy(self._client.api_client.configuration)
+        configuration.retries = False
+        return CoreV1Api(ApiClient(configuration))
 
 
 def node_trouble(api: KubernetesApi, name: str) -> str:

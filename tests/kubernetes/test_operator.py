@@ -43,6 +43,10 @@ class Background:
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.error = error
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def end(self, within: float = 30) -> BaseException | None:
         self._thread.join(within)
         assert not self._thread.is_alive(), "it did not end"
@@ -141,6 +145,7 @@ def test_an_exit_code_may_mean_skip(cluster: Cluster, pool: GpuPool) -> None:
     assert pool.gpu.leases() == []
 
 
+@pytest.mark.slow
 @both_ways
 def test_a_lost_node_is_noticed_before_its_pods_are_deleted(
     cluster: Cluster, pool: GpuPool, deferrable: bool
@@ -155,6 +160,7 @@ def test_a_lost_node_is_noticed_before_its_pods_are_deleted(
     assert record.state.value == "suspect"  # nobody knows what still runs there
 
 
+@pytest.mark.slow
 @both_ways
 def test_want_of_quota_waits_and_keeps_its_place(
     cluster: Cluster, pool: GpuPool, deferrable: bool
@@ -183,8 +189,10 @@ def reasons(pool: GpuPool, wanted: str) -> bool:
         return wanted in list(found)
 
 
+@pytest.mark.slow
+@both_ways
 def test_a_pod_that_finds_no_room_goes_back_and_comes_again(
-    cluster: Cluster, pool: GpuPool
+    cluster: Cluster, pool: GpuPool, deferrable: bool
 ) -> None:
     def change(node: dict[str, Any]) -> None:
         node["status"]["allocatable"]["cpu"] = "0"
@@ -192,8 +200,9 @@ def test_a_pod_that_finds_no_room_goes_back_and_comes_again(
     for name in ("gpu-0", "gpu-1"):
         cluster.change_node(name, change)
     resources = {"requests": {"cpu": "1"}}
-    task = Background(gpus=1, container_resources=resources_of(resources))
+    task = Background(gpus=1, deferrable=deferrable, container_resources=resources_of(resources))
     until(lambda: reasons(pool, "no_room_on_node"))
+    assert pool.gpu.leases() == []  # others may have its devices meanwhile
 
     def back(node: dict[str, Any]) -> None:
         node["status"]["allocatable"]["cpu"] = "64"

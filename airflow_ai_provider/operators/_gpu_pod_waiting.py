@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOOK_AGAIN = 5.0
+_LOOK_AGAIN = 3.0
 _SAY_AGAIN = 30.0
 
 
