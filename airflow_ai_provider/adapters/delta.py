@@ -141,6 +141,18 @@ class DeltaTable:
                 connection.register("feedback", _arrow(found[2]))
             yield connection
 
+    def remove(self, conditions: Iterable[str]) -> None:
+        """Delete the rows that SQL ``conditions`` mean, and the files that older versions need.
+
+        :raises FeedbackSinkError: the table cannot be changed.
+        """
+        with self._said(None):
+            opened = self._open()
+            if opened is not None:
+                for condition in conditions:
+                    opened.delete(condition)
+                opened.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+
     def metas(self) -> Iterator[dict[str, Any]]:
         """Yield what the commits say of themselves, newest first."""
         with self._said(None):

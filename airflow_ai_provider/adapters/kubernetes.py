@@ -33,6 +33,7 @@ _FORBIDDEN = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
 )
 _PASSING = {408, 409, 429, 500, 502, 503, 504}
+_OF_TASKS = "kubernetes_pod_operator=True"
 _NOT_OVER = "status.phase!=Succeeded,status.phase!=Failed"
 
 Listed = tuple[list[dict[str, Any]], str]  # the items, and the version to watch from
@@ -59,6 +60,15 @@ class KubernetesApi:
     def pods(self) -> Listed:
         """Return the pods of all namespaces that have not ended."""
         return self._list(self._core.list_pod_for_all_namespaces, field_selector=_NOT_OVER)
+
+    def task_pods(self) -> Listed:
+        """Return the pods that tasks of Airflow made, ended ones too."""
+        return self._list(self._core.list_pod_for_all_namespaces, label_selector=_OF_TASKS)
+
+    def watch_task_pods(self, version: str, seconds: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Return what happens to the pods of tasks after ``version``."""
+        listing = self._core.list_pod_for_all_namespaces
+        return self._watch(listing, version, seconds, label_selector=_OF_TASKS)
 
     def quotas(self, namespace: str) -> Listed:
         """Return the quotas of a namespace."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
-from airflow_ai_provider.adapters.prediction_log import load_outcomes, open_log
+from airflow_ai_provider.adapters.prediction_log import in_partition, load_outcomes, open_log
 from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.comparison import Pair, compare
 
@@ -66,7 +66,7 @@ def _answered(connection: Any, model_name: str, partition: str, group: str | Non
                    CAST(model_version AS VARCHAR) AS version,
                    CAST(score AS DOUBLE) AS score, {part} AS part
             FROM log
-            WHERE model_name = $model AND CAST("partition" AS VARCHAR) = $partition
+            WHERE model_name = $model AND {in_partition(partition)}
               AND score IS NOT NULL
             QUALIFY row_number() OVER (
                 PARTITION BY prediction_id, model_version ORDER BY predicted_at DESC) = 1

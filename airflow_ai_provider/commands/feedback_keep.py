@@ -32,6 +32,7 @@ def register(commands: Any) -> None:
         metavar="NAME",
         help="a further attribute that names a person",
     )
+    forget.add_argument("--delta", metavar="ADDRESS", help="the Delta table that has the records")
     forget.set_defaults(run=run_forget)
     schema = commands.add_parser("schema", help="the JSON Schema of a record")
     schema.set_defaults(run=run_schema)
@@ -54,7 +55,7 @@ def run_forget(args: argparse.Namespace) -> int:
     from airflow_ai_provider.services.feedback_forget import forget
 
     removed = forget(
-        FeedbackService(open_store(args)),
+        FeedbackService(open_store(args), delta=args.delta),
         persons=args.person,
         ids=args.id,
         attributes=args.attribute,

@@ -26,6 +26,7 @@ def register(commands: Any) -> None:
         metavar="FILE",
         help='JSON Lines {"id": 12, "record": {...}}: read these in their repaired form',
     )
+    retry.add_argument("--delta", metavar="ADDRESS", help="the Delta table that takes the records")
     add_reading(retry)
     retry.set_defaults(run=run_retry)
     discard = actions.add_parser("discard", help="say that it is no feedback")
@@ -54,7 +55,7 @@ def run_retry(args: argparse.Namespace) -> int:
     from airflow_ai_provider.services.feedback_quarantine import retry
 
     found = retry(
-        FeedbackService(open_store(args)),
+        FeedbackService(open_store(args), delta=args.delta),
         ids=args.ids or None,
         repaired=args.repaired,
         mapping=read_pairs(args.mapping),

@@ -13,6 +13,7 @@ from airflow.sdk.configuration import conf
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.prediction_days import LoggedPredictions
     from airflow_ai_provider.adapters.training_set import TrainingSet
+    from airflow_ai_provider.services.exceptions import ExceptionService
     from airflow_ai_provider.services.feedback import FeedbackService
     from airflow_ai_provider.services.settings import FeedbackSettings
     from airflow_ai_provider.store.feedback_sink import BatchCounts
@@ -124,6 +125,12 @@ class FeedbackHook(BaseHook):
     def count(self, model_name: str, partition: str | None = None) -> int:
         """Return how many effective records a model has, in a partition if named."""
         return self.get_conn().count(model_name, partition)
+
+    def exceptions(self) -> ExceptionService:
+        """Return the exception queue: claim cases, answer them, give them back."""
+        from airflow_ai_provider.services.exceptions import ExceptionService
+
+        return ExceptionService(self.get_conn().store)
 
     def previous(self, model_name: str, environment: str = "production") -> str | None:
         """Return the version that was in an environment before the one that is, by the ledger."""

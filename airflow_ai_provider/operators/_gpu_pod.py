@@ -12,7 +12,6 @@ from airflow_ai_provider.core.gpu.memory import parse_memory
 if TYPE_CHECKING:
     from kubernetes.client import V1Container, V1Pod
 
-KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _SHARED = "airflow-ai-shared-memory"
 # by the domain of a resource: the labels of its model, and of its memory in MiB
 _LABELS: dict[str, tuple[str, str | None]] = {

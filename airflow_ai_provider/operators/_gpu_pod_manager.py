@@ -37,7 +37,7 @@ class GpuPodManager(PodManager):
         self.api = api
         self.follows = False
         self.created: V1Pod | None = None
-        self._node_at = time.monotonic()
+        self._node_at = -_NODE_AGAIN
 
     def create_pod(self, pod: V1Pod) -> V1Pod:
         """Make the pod, once: an answer that was lost is no reason for a second one.

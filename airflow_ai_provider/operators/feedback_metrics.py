@@ -28,7 +28,8 @@ class FeedbackMetricsOperator(BaseOperator):
 
     :param model_name: the registered model.
     :param predictions: path, glob or folder of the Parquet prediction log.
-    :param partition: the part of the data, as the log names it.
+    :param partition: the part of the data, as the log names it, or a window of days by the log's
+        column ``day``: ``2013-06-01/2013-06-30``.
     :param group: the column whose values are resampled whole for the interval; None for none.
     :param slices: columns by which the figures are also cut.
     :param store_conn_id: the connection of the store.

@@ -27,7 +27,9 @@ class ModelCopyOperator(BaseOperator):
     copy the same version one does, and the others find what it made. The copy may then be promoted
     on the decision about its source, along the steps that its source took.
 
-    Needs MLflow's own client on the worker (extra ``mlflow`` or ``mlflow-skinny``).
+    Needs MLflow's own client on the worker (extra ``mlflow`` or ``mlflow-skinny``). The runs of
+    copies are in the experiment ``airflow-ai copies``, which the first copy makes: on a server that
+    asks who is there, whoever else copies needs the permission EDIT on it.
 
     Returns ``{"model_name", "version", "run_id", "source", "manifest", "files", "bytes",
     "record"}``; ``model_name`` and ``version`` are the copy's.

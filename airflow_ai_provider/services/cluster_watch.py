@@ -1,98 +1,26 @@
 """One watch of a cluster for all that wait in this process, however many they are.
 
-Nodes and pods are listed once and then watched; a watch that breaks off goes on from where it was,
-one that is told 410 Gone lists again. What changes is settled at most a few times a second.
+What changes is settled at most a few times a second.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import time
-from collections.abc import Callable, Iterable
 from typing import Any
 
-from airflow_ai_provider.core.errors import AirflowAiError, ClusterGoneError
+from airflow_ai_provider.core.errors import AirflowAiError
 from airflow_ai_provider.core.gpu.cluster import ClusterPod, Node, node_of, pod_of
 from airflow_ai_provider.services.gpu_cluster import ClusterPool
+from airflow_ai_provider.services.reflected import Reflected
 
 log = logging.getLogger(__name__)
 
-_WATCH_FOR = 300  # seconds that the API server keeps a watch open
 _SETTLE_AGAIN = 20.0  # seconds in quiet: leases may have run out
 _SETTLE_APART = 0.2
-_RETRY, _RETRY_MOST = 0.5, 15.0
 _LINGER = 5.0  # seconds after the last one left
-
-Events = Iterable[tuple[str, dict[str, Any]]]
-
-
-class _Reflected:
-    """A copy of the objects of one resource, kept up by a thread of its own."""
-
-    def __init__(
-        self,
-        name: str,
-        read: Callable[[dict[str, Any]], Any],
-        lists: Callable[[], tuple[list[dict[str, Any]], str]],
-        watches: Callable[[str, int], Events],
-        changed: Callable[[], None],
-    ) -> None:
-        self.name = name
-        self._read, self._lists, self._watches = read, lists, watches
-        self._changed = changed
-        self._lock = threading.Lock()
-        self._found: dict[str, Any] | None = None
-
-    def all(self) -> list[Any] | None:
-        """Return what is there; None before the first list."""
-        with self._lock:
-            return None if self._found is None else list(self._found.values())
-
-    def run(self, is_over: Callable[[], bool]) -> None:
-        version, pause = "", _RETRY
-        while not is_over():
-            try:
-                if not version:
-                    version = self._list()
-                for what, document in self._watches(version, _WATCH_FOR):
-                    version = document["metadata"]["resourceVersion"]
-                    self._apply(what, document)
-                    pause = _RETRY
-                    if is_over():
-                        return
-            except ClusterGoneError:  # noqa: PERF203 - a watch lasts minutes
-                version = ""
-            except AirflowAiError as error:
-                log.warning("Looking at %s again in %.1f s: %s", self.name, pause, error)
-                # a thousand processes must not come back at once
-                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-                pause = min(_RETRY_MOST, pause * 2)
-
-    def _list(self) -> str:
-        items, version = self._lists()
-        with self._lock:
-            self._found = {item["metadata"]["uid"]: self._read(item) for item in items}
-        self._changed()
-        return version
-
-    def _apply(self, what: str, document: dict[str, Any]) -> None:
-        uid = document["metadata"]["uid"]
-        if what == "BOOKMARK":
-            return
-        new = None if what == "DELETED" else self._read(document)
-        with self._lock:
-            found = self._found if self._found is not None else {}
-            if found.get(uid) == new:
-                return  # heartbeats of nodes and the like
-            if new is None:
-                found.pop(uid, None)
-            else:
-                found[uid] = new
-            self._found = found
-        self._changed()
 
 
 class ClusterWatch:
@@ -106,8 +34,8 @@ class ClusterWatch:
         self._running = False
         self._left_at = 0.0
         api = cluster.api
-        self._nodes = _Reflected("nodes", node_of, api.nodes, api.watch_nodes, self._news.set)
-        self._pods = _Reflected("pods", self._pod, api.pods, api.watch_pods, self._news.set)
+        self._nodes = Reflected("nodes", node_of, api.nodes, api.watch_nodes, self._news.set)
+        self._pods = Reflected("pods", self._pod, api.pods, api.watch_pods, self._news.set)
 
     def __enter__(self) -> ClusterWatch:
         with self._lock:

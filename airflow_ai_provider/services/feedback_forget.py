@@ -6,14 +6,17 @@ import json
 import os
 import uuid
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from airflow_ai_provider.adapters.delta_removal import delete_ids, ids_of
 from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.gate import plain
 from airflow_ai_provider.services.feedback import FeedbackService
+from airflow_ai_provider.services.feedback_delta import DeltaFeedback
 from airflow_ai_provider.store.feedback import effective
 from airflow_ai_provider.store.feedback_forgotten import ATTRIBUTE
 from airflow_ai_provider.store.feedback_removal import Removed, note_export, remove
@@ -47,7 +50,20 @@ def forget(
         )
     names = dict.fromkeys([*PERSONS, *attributes])
     fields = ["source", *(ATTRIBUTE + name for name in names)]
-    return remove(service.records, ids=what, persons=who, fields=fields)
+    removed = remove(service.records, ids=what, persons=who, fields=fields)
+    if isinstance(service.records, DeltaFeedback):
+        # the list is written: whoever takes them in from now on is refused
+        table = service.records.table
+        found = ids_of(table, who, fields) | set(what)
+        records, revisions = delete_ids(table, found)
+        again = remove(service.records, ids=found, persons=(), fields=fields)
+        removed = replace(
+            removed,
+            records=removed.records + records,
+            revisions=removed.revisions + revisions,
+            quarantined=removed.quarantined + again.quarantined,
+        )
+    return removed
 
 
 def export(
@@ -62,8 +78,13 @@ def export(
     ``revisions`` writes every revision, in the order of arrival. The file appears whole, or not at
     all; that it was written is noted, so that ``forget`` can name it.
 
-    :raises FeedbackError: it cannot be written.
+    :raises FeedbackError: it cannot be written, or the records are in a Delta table.
     """
+    if isinstance(service.records, DeltaFeedback):
+        raise FeedbackError(
+            f"The records are in the Delta table {service.records.table.address}.",
+            remedy="Read it as it is: Spark, DuckDB and polars do.",
+        )
     target = Path(path).expanduser().resolve()
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     count = 0

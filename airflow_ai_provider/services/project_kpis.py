@@ -41,13 +41,14 @@ def kpis_of(
     records: Sequence[GateRecord],
     metrics: Sequence[Mapping[str, Any]],
     given: Mapping[str, Sequence[Mapping[str, Any]]],
+    problems: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return each KPI with its target and its values over time, oldest first.
 
-    A value comes from the caller (``given``), else from live metrics, else from gate records.
-    ``{"name", "kind", "target", "baseline", "source", "from", "points": [{"at", "value", "low",
-    "high", "met", "of"}]}``; ``met`` is None where nothing says what would be good. Without any
-    value ``from`` is None: it is not measured, which is not the same as bad.
+    A value comes from the caller (``given``), else from live metrics, else from gate records:
+    ``{"name", "kind", "target", "baseline", "source", "from", "problem", "points": [{"at",
+    "value", "low", "high", "met", "of"}]}``. ``met`` is None where nothing says what would be
+    good. Without any value ``from`` is None: it is not measured, which is not the same as bad.
     """
     found = []
     for kpi in plan.get("kpis") or ():
@@ -59,7 +60,8 @@ def kpis_of(
         source, points = next(((s, p) for s, p in sources if p), (None, []))
         shown = {k: kpi.get(k) for k in ("name", "kind", "target", "baseline", "source")}
         judged = [{**point, "met": _met(_measure(kpi), point)} for point in points]
-        found.append({**shown, "from": source, "points": judged})
+        problem = None if points else (problems or {}).get(str(kpi["name"]))
+        found.append({**shown, "from": source, "problem": problem, "points": judged})
     return found
 
 

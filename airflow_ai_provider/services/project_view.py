@@ -38,13 +38,15 @@ class Given:
     """What the store cannot know and a caller does.
 
     ``happened`` by milestone, from task instances or approvals; ``kpis`` by name, as points
-    ``{"at": ISO 8601, "value": number}`` in order; ``fired`` by risk, a sentence each, where
+    ``{"at": ISO 8601, "value": number}`` in order; ``problems``, why a KPI could not be looked at;
+    ``fired`` by risk, a sentence each, where
     somebody looked; ``pending`` approvals, ``{"what", "who", "since"}``; ``spent`` money by
     phase; ``holidays``.
     """
 
     happened: Mapping[str, Happened] = field(default_factory=dict)
     kpis: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
     fired: Mapping[str, str] | None = None
     pending: Sequence[Mapping[str, Any]] = ()
     spent: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +109,7 @@ def project(store: Store, name: str, *, today: date, given: Given | None = None)
     records = figures.records([*dict.fromkeys([*subjects, *needed.subjects])], limit=GATES)
     metrics = figures.live_metrics([*models, *needed.models], needed.metrics)
     base = _standing(row, decided, today, given, draws=None)
-    kpis = kpis_of(row.plan, records, metrics, given.kpis)
+    kpis = kpis_of(row.plan, records, metrics, given.kpis, given.problems)
     risks = risks_of(row.plan, kpis, given.fired)
     return {
         **base,

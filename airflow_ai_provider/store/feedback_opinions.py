@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.promotion.life import Opinions
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import effective
+from airflow_ai_provider.store.feedback import effective, of_part
 from airflow_ai_provider.store.schema import feedback, feedback_batch
 
 
@@ -51,7 +51,7 @@ def opinions_by_version(
             sa.func.avg(score),
             sa.func.avg(score * score),
         )
-        .where(*effective(model_name))
+        .where(*effective(model_name), *of_part(partition))
         .where(
             score.is_not(None),
             feedback.c.model_version.is_not(None),
@@ -59,8 +59,6 @@ def opinions_by_version(
         )
         .group_by(feedback.c.model_version)
     )
-    if partition is not None:
-        statement = statement.where(feedback.c.partition == partition)
     with store.read() as connection:
         rows = connection.execute(statement).all()
     found = {}

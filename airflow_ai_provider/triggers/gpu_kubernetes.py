@@ -14,18 +14,19 @@ from airflow.providers.cncf.kubernetes.triggers.pod import ContainerState, Kuber
 from airflow.triggers.base import TriggerEvent
 
 from airflow_ai_provider.core.errors import AirflowAiError, ClusterUnavailableError
+from airflow_ai_provider.core.gpu.pod_life import KUEUE_LABEL, kueue_says
 from airflow_ai_provider.hooks._cluster import ClusterAccess, client_of, cluster_of
 from airflow_ai_provider.triggers.gpu import GpuLeaseTrigger, _pool_of
 
 if TYPE_CHECKING:
-    from airflow_ai_provider.adapters.kubernetes import KubernetesApi
     from airflow_ai_provider.core.gpu.pod_start import Decision
     from airflow_ai_provider.services.gpu import GpuPool
     from airflow_ai_provider.services.gpu_cluster import ClusterPool
+    from airflow_ai_provider.services.pod_watch import PodWatch
 
 _ROOM_AGAIN = 3.0  # seconds between two looks at a namespace's quota, which all share
 _ROOM_AT_LAST = 300.0  # then the task asks, whatever the quota's status says
-_NODE_AGAIN = 10.0
+_KUEUE_AGAIN = 30.0
 _clusters: dict[tuple[int, str, str, str], ClusterPool] = {}
 _opening = threading.Lock()
 
@@ -135,7 +136,8 @@ class GpuPodTrigger(KubernetesPodTrigger):
         super().__init__(**kwargs)
         self.leased = leased
         self._said: dict[str, Any] = {}
-        self._node_at = 0.0
+        self._started: float | None = None
+        self._kueue_at = 0.0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments."""
@@ -166,12 +168,14 @@ class GpuPodTrigger(KubernetesPodTrigger):
             standing = None if document is None else standing_of(document)
             decision = clock.decide(standing, time.monotonic())
             if decision.verdict is Verdict.STARTED:
+                self._started = time.monotonic()
                 return self.define_pod_container_state(await self._get_pod())
             if decision.verdict is not Verdict.WAIT:
                 self._give_up(decision)
-            if decision.why != said:
-                self.log.info("Pod %s waits: %s", self.pod_name, decision.why)
-                said = decision.why
+            why = await self._explained(decision.why, document)
+            if why and why != said:
+                self.log.info("Pod %s waits: %s", self.pod_name, why)
+                said = why
             await asyncio.sleep(min(1.0, self.startup_check_interval))
 
     def _give_up(self, decision: Decision) -> None:
@@ -180,50 +184,57 @@ class GpuPodTrigger(KubernetesPodTrigger):
         raise ClusterUnavailableError(f"Pod {self.pod_name} did not start: {decision.why}.")
 
     async def _get_pod(self) -> Any:
-        """Read the pod; now and then its node, too: its silence says nothing of the pod."""
+        """Return the pod; its node is looked at, too: its silence says nothing of the pod."""
         document = await self._document()
         if document is None:
-            self._said = {"gpu_outcome": "gone", "gpu_why": "it is gone", "status": "timeout"}
+            ran = 0.0 if self._started is None else time.monotonic() - self._started
+            self._said = {
+                "gpu_outcome": "gone", "gpu_why": "it is gone", "gpu_ran": ran, "status": "timeout"
+            }  # fmt: skip
             raise ClusterUnavailableError(f"Pod {self.pod_name} is gone.")
         node = (document.get("spec") or {}).get("nodeName")
         over = (document.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
-        if node and not over and time.monotonic() - self._node_at > _NODE_AGAIN:
-            self._node_at = time.monotonic()
-            trouble = await self._trouble_of(node)
-            if trouble:
+        if node and not over:
+            watch = await self._watch()
+            if trouble := watch.node_trouble(node):
                 self._said = {"gpu_outcome": "node_lost", "gpu_why": trouble, "status": "timeout"}
                 raise ClusterUnavailableError(f"Node {node} of pod {self.pod_name}: {trouble}.")
         return _model_of(document)
 
     async def _document(self) -> dict[str, Any] | None:
         """Return the pod's JSON; what may pass is waited out."""
-        api = await self._api()
+        watch = await self._watch()
         while True:
             try:
-                return await asyncio.to_thread(api.pod, self.pod_namespace, self.pod_name)
+                return await asyncio.to_thread(watch.pod, self.pod_namespace, self.pod_name)
             except ClusterUnavailableError as error:  # noqa: PERF203 - that is what is waited out
                 self.log.warning("Looking again: %s", error)
                 await asyncio.sleep(self.poll_interval)
 
-    async def _trouble_of(self, node: str) -> str:
-        from airflow_ai_provider.core.gpu.cluster import node_of
-
-        api = await self._api()
-        try:
-            document = await asyncio.to_thread(api.node, node)
-        except AirflowAiError as error:
-            self.log.warning("Nothing is known of node %s: %s", node, error)
+    async def _explained(self, why: str, document: dict[str, Any] | None) -> str:
+        """Return ``why`` with what Kueue says, if it is Kueue that the pod waits for."""
+        labels = ((document or {}).get("metadata") or {}).get("labels") or {}
+        due = time.monotonic() - self._kueue_at > _KUEUE_AGAIN
+        if KUEUE_LABEL not in labels or "gated" not in why:
+            return why
+        if not due:
             return ""
-        return "the node is gone" if document is None else node_of(document).trouble
+        self._kueue_at = time.monotonic()
+        watch = await self._watch()
+        try:
+            workloads = await asyncio.to_thread(watch.workloads, self.pod_namespace)
+        except AirflowAiError as error:
+            return f"{why} (nothing is known of its Workload: {error})"
+        return kueue_says(workloads, self.pod_name) or why
 
-    async def _api(self) -> KubernetesApi:
+    async def _watch(self) -> PodWatch:
         access = ClusterAccess(
             config_dict=self.config_dict,
             cluster_context=self.cluster_context,
             in_cluster=self.in_cluster,
             connection_extras=self.connection_extras,
         )
-        return await asyncio.to_thread(_api_of, access)
+        return await asyncio.to_thread(_watch_of, access)
 
 
 def _model_of(document: dict[str, Any]) -> Any:
@@ -242,18 +253,20 @@ def _open(pool: GpuPool, access: ClusterAccess, resource: str) -> ClusterPool:
         return _clusters[key]
 
 
-def _api_of(access: ClusterAccess) -> KubernetesApi:
+def _watch_of(access: ClusterAccess) -> PodWatch:
+    """Return this process's one watch of the pods of a cluster."""
     from airflow_ai_provider.adapters.kubernetes import KubernetesApi
+    from airflow_ai_provider.services.pod_watch import PodWatch
 
     key = (os.getpid(), _text_of(access))
     with _opening:
-        if key not in _apis:
-            _apis[key] = KubernetesApi(client_of(access))
-        return _apis[key]
+        if key not in _watches:
+            _watches[key] = PodWatch(KubernetesApi(client_of(access)))
+        return _watches[key]
 
 
 def _text_of(access: ClusterAccess) -> str:
     return json.dumps(access.document, sort_keys=True, default=str)
 
 
-_apis: dict[tuple[int, str], KubernetesApi] = {}
+_watches: dict[tuple[int, str], PodWatch] = {}

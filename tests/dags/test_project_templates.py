@@ -74,6 +74,7 @@ def test_both_vision_pilots_train_and_beat_their_baseline(
     from handwritten_digits.data import deliver_digits
 
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # where MLflow on SQLite keeps its files
     path, _ = begin(tmp_path / "dags", "load_sheets")
     project: Project = load_project(path)
     landing = tmp_path / "data" / "landing"

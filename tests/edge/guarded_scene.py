@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.adapters.mlflow import RegistrySettings, open_registry
+from airflow_ai_provider.adapters.mlflow_files import EXPERIMENT
 from airflow_ai_provider.adapters.mlflow_http import API, MlflowHttp
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.hooks.promotion import ModelRegistryHook
@@ -38,24 +39,32 @@ FILES = {"MLmodel": b"flavors: {}\n", "data/weights.bin": bytes(range(200))}
 
 
 class Users:
-    """The users of one server: ``editor`` makes models and so manages them, ``reader`` reads."""
+    """The users of one server: ``editor`` makes models and so manages them, ``reader`` reads.
+
+    All may write where the runs of copies are: else it is his who copies first.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.admin = MlflowHttp(
             RegistrySettings(tracking_uri=url, username=ADMIN, password=ADMIN_PASSWORD, timeout=60)
         )
+        made = self.admin.ask("POST", "experiments/create", {"name": EXPERIMENT})
         for name in ("editor", "reader", "mover"):
             self.create(name)
+            self._grant(name, "experiment", made["experiment_id"], "EDIT")
 
     def create(self, name: str, password: str = PASSWORD) -> None:
         self.admin.ask("POST", "users/create", {"username": name, "password": password})
 
     def grant(self, name: str, model: str, permission: str) -> None:
+        self._grant(name, "registered_model", model, permission)
+
+    def _grant(self, name: str, kind: str, what: str, permission: str) -> None:
         said = {
             "username": name,
-            "resource_type": "registered_model",
-            "resource_id": model,
+            "resource_type": kind,
+            "resource_id": what,
             "permission": permission,
         }
         self.admin.ask("POST", "users/permissions/grant", said, api="/api/3.0/mlflow")

@@ -27,6 +27,10 @@ from airflow_ai_provider.operators.lifecycle import (
     MilestoneOperator,
     PhaseGateOperator,
 )
+from airflow_ai_provider.operators.lifecycle_decisions import (
+    ModelRetireOperator,
+    PhaseOverrideOperator,
+)
 from airflow_ai_provider.operators.model_card import ModelCardOperator
 from airflow_ai_provider.operators.model_evidence import (
     ModelEvidenceOperator,
@@ -140,6 +144,12 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "MilestoneOperator": lambda: MilestoneOperator(task_id="t", project=NOWHERE, milestone="what"),
     "MilestoneFormOperator": lambda: MilestoneFormOperator(
         task_id="t", project=NOWHERE, milestone="kick_off"
+    ),
+    "PhaseOverrideOperator": lambda: PhaseOverrideOperator(
+        task_id="t", project=NOWHERE, refusal=None
+    ),
+    "ModelRetireOperator": lambda: ModelRetireOperator(
+        task_id="t", project=NOWHERE, model_name="what", archive=NOWHERE
     ),
     "PhaseGateOperator": lambda: PhaseGateOperator(task_id="t", project=NOWHERE, phase="what"),
     "TaskDurationsOperator": lambda: TaskDurationsOperator(task_id="t", durations_file=NOWHERE),

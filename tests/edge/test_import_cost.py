@@ -27,6 +27,8 @@ HEAVY = (
 # what a module extends has its own price, which whoever imports it pays anyway
 _POD = "airflow.providers.cncf.kubernetes.{}.pod"
 PARENTS = {
+    "airflow_ai_provider.operators._gpu_pod_access": _POD.format("operators"),
+    "airflow_ai_provider.operators._gpu_pod_admission": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_manager": _POD.format("operators"),
     "airflow_ai_provider.operators.gpu_kubernetes": _POD.format("operators"),
     "airflow_ai_provider.triggers.gpu_kubernetes": _POD.format("triggers"),

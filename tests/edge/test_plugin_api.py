@@ -123,11 +123,11 @@ PATHS = [
     "/airflow-ai/quality/dataset?name=ai-data://x",
     "/airflow-ai/quality/task?dag_id=d&run_id=r&task_id=t",
     "/airflow-ai/quality/record/none",
+    "/airflow-ai/feedback/schema",
     "/airflow-ai/exceptions",
     "/airflow-ai/exceptions/mine",
     "/airflow-ai/feedback/metrics?model=m",
     "/airflow-ai/feedback/model?model=m",
-    "/airflow-ai/feedback/schema",
     "/airflow-ai/openapi.json",
     "/airflow-ai/docs",
 ]
@@ -349,40 +349,6 @@ def test_who_may_not_change_pools_is_told_what_to_do(
     assert words in said
 
 
-def test_who_may_not_answer_for_the_dag_claims_nothing(answers: dict[str, Any]) -> None:
-    assert {status for status, _ in answers["review None"]} == {401}
-    seen, claimed, *rest, mine = answers["review viewer"]
-    assert seen[0] in {200, 403}  # a viewer may look, where the auth manager lets one
-    assert claimed[0] == 403
-    assert {status for status, _ in rest} == {404}
-    assert mine == [200, []]
-
-
-@pytest.mark.parametrize("origin", ["None", "http://evil"])
-def test_another_site_cannot_answer_in_somebodys_name(answers: dict[str, Any], origin: str) -> None:
-    seen, *changes, mine = answers[f"review cookie {origin}"]
-    assert (seen[0], len(seen[1])) == (200, 5)
-    assert {status for status, _ in changes} == {403}
-    assert mine == [200, []]
-
-
-@pytest.mark.parametrize(("who", "open_before"), [("cookie http://testserver", 5), ("user", 4)])
-def test_people_claim_answer_and_give_back(
-    answers: dict[str, Any], who: str, open_before: int
-) -> None:
-    seen, claimed, wrong, right, again, returned, mine = answers[f"review {who}"]
-    assert (seen[0], len(seen[1])) == (200, open_before)
-    assert [case["prediction_id"] for case in claimed[1]] == (
-        ["p4", "p3"] if open_before == 5 else ["p3", "p2"]
-    )
-    assert (wrong[0], "no answer" in wrong[1]["detail"]) == (409, True)
-    assert (right[0], right[1]["case"]) == (200, claimed[1][0]["id"])
-    assert right[1]["batch"] is not None
-    assert again[0] == 409
-    assert returned == [200, {"case": claimed[1][1]["id"]}]
-    assert mine == [200, []]
-
-
 def test_feedback_is_taken_from_who_may_make_asset_events(answers: dict[str, Any]) -> None:
     assert answers["nobody"][0] == 401
     assert answers["a viewer"][0] == 403
@@ -419,3 +385,37 @@ def test_label_studio_tells_of_an_annotation(answers: dict[str, Any]) -> None:
     assert status == 200
     assert told["records"] == [{"outcome": "stored", "feedback_id": "label-studio/7/3"}]
     assert answers["other event"][1]["read"] == 0
+
+
+def test_who_may_not_answer_for_the_dag_claims_nothing(answers: dict[str, Any]) -> None:
+    assert {status for status, _ in answers["review None"]} == {401}
+    seen, claimed, *rest, mine = answers["review viewer"]
+    assert seen[0] in {200, 403}  # a viewer may look, where the auth manager lets one
+    assert claimed[0] == 403
+    assert {status for status, _ in rest} == {404}
+    assert mine == [200, []]
+
+
+@pytest.mark.parametrize("origin", ["None", "http://evil"])
+def test_another_site_cannot_answer_in_somebodys_name(answers: dict[str, Any], origin: str) -> None:
+    seen, *changes, mine = answers[f"review cookie {origin}"]
+    assert (seen[0], len(seen[1])) == (200, 5)
+    assert {status for status, _ in changes} == {403}
+    assert mine == [200, []]
+
+
+@pytest.mark.parametrize(("who", "open_before"), [("cookie http://testserver", 5), ("user", 4)])
+def test_people_claim_answer_and_give_back(
+    answers: dict[str, Any], who: str, open_before: int
+) -> None:
+    seen, claimed, wrong, right, again, returned, mine = answers[f"review {who}"]
+    assert (seen[0], len(seen[1])) == (200, open_before)
+    assert [case["prediction_id"] for case in claimed[1]] == (
+        ["p4", "p3"] if open_before == 5 else ["p3", "p2"]
+    )
+    assert (wrong[0], "no answer" in wrong[1]["detail"]) == (409, True)
+    assert (right[0], right[1]["case"]) == (200, claimed[1][0]["id"])
+    assert right[1]["batch"] is not None
+    assert again[0] == 409
+    assert returned == [200, {"case": claimed[1][1]["id"]}]
+    assert mine == [200, []]

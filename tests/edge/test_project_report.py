@@ -83,6 +83,27 @@ def test_it_writes_both_files_and_sends_them(store: Store, tmp_path: Path) -> No
     assert "discovery" in result["late"]
 
 
+def test_kpis_that_a_query_tells_are_asked_for(store: Store, tmp_path: Path) -> None:
+    asked = {"kind": "business", "target": "at least two"}
+    measures = {
+        "known": {"query": {"sql": "select 2 + 1", "conn_id": None}, "at_least": 2},
+        "wrong": {"query": {"sql": "select nothing", "conn_id": None}, "at_least": 2},
+        "away": {"query": {"sql": "select 1", "conn_id": "no_such"}, "at_least": 2},
+    }
+    kpis = [{"name": name, "measure": measure, **asked} for name, measure in measures.items()]
+    risk = {"likelihood": 1, "impact": 1, "owner": "sponsor", "mitigation": "look"}
+    risks = [{"name": "low", "trigger": {"kpi": "known", "below": 5}, **risk}]
+    lived(store, plan_of(kpis=kpis, risks=risks))
+    page = tmp_path / "report.html"
+    operator = ProjectReportOperator(task_id="report", project=NAME, html=str(page))
+    operator.execute(context_of(operator))
+    text = page.read_text()
+    assert "3 (met)" in text
+    assert "known is 3, below 5." in text
+    assert "not measured: the query fails" in text
+    assert "not measured: there is no connection no_such" in text
+
+
 def test_a_notifier_that_fails_keeps_no_other_from_being_sent(store: Store) -> None:
     lived(store)
     operator = ProjectReportOperator(

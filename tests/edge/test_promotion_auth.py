@@ -36,8 +36,8 @@ ELSEWHERE = {
         "core/test_promotion_approval.py",
         "is no user name",
     ),
-    "operators/_gate.py:check_on_fail#1": ("edge/test_promotion_operators.py", "Choose one of"),
-    "operators/_gate.py:check_on_fail#2": ("edge/test_promotion_operators.py", "names no task"),
+    "operators/_gate.py:check_on_fail#1": ("edge/test_promotion_gate.py", "Choose one of"),
+    "operators/_gate.py:check_on_fail#2": ("edge/test_promotion_gate.py", "names no task"),
     "services/promotion/judging.py:read_rows#1": (
         "services/test_promotion_card.py",
         "changed since",

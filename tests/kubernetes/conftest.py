@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.services.gpu import GpuPool
+from tests.kubernetes.any_cluster import AnyCluster, EmulatedCluster, RealCluster
 from tests.kubernetes.emulator.cluster import Cluster
 
 
@@ -21,7 +23,22 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
         extra = {"kube_config_path": str(path)}
         found = json.dumps({"conn_type": "kubernetes", "extra": extra})
         monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", found)
+        monkeypatch.delenv("KUBECONFIG", raising=False)
         yield emulated
+
+
+@pytest.fixture(params=["emulated", *(["real"] if os.environ.get("KUBECONFIG") else [])])
+def kubernetes_cluster(request: pytest.FixtureRequest) -> Iterator[AnyCluster]:
+    """The emulator, and then the cluster that ``KUBECONFIG`` names, unchanged for the test."""
+    if request.param == "emulated":
+        yield EmulatedCluster(request.getfixturevalue("cluster"))
+        return
+    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    extra = {"kube_config_path": os.environ["KUBECONFIG"]}
+    found = json.dumps({"conn_type": "kubernetes", "extra": extra})
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", found)
+    with RealCluster() as real:
+        yield real
 
 
 @pytest.fixture

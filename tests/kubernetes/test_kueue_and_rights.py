@@ -62,6 +62,7 @@ def test_too_many_preemptions_fail_and_say_so(cluster: Cluster, pool: GpuPool) -
     assert "taken off its node" in str(error) or "deleted" in str(error)
 
 
+@pytest.mark.slow
 def test_the_manifest_grants_exactly_what_is_used(cluster: Cluster, pool: GpuPool) -> None:
     cluster.server.access.rules = rules()
     cluster.create("resourcequotas", quota(2))
@@ -105,6 +106,7 @@ def test_a_missing_right_is_named_with_the_line_that_grants_it(
     assert pool.gpu.leases() == []
 
 
+@pytest.mark.slow
 def test_an_api_server_that_is_away_is_an_error_of_its_own(cluster: Cluster, pool: GpuPool) -> None:
     cluster.fault(r"GET /api/v1/nodes$", 503, times=99)
     begun = time.monotonic()

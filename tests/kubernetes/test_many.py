@@ -8,6 +8,7 @@ import resource
 import threading
 import time
 from collections import Counter
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.hooks._cluster import ClusterAccess, client_of, cluster_of
 from airflow_ai_provider.services.gpu import GpuPool
-from airflow_ai_provider.triggers.gpu_kubernetes import GpuClusterTrigger
+from airflow_ai_provider.triggers.gpu_kubernetes import GpuClusterTrigger, GpuPodTrigger
 from tests.kubernetes.emulator.cluster import Cluster
 from tests.kubernetes.emulator.values import requests_of
 from tests.kubernetes.tasks import context
@@ -147,10 +148,37 @@ def test_a_thousand_that_wait_cost_the_api_server_what_one_does(
     assert used["mib"] < 500
 
 
-async def waiting(
-    triggers: list[GpuClusterTrigger], cluster: Cluster, *, seconds: float
-) -> dict[str, float]:
-    async def follow(trigger: GpuClusterTrigger) -> None:
+@pytest.mark.slow
+def test_a_thousand_gated_pods_cost_the_api_server_what_one_does(cluster: Cluster) -> None:
+    for number in range(10):
+        container = {"name": "base", "image": "i:1"}
+        pod = {
+            "metadata": {"name": f"p{number}", "labels": {"kubernetes_pod_operator": "True"}},
+            "spec": {"containers": [container], "schedulingGates": [{"name": "somebody/else"}]},
+        }
+        cluster.create("pods", pod)
+    triggers = [
+        GpuPodTrigger(
+            pod_name=f"p{number % 10}",
+            pod_namespace="default",
+            trigger_start_time=datetime.now(timezone.utc),
+            base_container_name="base",
+            kubernetes_conn_id=None,
+            config_dict=cluster.config(),
+            schedule_timeout=1,
+            startup_timeout=1,
+        )
+        for number in range(1000)
+    ]
+    first = asyncio.run(waiting(triggers[:1], cluster, seconds=1.0))  # the lists, and the watches
+    assert first["requests"] <= 6
+    used = asyncio.run(waiting(triggers, cluster, seconds=5.0))
+    assert used["requests"] <= 2 * 5
+    assert used["cpu"] < 5.0
+
+
+async def waiting(triggers: list[Any], cluster: Cluster, *, seconds: float) -> dict[str, float]:
+    async def follow(trigger: Any) -> None:
         async for event in trigger.run():
             raise AssertionError(f"it fired: {event}")
 

@@ -145,6 +145,7 @@ def test_an_exit_code_may_mean_skip(cluster: Cluster, pool: GpuPool) -> None:
     assert pool.gpu.leases() == []
 
 
+@pytest.mark.slow
 @both_ways
 def test_a_lost_node_is_noticed_before_its_pods_are_deleted(
     cluster: Cluster, pool: GpuPool, deferrable: bool
@@ -159,6 +160,7 @@ def test_a_lost_node_is_noticed_before_its_pods_are_deleted(
     assert record.state.value == "suspect"  # nobody knows what still runs there
 
 
+@pytest.mark.slow
 @both_ways
 def test_want_of_quota_waits_and_keeps_its_place(
     cluster: Cluster, pool: GpuPool, deferrable: bool
@@ -187,6 +189,7 @@ def reasons(pool: GpuPool, wanted: str) -> bool:
         return wanted in list(found)
 
 
+@pytest.mark.slow
 @both_ways
 def test_a_pod_that_finds_no_room_goes_back_and_comes_again(
     cluster: Cluster, pool: GpuPool, deferrable: bool

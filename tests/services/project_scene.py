@@ -23,8 +23,11 @@ HOSTILE = "<script>alert('x')</script>\"&|`[a](javascript:b)\n# <img src=x onerr
 
 
 def plan_of(**changes: Any) -> dict[str, Any]:
-    """Return the template's plan with some fields changed."""
-    return {**load_project(TEMPLATE).model_dump(mode="json"), **changes}
+    """Return the template's plan, its KPIs and risks without measures, with some fields changed."""
+    plan = load_project(TEMPLATE).model_dump(mode="json")
+    plan["kpis"] = [{**kpi, "measure": None} for kpi in plan["kpis"]]
+    plan["risks"] = [{**risk, "trigger": None} for risk in plan["risks"]]
+    return {**plan, **changes}
 
 
 def note(store: Store, plan: dict[str, Any], *, phase: str = "pilot", days_ago: int = 30) -> None:
@@ -36,6 +39,7 @@ def note(store: Store, plan: dict[str, Any], *, phase: str = "pilot", days_ago: 
         path="p.yaml",
         digest="0" * 64,
         plan=plan,
+        text=f"name: {plan['name']}",
     )
     with store.write() as connection:
         began = store.utcnow(connection) - timedelta(days=days_ago)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.services.feedback_forget import export, forget
 from airflow_ai_provider.services.feedback_intake import FORGOTTEN
 from airflow_ai_provider.services.feedback_quarantine import discard, retry
-from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.feedback import BatchCounts
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.schema import feedback, feedback_batch
@@ -143,6 +144,25 @@ def test_records_are_forgotten_by_their_id(store: Store, tmp_path: Path) -> None
     assert counts(service.ingest(file)) == (3, 0, 0, 0, 3)
     with pytest.raises(FeedbackError, match="Nothing says"):
         forget(service, persons=[" "])
+
+
+def test_a_person_is_forgotten_in_a_delta_table_too(tmp_path: Path) -> None:
+    service = FeedbackService(Store.open(MEMORY_URL), delta=str(tmp_path / "delta"))
+    anna = {"score": 1, "comment": "anna-was-here", "attributes": {"person": "Anna"}}
+    file = lines(tmp_path / "in.jsonl", told(1, **anna), told(2, score=3), told(3, source="Anna"))
+    assert counts(service.ingest(file)) == (3, 2, 0, 0, 1)  # the last says nothing
+    removed = forget(service, persons=["Anna"])
+    assert (removed.records, removed.revisions) == (1, 1)
+    assert service.count("m") == 1
+    assert counts(service.ingest(file)) == (3, 0, 0, 1, 2)
+    with duckdb.connect() as connection:
+        files = [str(path) for path in (tmp_path / "delta").rglob("*.parquet")]
+        [(text,)] = connection.execute(
+            "SELECT coalesce(string_agg(coalesce(comment, '')), '') FROM read_parquet(?)", [files]
+        ).fetchall()
+    assert "anna" not in text
+    with pytest.raises(FeedbackError, match="Delta table"):
+        export(service, tmp_path / "out.jsonl")
 
 
 def test_who_is_forgotten_while_a_file_is_read_is_not_brought_back(

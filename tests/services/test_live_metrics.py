@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.feedback.exceptions import Asking, Finding, Reason
 from airflow_ai_provider.core.feedback.page import live_page
 from airflow_ai_provider.core.feedback.parse import parse
+from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
 from airflow_ai_provider.services.feedback_page import model_page
 from airflow_ai_provider.services.live_metrics import measure_live
@@ -114,6 +116,30 @@ def test_all_of_it_is_measured_and_kept_as_a_series(
     assert points["9", "brier"]["value"] == pytest.approx(old["brier"], abs=1e-5)
 
 
+@pytest.mark.parametrize("store", ["memory"], indirect=True)
+def test_a_window_of_days_is_measured_as_a_partition_is(
+    service: FeedbackService, tmp_path: Path
+) -> None:
+    for number, day in enumerate((5, 10, 12)):
+        moment = MOMENT.replace(day=day, hour=23)
+        said(
+            service, feedback_id=f"s{number}", model_version="9", score=day / 3, observed_at=moment
+        )
+    window = "2026-06-06/2026-06-10"
+    found = measure_live(
+        service, model_name="m", predictions=str(tmp_path / "log"), partition=window
+    )
+    old = next(version for version in found.versions if version.version == "9")
+    assert (old.predictions, old.answers) == (ROWS // 4, 1)  # five days of twenty
+    assert old.mos == pytest.approx(10 / 3)
+    assert {pair.n for pair in found.pairs} == {old.n}
+    assert {point["partition"] for point in service.series.read("m")} == {window}
+    for name in ("2026-06", "a/b", "2026-06-06", "2026-06-06/", "20260606/20260607"):
+        assert read_window(name) is None
+    with pytest.raises(FeedbackError):
+        read_window("2026-06-10/2026-06-06")
+
+
 class Reader(HTMLParser):
     """What a page has, and what it would fetch or run."""
 
@@ -127,6 +153,7 @@ class Reader(HTMLParser):
         self.fetched += [f"{tag} {name}" for name, _ in attrs if name in {"src", "href", "onload"}]
 
 
+@pytest.mark.parametrize("store", ["memory"], indirect=True)
 def test_the_page_has_a_picture_of_each_figure_and_fetches_nothing(
     service: FeedbackService, tmp_path: Path
 ) -> None:

@@ -58,6 +58,22 @@ def test_each_template_is_begun_and_is_whole(
     assert template == "flight_delays" or "flight_delays.yaml" not in code
 
 
+def test_criterion_that_means_nothing_is_named_with_its_place(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        TEMPLATE.read_text().replace("metric: roc_auc, min: 0.70", "metric: roc, min: 1")
+    )
+    status, document = run(capsys, "project", "check", path)
+    (error,) = document["errors"]
+    assert (status, error["field"]) == (1, "use_cases[0].criteria.pilot[0]")
+    assert "'roc'" in error["message"]
+    assert path.read_text().splitlines()[error["line"] - 1].strip() == (
+        "- {name: ranks, kind: threshold, metric: roc, min: 1}"
+    )
+
+
 def test_nothing_is_written_over(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "projects").mkdir()
     mine = tmp_path / "projects" / "plan.yaml"

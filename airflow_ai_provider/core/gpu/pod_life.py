@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-KUEUE_GATE = "kueue.x-k8s.io/admission"
+KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _NO_IMAGE = {"InvalidImageName", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff"}
 # said of a registry that may answer soon: the kubelet tries again, and so do we wait
 _PASSING = (

@@ -76,6 +76,10 @@ class DataSource(Part):
     location: Line | None = Field(
         default=None, description="path or URL; {home} is Airflow's home, {here} this file's folder"
     )
+    conn_id: Name | None = Field(
+        default=None, description="the Airflow connection of the database that holds the table"
+    )
+    table: Line | None = Field(default=None, description="the table, as schema.table or table")
     sample: Line | None = Field(default=None, description="where a sample is to be kept")
     suite: Line | None = Field(
         default=None, description="the expectations that a delivery must meet"

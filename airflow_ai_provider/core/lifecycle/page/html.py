@@ -94,7 +94,7 @@ def _kpis(kpis: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for kpi in kpis:
         newest = kpi["points"][-1] if kpi["points"] else None
-        value = _faint("not measured")
+        value = _faint(f"not measured{f': {problem}' if (problem := kpi.get('problem')) else ''}")
         if newest:
             met = {None: "", True: " (met)", False: " (missed)"}[newest.get("met")]
             shown = escape(_short(figure(newest["value"])) + met)
