@@ -50,7 +50,7 @@ async def startup(sockets=None):
 server.startup = startup
 server.run()
 """
-_CLIENTS = 8
+_CLIENTS = 32
 _SECONDS = 4.0
 _ROUNDS = 3
 _BATCH = 500

@@ -52,7 +52,12 @@ def figures(found: dict[str, list[Pair]]) -> Iterator[dict[str, Any]]:
         ("PostgreSQL", "bare COPY", 0.8),
     ):
         yield beside(
-            f"{side}: first ingest", wall[side], "s", wall[peer], peer=peer, at_least=least
+            f"{side}: first ingest beside {peer}",
+            wall[side],
+            "s",
+            wall[peer],
+            peer=peer,
+            at_least=least,
         )
     yield beside(
         "Delta: first ingest", wall["Delta"], "s", wall["parsing alone"],
