@@ -37,6 +37,7 @@ def test_a_figure_for_every_goal() -> None:
     found = dict.fromkeys(feedback_ingest.SIDES, pair(10, 9))
     measured = {figure["name"]: figure for figure in figures({**found, "Delta": pair(41, 9, 1001)})}
     assert all(set(KEYS) == set(figure) for figure in measured.values())
+    pandas = "SQLite: first ingest beside pandas to_sql"
     missed = {name for name, figure in measured.items() if not figure["met"]}
     assert missed == {
         "Delta: first ingest",
