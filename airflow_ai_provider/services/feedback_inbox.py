@@ -22,6 +22,7 @@ from airflow_ai_provider.services.feedback_intake import (
     Sorting,
     Terms,
     latest_moment,
+    spool_all,
     spooled,
     write_spooled,
 )
@@ -107,11 +108,18 @@ def _write(service: FeedbackService, parcels: Sequence[_Parcel]) -> None:
     terms = Terms(comments=service.settings.feedback_comments)
     forgotten = read_forgotten(service.store)
     sorting, not_after = Sorting(terms, forgotten), latest_moment()
+    quick = sorting.quick(not_after=not_after)
     keys: list[tuple[str, str]] = []
     with Spool() as good, Spool() as bad:
         refused: dict[int, str] = {}
         number = 0
         for parcel in parcels:
+            rows = quick(parcel.records)
+            if rows is not None:
+                spool_all(good, rows, sum(len(v) for row in rows for v in row if type(v) is str))
+                keys += [(row[0], row[1]) for row in rows]
+                number += len(rows)
+                continue
             for found in parcel.records:
                 try:
                     if found.problem is not None:

@@ -20,7 +20,8 @@ from typing import Any
 from tests.bench.report import beside, figure, say
 
 SERVER = """
-import sys
+import os, sys
+from pathlib import Path
 sys.argv.append("api-server")
 from airflow.api_fastapi.app import create_app
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
@@ -42,11 +43,14 @@ server = uvicorn.Server(config)
 started = server.startup
 async def startup(sockets=None):
     await started(sockets)
-    print(server.servers[0].sockets[0].getsockname()[1], token, flush=True)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    ready = Path(os.environ["AIRFLOW_HOME"]) / "ready"
+    ready.with_suffix(".part").write_text(f"{port} {token}")
+    ready.with_suffix(".part").rename(ready)
 server.startup = startup
 server.run()
 """
-_CLIENTS = 8
+_CLIENTS = 32
 _SECONDS = 4.0
 _ROUNDS = 3
 _BATCH = 500
@@ -87,20 +91,17 @@ def server() -> Iterator[tuple[int, str]]:
         }
         migrating = [sys.executable, "-m", "airflow", "db", "migrate"]
         subprocess.run(migrating, env=env, check=True, capture_output=True)
-        with (Path(home) / "server.log").open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", SERVER],
-                env=env, stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
+        ready, log = Path(home) / "ready", Path(home) / "server.log"
+        with log.open("w") as stream:
+            command = [sys.executable, "-c", SERVER]
+            process = subprocess.Popen(command, env=env, stdout=stream, stderr=stream)
             try:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    if line.partition(" ")[0].isdigit():
-                        port, token = line.split()
-                        yield int(port), token
-                        break
-                else:
-                    raise AssertionError((Path(home) / "server.log").read_text())
+                while not ready.exists():
+                    if process.poll() is not None:
+                        raise AssertionError(log.read_text())
+                    time.sleep(0.1)
+                port, token = ready.read_text().split()
+                yield int(port), token
             finally:
                 process.terminate()
                 process.wait()

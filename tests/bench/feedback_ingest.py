@@ -51,9 +51,8 @@ def figures(found: dict[str, list[Pair]]) -> Iterator[dict[str, Any]]:
         ("SQLite", "pandas to_sql", 1.5),
         ("PostgreSQL", "bare COPY", 0.8),
     ):
-        yield beside(
-            f"{side}: first ingest", wall[side], "s", wall[peer], peer=peer, at_least=least
-        )
+        name = f"{side}: first ingest beside {peer}"
+        yield beside(name, wall[side], "s", wall[peer], peer=peer, at_least=least)
     yield beside(
         "Delta: first ingest", wall["Delta"], "s", wall["parsing alone"],
         peer="parsing the JSON alone", at_most=4,
