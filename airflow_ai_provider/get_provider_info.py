@@ -48,6 +48,7 @@ def get_provider_info() -> dict[str, Any]:
             "lifecycle",
             "durations",
             "project_report",
+            "lifecycle_decisions",
         ),
         "sensors": _modules("sensors", "gpu", "quality", "promotion", "feedback"),
         "triggers": _modules(

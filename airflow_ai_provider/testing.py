@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import TypeVar
 
 from airflow_ai_provider.core.errors import (
@@ -15,6 +16,7 @@ from airflow_ai_provider.core.gpu.devices import Device, DeviceKind, Topology
 from airflow_ai_provider.core.gpu.driver import CardState, DriverState, Trouble
 from airflow_ai_provider.core.gpu.health import Fault
 from airflow_ai_provider.core.gpu.probe import Occupants
+from airflow_ai_provider.core.promotion.artifacts import tree_digest
 from airflow_ai_provider.core.promotion.registry import ModelVersion
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 
@@ -39,6 +41,7 @@ class FakeRegistry:
         self.calls: list[str] = []
         self._versions: dict[str, dict[str, ModelVersion]] = {}
         self._aliases: dict[str, dict[str, str]] = {}
+        self._files: dict[tuple[str, str], dict[str, bytes]] = {}
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return the version under each alias."""
@@ -108,6 +111,18 @@ class FakeRegistry:
         self._asked("set_tags")
         standing = self._known(self._versions.get(name, {}), version, f"{name} {version}")
         self._versions[name][version] = replace(standing, tags={**standing.tags, **tags})
+
+    def put_files(self, name: str, version: str, files: Mapping[str, bytes]) -> None:
+        """Let a version have these files and no others."""
+        self._files[name, version] = dict(files)
+
+    def artifact_digest(self, name: str, version: str) -> str:
+        """Return the digest of the files of a version."""
+        self._asked("artifact_digest")
+        if not self._files.get((name, version)):
+            raise RegistryNotFoundError(f"Version {version} of {name} has no files.")
+        files = self._files[name, version]
+        return tree_digest({path: sha256(files[path]).hexdigest() for path in files})
 
     def _asked(self, what: str) -> None:
         self.calls.append(what)

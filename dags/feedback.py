@@ -1,4 +1,8 @@
-"""What really happened comes back: ingest it, measure the model on it, decide on retraining."""
+"""What really happened comes back: ingest it, measure the model on it, decide on retraining.
+
+What the model is least sure of goes to people before that, and out of their queue when the outcome
+is in; they answer over the plugin's API, or in a task of another DAG with ``ask=True``.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,14 @@ from airflow.sdk import Param, dag, task
 
 import use_cases
 from airflow_ai_provider.assets import predictions_asset, request_asset
+from airflow_ai_provider.operators.exceptions import ExceptionReviewOperator
 from airflow_ai_provider.operators.feedback import (
     FeedbackIngestOperator,
     FeedbackMetricsOperator,
     RetrainDecisionOperator,
 )
 
+PROJECT = "flight_delays"
 MODEL = "flight_delays"
 DATASET = "flights"
 
@@ -58,10 +64,21 @@ def feedback():
 
     log = scored()
     ingest = FeedbackIngestOperator(task_id="ingest", paths=collect_outcomes(log), model_name=MODEL)
+    review = ExceptionReviewOperator(
+        task_id="review",
+        model_name=MODEL,
+        predictions=log["path"],
+        partition=log["partition"],
+        min_confidence=0.52,
+        show=["carrier", "origin", "day"],
+        labels={"late": 1, "in time": 0},
+        max_open=20,
+        max_age=timedelta(days=14).total_seconds(),
+    )
     metrics = FeedbackMetricsOperator(
         task_id="measure",
         model_name=MODEL,
-        predictions=log["path"],
+        predictions=log["every_version"],
         partition=log["partition"],
         group="day",
         slices=["carrier", "origin"],
@@ -77,7 +94,9 @@ def feedback():
         window_end=now["window_end"],
         newest_data=now["newest_data"],
         in_flight=now["in_flight"],
+        project=PROJECT,
     )
+    review >> ingest
     ingest >> metrics
     ingest >> now
     close_month(decision.output, now)

@@ -102,18 +102,16 @@ def production():
         min_records=1000,
         timeout=timedelta(days=45).total_seconds(),
     )
-    evidence = evaluate(planned, trained, challenger)
-    measured = ModelEvidenceOperator(
-        task_id="measure",
-        evidence=evidence,
-        inputs=evidence["inputs"],
-        label_column="label",
+    measured = ModelEvidenceOperator(  # while the outcomes come in
+        task_id="measure", evidence=trained, inputs=trained["inputs"]
     )
+    evidence = evaluate(planned, measured.output, challenger)
     judge = ModelGateOperator(
         task_id="judge",
-        evidence=measured.output,
+        evidence=evidence,
         criteria=planned["criteria"],
         on_fail="skip",
+        project=PROJECT,
         multiple_outputs=True,
     )
     promoted = promote_to_production(
@@ -121,6 +119,7 @@ def production():
         subject="May this version of {{ params.project }} go into production?",
         approvers=planned["approvers"],
         submitter=planned["owner"],
+        project=PROJECT,
         needed=use_cases.approvals_needed(use_cases.PROJECT_FILE),
         project_file=planned["project_file"],
     )

@@ -2,7 +2,8 @@
 
 A delivery that fails its gate trains and scores nothing: its bad rows are set aside, and the same
 month is asked for again. Before anything is in production the shadow in test scores. Versions that
-are marked as challengers score beside, so that a model gate can compare them on the same feedback.
+are marked as challengers score beside, so that a model gate can compare them on the same feedback;
+so does the version before the one in production, so that it can be gone back to when it was better.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ def scoring():
             use_cases.package(MODEL).score(version, partition=report["partition"])
             for report in reports
         ]
-        for challenger in use_cases.challengers(MODEL):
+        for other in use_cases.beside(MODEL, version):
             for report in reports:  # beside, and acted on by nobody
-                use_cases.package(MODEL).score(challenger, partition=report["partition"])
+                use_cases.package(MODEL).score(other, partition=report["partition"])
         outlet_events[predictions_asset(MODEL)].extra = {"logs": logs}
         return logs
 

@@ -159,6 +159,21 @@ def best_candidates(project_file: str, verdicts: list[dict]) -> list[dict]:
     return best
 
 
+def documents(project_file: str, winners: list[dict]) -> list[dict]:
+    """Return the arguments of each winner's model card: what the project file says of it."""
+    project = load(project_file)
+    ethics = "\n".join(f"- {topic}: {said.answer}" for topic, said in project.compliance.items())
+    return [
+        {
+            "verdict": winner,
+            "purpose": f"{project.use_case(winner['model_name']).title}\n\n{project.business_need}",
+            "limits": "\n".join(f"- {risk.name}: {risk.mitigation}" for risk in project.risks),
+            "ethics": ethics,
+        }
+        for winner in winners
+    ]
+
+
 def pilot_result(project_file: str, winners: list[dict]) -> dict:
     """Return what the sponsor is asked about, and who may answer."""
     project = load(project_file)
@@ -195,11 +210,17 @@ def scoring_version(model: str) -> str:
     return serving["version"]
 
 
-def challengers(model: str) -> list[str]:
-    """Return the versions that answer in the shadow of the one that scores."""
+def beside(model: str, serving: str) -> list[str]:
+    """Return the versions that answer in the shadow of the one that scores.
+
+    They are the challengers and the version that was in production before.
+    """
+    from airflow_ai_provider.hooks.feedback import FeedbackHook
     from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 
-    return ModelRegistryHook().challengers(model)
+    before = FeedbackHook().previous(model)
+    found = [*ModelRegistryHook().challengers(model), *([before] if before else [])]
+    return [version for version in dict.fromkeys(found) if version != serving]
 
 
 def training_plan(
@@ -258,13 +279,17 @@ def ask_for_month(plan: dict, event: Any) -> None:
 
 
 def scored_month(model: str, *, month: str | None, events: Any) -> dict:
-    """Return the prediction log that this run is about: the newest, or that of ``month``."""
+    """Return the prediction log that this run is about: the newest, or that of ``month``.
+
+    ``every_version`` is where the logs of all versions that scored the month are.
+    """
     logs = [log for extra in extras(events) for log in extra.get("logs", ())]
     if month:
         logs = package(model).prediction_logs(month)
     if not logs:
         raise AirflowSkipException("Nothing was scored.")
-    return logs[-1]
+    path = Path(logs[-1]["path"])
+    return {**logs[-1], "every_version": str(path.parents[1] / "*" / path.name)}
 
 
 def situation(project_file: str, model: str, dataset: str, month: str) -> dict:
@@ -298,6 +323,15 @@ def close_unless_retraining(decision: dict, situation: dict, event: Any) -> None
     if decision["retrain"] or situation["in_flight"]:
         raise AirflowSkipException("A challenger is judged on this month first.")
     event.extra = {"after": decision["partition"]}
+
+
+def way_back(project_file: str, events: Any) -> dict:
+    """Return the decision to go back to the version before, and who is asked about it."""
+    decided = [extra for extra in extras(events) if extra.get("champion")]
+    if not decided:
+        raise AirflowSkipException("No model fell below the version before it.")
+    project = load(project_file)
+    return {**decided[-1], "approvers": [project.person("sponsor")], "owner": project.owner}
 
 
 # --- maintenance --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.migrate import migrate
 from tests.fake_nvml import FakeNvml, compile_library, node
-from tests.mlflow_server import mlflow_running
+from tests.mlflow_server import mlflow_shared
 from tests.postgres import PostgresServer, postgres_running
 
 
@@ -64,7 +64,9 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an MLflow server that lets everybody in, of this test run's own."""
-    with mlflow_running(tmp_path_factory.mktemp("mlflow_server")) as url:
+    base = tmp_path_factory.getbasetemp()
+    in_parallel = "PYTEST_XDIST_WORKER" in os.environ
+    with mlflow_shared(base.parent if in_parallel else base) as url:
         yield url
 
 

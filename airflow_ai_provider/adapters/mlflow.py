@@ -8,7 +8,7 @@ have no such API, go through ``MlflowClient``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -16,15 +16,24 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from airflow_ai_provider.core.errors import (
+    RegistryDeniedError,
     RegistryError,
     RegistryNotFoundError,
     RegistryUnavailableError,
+    in_one_line,
 )
-from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
+from airflow_ai_provider.core.promotion.registry import ModelRegistry
 
 _ALREADY = ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "ENDPOINT_NOT_FOUND")
 _BUSY = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
+_DENIED = {
+    "UNAUTHENTICATED": 401,
+    "CUSTOMER_UNAUTHORIZED": 401,
+    "UNAUTHORIZED": 401,
+    "PERMISSION_DENIED": 403,
+}
+_LET_IN = "Check login, password or token of the connection, and what they may do in MLflow."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +98,8 @@ def open_registry(settings: RegistrySettings) -> ModelRegistry:
         from airflow_ai_provider.adapters.mlflow_rest import RestRegistry
 
         return RestRegistry(settings)
+    from airflow_ai_provider.adapters.mlflow_client import ClientRegistry
+
     return ClientRegistry(settings)
 
 
@@ -160,6 +171,13 @@ def typed(address: str, code: str, message: str) -> RegistryError:
             remedy="Check the name and the version.",
             code=code,
         )
+    if code in _DENIED:
+        return RegistryDeniedError(
+            f"The registry {address} does not let this user do this ({code}): {message}",
+            remedy=_LET_IN,
+            status=_DENIED[code],
+            code=code,
+        )
     if code in _BUSY:
         return RegistryUnavailableError(f"The registry {address} is busy: {message}", code=code)
     return RegistryError(f"The registry {address} refused ({code}): {message}", code=code)
@@ -170,116 +188,35 @@ def exists_already(error: RegistryError) -> bool:
     return error.facts.get("code") in _ALREADY
 
 
-class ClientRegistry:
-    """A registry behind MLflow's own client."""
-
-    def __init__(self, settings: RegistrySettings) -> None:
-        self._settings = settings
-        self._client: Any = None
-
-    @property
-    def address(self) -> str:
-        """Where it is, without secrets."""
-        return self._settings.address
-
-    def aliases(self, name: str) -> dict[str, str]:
-        """Return the version under each alias."""
-        with self._asking() as client:
-            registry = _for_prompts_too(client)
-            # to get a model MLflow reads every version of it, to search it does not
-            models = registry.search_registered_models(filter_string=f"name = '{name}'")
-            model = models[0] if models else registry.get_registered_model(name)
-        return {str(alias): str(version) for alias, version in model.aliases.items()}
-
-    def changed_at(self, name: str) -> str | None:
-        """Return when MLflow last noted a change of the model."""
-        with self._asking() as client:
-            return moment(client.get_registered_model(name).last_updated_timestamp)
-
-    def get_version(self, name: str, version: str) -> ModelVersion:
-        """Return one version."""
-        with self._asking() as client:
-            return _version(_for_prompts_too(client).get_model_version(name, version))
-
-    def find_versions(self, name: str, *, run_id: str | None = None) -> list[ModelVersion]:
-        """Return the versions of the model, oldest first."""
-        found: list[ModelVersion] = []
-        page: str | None = None
-        while True:
-            with self._asking() as client:
-                rows = client.search_model_versions(version_filter(name, run_id), page_token=page)
-            found.extend(map(_version, rows))
-            page = rows.token
-            if not page:
-                return sorted(found, key=lambda version: int(version.version))
-
-    def create_model(self, name: str) -> None:
-        """Make the registered model."""
-        try:
-            with self._asking() as client:
-                client.create_registered_model(name)
-        except RegistryError as error:
-            if not exists_already(error):
-                raise
-
-    def create_version(
-        self, name: str, *, model_uri: str, run_id: str | None, tags: Mapping[str, str]
-    ) -> ModelVersion:
-        """Make the next version."""
-        model_id = logged_model_id(model_uri)
-        with self._asking() as client:
-            source = model_uri
-            if model_id is None and model_uri.startswith("runs:/"):
-                source, model_id = _source_of_run(client, model_uri)
-            made = client.create_model_version(
-                name,
-                source,
-                run_id=run_id,
-                tags=dict(tags),
-                model_id=model_id,
-                await_creation_for=30,
-            )
-            return _version(made)
-
-    def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Move the alias."""
-        with self._asking() as client:
-            _for_prompts_too(client).set_registered_model_alias(name, alias, version)
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        """Take the alias away."""
-        with self._asking() as client:
-            _for_prompts_too(client).delete_registered_model_alias(name, alias)
-
-    def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a version."""
-        with self._asking() as client:
-            registry = _for_prompts_too(client)
-            for key, value in tags.items():
-                registry.set_model_version_tag(name, version, key, value)
-
-    @contextmanager
-    def _asking(self) -> Iterator[Any]:
-        if self._client is None:
-            self._client = client_of(self._settings)
-        with translated(self.address):
-            yield self._client
-
-
 @contextmanager
 def translated(address: str) -> Iterator[None]:
     """Raise the errors of MLflow's client as ours."""
     from mlflow.exceptions import MlflowException
+    from requests import RequestException
     from sqlalchemy.exc import OperationalError
 
     try:
         yield
     except MlflowException as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, (RequestException, OperationalError)):
+            raise _of_the_wire(address, cause) from error
         raise typed(address, str(error.error_code), str(error.message)) from error
-    except (OperationalError, ConnectionError, TimeoutError) as error:
-        raise RegistryUnavailableError(
-            f"The registry {address} does not answer: {error}."
-        ) from error
+    except (RequestException, OperationalError, ConnectionError, TimeoutError) as error:
+        raise _of_the_wire(address, error) from error
+
+
+def _of_the_wire(address: str, error: BaseException) -> RegistryError:
+    """Return the error that a failed request means: its answer's, or that there is none."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    code = next((code for code, of in _DENIED.items() if of == status), None)
+    if code is not None:
+        return typed(address, code, in_one_line(error))
+    if status == 404:
+        return typed(address, "NOT_FOUND", in_one_line(error))
+    return RegistryUnavailableError(
+        f"The registry {address} does not answer: {in_one_line(error)}."
+    )
 
 
 def moment(milliseconds: Any) -> str | None:
@@ -287,15 +224,6 @@ def moment(milliseconds: Any) -> str | None:
     if not milliseconds:
         return None
     return datetime.fromtimestamp(int(milliseconds) / 1000, tz=timezone.utc).isoformat()
-
-
-def _for_prompts_too(client: Any) -> Any:
-    """Return what ``MlflowClient`` asks.
-
-    The client itself denies that a prompt is there, which MLflow keeps as it keeps a model; and to
-    look whether one is a prompt it reads every version of it.
-    """
-    return client._get_registry_client()
 
 
 def version_filter(name: str, run_id: str | None) -> str:
@@ -323,29 +251,3 @@ def split_run_uri(model_uri: str) -> tuple[str, str]:
             remedy="Write models:/m-... as log_model returned it, or runs:/RUN_ID/NAME.",
         )
     return run_id, path
-
-
-def _source_of_run(client: Any, model_uri: str) -> tuple[str, str | None]:
-    """Return where the model of a run is: a logged model of that name, else the run's artifacts."""
-    run_id, path = split_run_uri(model_uri)
-    run = client.get_run(run_id)
-    logged = client.search_logged_models(
-        experiment_ids=[run.info.experiment_id],
-        filter_string=f"name = '{path}' AND source_run_id = '{run_id}'",
-    )
-    if logged:
-        return f"models:/{logged[0].model_id}", str(logged[0].model_id)
-    return f"{run.info.artifact_uri}/{path}", None
-
-
-def _version(found: Any) -> ModelVersion:
-    return ModelVersion(
-        name=found.name,
-        version=str(found.version),
-        run_id=found.run_id or None,
-        source=found.source or None,
-        status=found.status or "READY",
-        tags=dict(found.tags or {}),
-        created_by=found.user_id or None,
-        created_at=moment(found.creation_timestamp),
-    )

@@ -16,6 +16,8 @@ from airflow_ai_provider.adapters.mlflow import (
     process_pointed_at,
     translated,
 )
+from airflow_ai_provider.adapters.model_tree import sha256_of
+from airflow_ai_provider.core.promotion.artifacts import model_files
 from airflow_ai_provider.core.promotion.copying import (
     COPY_TAG,
     MODEL_FOLDER,
@@ -61,6 +63,16 @@ class MlflowFiles:
         """Write one file of a version to ``into``."""
         with self._asking():
             _fetch(self._place_of_version(name, version), path, into)
+
+    def digests(self, name: str, version: str) -> tuple[str, dict[str, str]]:
+        """Return where a version's files are and the SHA-256 of each, fetched one by one."""
+        with self._asking(), tempfile.TemporaryDirectory() as folder:
+            place, file = self._place_of_version(name, version), Path(folder) / "file"
+            found = {}
+            for path in _listed(place):
+                _fetch(place, path, file)
+                found[path] = sha256_of(file)
+            return str(place.artifact_uri), found
 
     def find_copy(self, key: str) -> str | None:
         """Return the run that was started for the copy."""
@@ -171,7 +183,7 @@ def _listed(place: Any) -> dict[str, int]:
                 waiting.append(item.path)
             else:
                 found[item.path] = int(item.file_size or 0)
-    return found
+    return {path: found[path] for path in model_files(found)}
 
 
 def _fetch(place: Any, path: str, into: Path) -> None:

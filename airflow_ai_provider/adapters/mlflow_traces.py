@@ -7,8 +7,9 @@ seconds of CPU. SQLite goes through ``MlflowClient``. Spans are not read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_ai_provider.adapters.mlflow import (
     RegistrySettings,
@@ -34,16 +35,30 @@ _EXPERIMENTS = "2.0/mlflow/experiments"
 def open_traces(settings: RegistrySettings) -> Traces:
     """Return the traces on the tracking server that ``settings`` name; nothing is asked yet."""
     tracking = replace(settings, registry_uri=None)
-    return RestTraces(tracking) if tracking.is_server else ClientTraces(tracking)
+    if not tracking.is_server:
+        return ClientTraces(tracking)
+    from airflow_ai_provider.adapters.mlflow_rest import RestRegistry
+
+    return RestTraces(RestRegistry(tracking))
+
+
+class Asked(Protocol):
+    """A server that answers in JSON; errors as of ``ModelRegistry``."""
+
+    @property
+    def address(self) -> str:
+        """Where it is, without secrets."""
+
+    def ask(self, method: str, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer to a question that changes nothing."""
 
 
 class RestTraces:
     """Traces behind an MLflow server."""
 
-    def __init__(self, settings: RegistrySettings) -> None:
-        from airflow_ai_provider.adapters.mlflow_rest import RestRegistry
-
-        self._server = RestRegistry(settings)
+    def __init__(self, server: Asked, *, most: int = MOST) -> None:
+        self._server = server
+        self._most = most
 
     def find_experiments(self, names: Sequence[str]) -> list[str]:
         """Return the ids of the experiments ``names``; of all when none is named."""
@@ -53,7 +68,8 @@ class RestTraces:
         said: dict[str, Any] = {"max_results": 1000, "view_type": "ACTIVE_ONLY"}
         while True:
             page = self._server.ask("POST", f"{_EXPERIMENTS}/search", said)
-            found += [str(item["experiment_id"]) for item in page.get("experiments", [])]
+            with self._understood():
+                found += [str(item["experiment_id"]) for item in page.get("experiments", [])]
             said["page_token"] = page.get("next_page_token")
             if not said["page_token"]:
                 return found
@@ -73,9 +89,10 @@ class RestTraces:
         count = 0
         while places:
             page = self._server.ask("POST", _TRACES, asked)
-            found = page.get("traces", [])
-            count = _counted(count + len(found), said)
-            yield from map(_trace_in_json, found)
+            with self._understood():
+                found = [_trace_in_json(item) for item in page.get("traces", [])]
+            count = _counted(count + len(found), self._most, said)
+            yield from found
             asked["page_token"] = page.get("next_page_token")
             if not asked["page_token"]:
                 return
@@ -88,7 +105,18 @@ class RestTraces:
             if not name.isdigit():
                 raise
             found = self._server.ask("GET", f"{_EXPERIMENTS}/get", {"experiment_id": name})
-        return str(found["experiment"]["experiment_id"])
+        with self._understood():
+            return str(found["experiment"]["experiment_id"])
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RegistryError(
+                f"{self._server.address} answered, but not as MLflow 3 does.",
+                remedy="Check the tracking URI of the connection, and the version of the server.",
+            ) from error
 
 
 class ClientTraces:
@@ -126,7 +154,7 @@ class ClientTraces:
                     include_spans=False,
                     page_token=page,
                 )
-            count = _counted(count + len(rows), said)
+            count = _counted(count + len(rows), MOST, said)
             yield from map(_trace, rows)
             page = rows.token
             if not page:
@@ -144,10 +172,10 @@ class ClientTraces:
         return str(found.experiment_id)
 
 
-def _counted(count: int, said: str) -> int:
-    if count > MOST:
+def _counted(count: int, most: int, said: str) -> int:
+    if count > most:
         raise RegistryError(
-            f"More than {MOST:,} traces are found by {said!r}.",
+            f"More than {most:,} traces are found by {said!r}.",
             remedy="Name the experiments, or a narrower filter.",
         )
     return count

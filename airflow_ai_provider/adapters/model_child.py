@@ -7,7 +7,6 @@ a line of JSON to ``FOLDER/answers`` after each stage.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import importlib
 import json
 import os
@@ -20,10 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.adapters.model_tree import digest_of_tree
+
 _PDEATHSIG = 1
 _ONE_ROW, _MANY_ROWS = (50, 4.0), (20, 8.0)  # calls at most, seconds at most
 _WARM = 2
-_IMPORTANCE_ROWS, _IMPORTANCE_COLUMNS = 2000, 200
 _LONGEST_REQUIREMENTS = 200
 _SERVER_ERRORS = (
     "INTERNAL_ERROR",
@@ -88,21 +88,6 @@ def _stages(order: dict[str, Any]) -> Any:
     yield "done", {"costs": costs, "rows": rows, "importance": importance}
 
 
-def digest_of_tree(place: Path) -> tuple[int, str]:
-    """Return the bytes in a file or folder, and a SHA-256 over its names and contents."""
-    files = sorted(path for path in place.rglob("*") if path.is_file()) or [place]
-    whole, size = hashlib.sha256(), 0
-    for path in files:
-        content = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                content.update(block)
-                size += len(block)
-        name = path.relative_to(place).as_posix() if path != place else ""
-        whole.update(f"{name}\0{content.hexdigest()}\n".encode())
-    return size, whole.hexdigest()
-
-
 def _named(loader: str) -> Callable[[str], Any]:
     module, _, name = loader.partition(":")
     found: Callable[[str], Any] = getattr(importlib.import_module(module), name)
@@ -157,22 +142,9 @@ def _check_answers(model: Any, frame: Any) -> None:
 
 
 def _importance(predict: Callable[[Any], Any], frame: Any, label: Any) -> dict[str, float]:
-    """Return how much the mean squared error rises when one input is shuffled, for each."""
-    import numpy as np
+    from airflow_ai_provider.core.promotion.importance import permutation_importance
 
-    random = np.random.default_rng(0)
-    chosen = random.permutation(len(frame))[:_IMPORTANCE_ROWS]
-    frame, label = frame.iloc[chosen], np.asarray(label, dtype=float)[chosen]
-
-    def error(rows: Any) -> float:
-        return float(np.mean((label - np.asarray(predict(rows), dtype=float)) ** 2))
-
-    whole, found = error(frame), {}
-    for column in list(frame.columns)[:_IMPORTANCE_COLUMNS]:
-        shuffled = frame.copy()
-        shuffled[column] = frame[column].to_numpy()[random.permutation(len(frame))]
-        found[str(column)] = error(shuffled) - whole
-    return found
+    return permutation_importance(predict, frame, label)
 
 
 def _latencies(predict: Callable[[Any], Any], frame: Any) -> dict[str, float]:

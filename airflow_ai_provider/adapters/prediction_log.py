@@ -17,6 +17,7 @@ from urllib.parse import quote
 from airflow_ai_provider.adapters.feedback_files import local_path
 from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.metrics import SliceMetrics
+from airflow_ai_provider.core.feedback.window import read_window
 
 COLUMNS = ("prediction_id", "model_name", "model_version", "score", "predicted_at", "partition")
 _NEEDED = ("prediction_id", "score", "day")
@@ -170,7 +171,7 @@ def _join(
                    CAST(model_version AS VARCHAR) AS version,
                    CAST(score AS DOUBLE) AS score{extra}
             FROM log
-            WHERE model_name = $model AND CAST("partition" AS VARCHAR) = $partition
+            WHERE model_name = $model AND {in_partition(partition)}
               AND score IS NOT NULL
             QUALIFY row_number() OVER (
                 PARTITION BY prediction_id, model_version ORDER BY predicted_at DESC) = 1
@@ -183,6 +184,15 @@ def _join(
         """,  # noqa: S608 - column names, quoted
         {"model": model_name, "partition": partition},
     )
+
+
+def in_partition(partition: str) -> str:
+    """Return the condition that a row of the log is of ``$partition``, or of a window's days."""
+    window = read_window(partition)
+    if window is None:
+        return 'CAST("partition" AS VARCHAR) = $partition'
+    days = f"DATE '{window.first}' AND DATE '{window.last}'"
+    return f"CAST(day AS DATE) BETWEEN {days} AND $partition IS NOT NULL"
 
 
 def open_log(connection: Any, predictions: str) -> None:

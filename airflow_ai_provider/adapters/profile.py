@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,29 @@ FORMATS = {
     ".ndjson": "json",
 }
 SAMPLE_ROWS = 1000
+_TIMES = ("DATE", "TIMESTAMP")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column: its type as DuckDB reads it, and how many of its values are absent."""
+    """A column: its type, how many of its values are absent, and of times the newest."""
 
     name: str
     type: str
     nulls: int
+    newest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What the files of one source hold."""
+    """What one source holds; ``delivered_at`` is when its newest file was written, in UTC."""
 
     format: str
     files: int
     bytes: int
     rows: int
     columns: tuple[Column, ...]
+    delivered_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +66,23 @@ def profile(location: str) -> Profile:
     with _reading(location) as connection:
         described = connection.execute(f"DESCRIBE FROM {table}").fetchall()
         names, types = [str(row[0]) for row in described], [str(row[1]) for row in described]
-        counted = ", ".join(["count(*)", *(f"count({_quoted(name)})" for name in names)])
+        times = [n for n, type_ in zip(names, types, strict=True) if type_.startswith(_TIMES)]
+        asked = [f"count({_quoted(n)})" for n in names] + [f"max({_quoted(n)})" for n in times]
+        counted = ", ".join(["count(*)", *(f"CAST({what} AS VARCHAR)" for what in asked)])
         counts = connection.execute(f"SELECT {counted} FROM {table}").fetchall()[0]  # noqa: S608
     rows = int(counts[0])
+    newest = dict(zip(times, counts[1 + len(names) :], strict=True))
+    written = max(Path(file).stat().st_mtime for file in files)
     return Profile(
         format=kind,
         files=len(files),
         bytes=sum(Path(file).stat().st_size for file in files),
         rows=rows,
         columns=tuple(
-            Column(name=name, type=type_, nulls=rows - int(count))
-            for name, type_, count in zip(names, types, counts[1:], strict=True)
+            Column(name=name, type=type_, nulls=rows - int(count), newest=newest.get(name))
+            for name, type_, count in zip(names, types, counts[1 : 1 + len(names)], strict=True)
         ),
+        delivered_at=datetime.fromtimestamp(written, timezone.utc).isoformat(timespec="seconds"),
     )
 
 

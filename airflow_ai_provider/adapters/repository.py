@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from airflow_ai_provider.core.errors import LifecycleError, in_one_line
 
@@ -38,8 +38,9 @@ HISTORY = " (in the history)"
 def model_files(folder: Path) -> list[str]:
     """Return the files that look like models, or are too large for code.
 
-    In a git work tree those that git tracks anywhere in it, and those that its history keeps though
-    nobody sees them any more, marked so; elsewhere all files under ``folder``.
+    In a git work tree those that git tracks anywhere in it, and those that the history of what is
+    checked out keeps though nobody sees them any more, marked so: models of ``folder``, large files
+    of the whole repository, which every clone fetches. Elsewhere all files under ``folder``.
 
     :raises LifecycleError: git cannot tell.
     """
@@ -48,7 +49,7 @@ def model_files(folder: Path) -> list[str]:
         return sorted(name for name in _walk(folder) if _is_model(folder / name))
     tracked = [os.fsdecode(n) for n in _git(root, "ls-files", "-z").split(b"\0") if n]
     there = {name for name in tracked if _is_model(root / name)}
-    return sorted(there) + sorted(f"{name}{HISTORY}" for name in _in_history(root) - there)
+    return sorted(there) + sorted(f"{name}{HISTORY}" for name in _in_history(root, folder) - there)
 
 
 def python_sources(folder: Path) -> dict[str, str]:
@@ -92,22 +93,31 @@ def _work_tree(folder: Path) -> Path | None:
     return Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
 
 
-def _in_history(root: Path) -> set[str]:
-    """Return the paths at which a model was ever committed."""
+def _in_history(root: Path, folder: Path) -> set[str]:
+    """Return the paths at which such a file was ever committed."""
+    if not _git(root, "rev-list", "--max-count=1", "--all"):
+        return set()  # nothing was committed yet
+    beside = PurePath(os.path.relpath(folder.resolve(), root.resolve()))
     named: dict[str, str] = {}
-    for line in _git(root, "rev-list", "--objects", "--all").decode(errors="replace").splitlines():
+    for line in _git(root, "rev-list", "--objects", "HEAD").decode(errors="replace").splitlines():
         identity, _, name = line.partition(" ")
         if name:
             named[identity] = name
-    ask = "\n".join(named).encode()
     told = _git(
-        root, "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", given=ask
+        root,
+        "cat-file",
+        "--batch-check=%(objectname) %(objecttype) %(objectsize)",
+        given="\n".join(named).encode(),
     )
     found = set()
     for line in told.decode().splitlines():
         identity, kind, *size = line.split(" ")
-        if kind == "blob" and _looks_like_one(named[identity], int(size[0])):
-            found.add(named[identity])
+        if kind != "blob":
+            continue
+        path = PurePath(named[identity])
+        is_model = path.suffix.lower() in MODEL_SUFFIXES and path.is_relative_to(beside)
+        if is_model or int(size[0]) > LARGE_BYTES:
+            found.add(str(path))
     return found
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from airflow_ai_provider.commands.output import DONE, emit, open_store, table
+from airflow_ai_provider.commands import feedback_live
+from airflow_ai_provider.commands.output import DONE, emit, open_store
 from airflow_ai_provider.core.errors import FeedbackError
 
 _COUNTS = ("read", "stored", "revised", "duplicates", "quarantined", "batch")
@@ -27,8 +28,7 @@ def register(subparsers: Any) -> None:
     )
     ingest.add_argument("--model", metavar="NAME", help="the model of records that name none")
     ingest.set_defaults(run=run_ingest)
-    status = commands.add_parser("status", help="counts over all time")
-    status.set_defaults(run=run_status)
+    feedback_live.register(commands)
 
 
 def run_ingest(args: argparse.Namespace) -> int:
@@ -41,24 +41,6 @@ def run_ingest(args: argparse.Namespace) -> int:
     document = {name: getattr(found, name) for name in _COUNTS}
     line = ", ".join(f"{document[name]} {name}" for name in _COUNTS[:-1])
     emit(args, document, [f"Batch {found.batch}: {line}."])
-    return DONE
-
-
-def run_status(args: argparse.Namespace) -> int:
-    """Print what is there."""
-    from airflow_ai_provider.services.feedback import FeedbackService
-
-    document = FeedbackService(open_store(args)).status()
-    lines = [
-        f"{document['stored']} stored, {document['revised']} revised, "
-        f"{document['quarantined']} in quarantine, from {document['batches']} batches.",
-        *(
-            table(sorted(document["models"].items()), ("model", "records"))
-            if document["models"]
-            else []
-        ),
-    ]
-    emit(args, document, lines)
     return DONE
 
 

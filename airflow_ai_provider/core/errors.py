@@ -45,6 +45,7 @@ AirflowAiError
 │   ├── ModelCopyError
 │   ├── SmokeCheckError
 │   └── RegistryError
+│       ├── RegistryDeniedError
 │       ├── RegistryNotFoundError
 │       └── RegistryUnavailableError
 ├── FeedbackError
@@ -277,6 +278,14 @@ class SmokeCheckError(PromotionError):
 
 class RegistryError(PromotionError):
     """The model registry refuses."""
+
+
+class RegistryDeniedError(RegistryError):
+    """The registry does not let this user in, or not do this.
+
+    ``facts["status"]`` is 401 or 403; ``facts["permission"]`` is what the user lacks, where it is
+    known.
+    """
 
 
 class RegistryNotFoundError(RegistryError):

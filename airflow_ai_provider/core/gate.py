@@ -18,6 +18,8 @@ import rfc8785
 
 GENESIS = "0" * 64
 _MAX_SAFE_INTEGER = 2**53 - 1
+_CHANGED = "its content was changed after it was written"
+_REPLACED = "it does not follow the record before it: one was replaced or moved"
 
 
 class Verdict(str, Enum):
@@ -218,6 +220,19 @@ def first_break(records: Iterable[tuple[int, GateRecord]], head: tuple[int, str]
     return None
 
 
+def trouble_with(record: GateRecord, before: str | None, after: str | None) -> str | None:
+    """Return what is wrong with one record of the chain; None when it holds.
+
+    ``before`` is the hash of the record before it, ``after`` what the next one, or the head, says
+    that this one's hash is; None where there is no such record.
+    """
+    if digest(record.content()) != record.hash:
+        return _CHANGED
+    if before != record.previous_hash:
+        return _REPLACED
+    return None if after == record.hash else "what comes after it follows another record"
+
+
 def _walk(
     records: Iterable[tuple[int, GateRecord]],
 ) -> Iterator[tuple[Break | None, tuple[int, str, str]]]:
@@ -227,9 +242,9 @@ def _walk(
         if sequence != expected:
             reason = f"record {expected} is missing: {sequence} stands in its place"
         elif digest(record.content()) != record.hash:
-            reason = "its content was changed after it was written"
+            reason = _CHANGED
         elif record.previous_hash != previous:
-            reason = "it does not follow the record before it: one was replaced or moved"
+            reason = _REPLACED
         broken = Break(record=record.id, sequence=sequence, reason=reason) if reason else None
         yield broken, (sequence, record.hash, record.id)
         expected, previous = sequence + 1, record.hash

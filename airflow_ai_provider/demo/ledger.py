@@ -70,8 +70,8 @@ def gate_name(record: GateRecord) -> str:
     """Return what was decided on, short enough for a line."""
     evidence = record.evidence
     name = f"{record.kind} {_shorter(record.subject)}"
-    if environment := evidence.get("environment"):
-        return f"{name} to {environment}"
+    if record.kind in {GateKind.PROMOTION, GateKind.ROLLBACK} and "environment" in evidence:
+        return f"{name} to {evidence['environment']}"
     if record.kind == GateKind.RETRAIN:
         return f"{name} after {evidence.get('partition')}"
     if record.kind == GateKind.MODEL and isinstance(evidence.get("data"), Mapping):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
+    from airflow_ai_provider.services.exceptions import ExceptionService
     from airflow_ai_provider.services.feedback import FeedbackService
 
 
@@ -37,3 +38,15 @@ class FeedbackHook(BaseHook):
     def count(self, model_name: str, partition: str | None = None) -> int:
         """Return how many effective records a model has, in a partition if named."""
         return self.get_conn().count(model_name, partition)
+
+    def exceptions(self) -> ExceptionService:
+        """Return the exception queue: claim cases, answer them, give them back."""
+        from airflow_ai_provider.services.exceptions import ExceptionService
+
+        return ExceptionService(self.get_conn().store)
+
+    def previous(self, model_name: str, environment: str = "production") -> str | None:
+        """Return the version that was in an environment before the one that is, by the ledger."""
+        from airflow_ai_provider.services.retraining import RetrainingService
+
+        return RetrainingService(self.get_conn().store).previous(model_name, environment)

@@ -77,6 +77,7 @@ class ProjectHook(BaseHook):
             milestone,
             static_devices=conf.get("ai_provider", "static_devices", fallback="") or "",
             store=self.get_conn().store.url.get_backend_name(),
+            address=self._address,
         )
 
     def complete_milestone(
@@ -126,15 +127,31 @@ class ProjectHook(BaseHook):
     ) -> dict[str, Any]:
         """Return everything that is to be seen of project ``name``, JSON-safe.
 
+        KPIs that a query tells are asked for now; ``kpis`` goes before what they say.
+
         :raises LifecycleError: the store never saw it.
         """
         from datetime import datetime, timezone
 
+        from airflow_ai_provider.services.kpi_values import query_values
         from airflow_ai_provider.services.project_view import Given, project
 
-        given = Given(kpis=kpis or {}, fired=fired, spent=spent or {})
-        today = datetime.now(timezone.utc).date()
-        return project(self.get_conn().store, name, today=today, given=given)
+        life, now = self.get_conn(), datetime.now(timezone.utc)
+        row = life.projects.get(name)
+        plan = row.plan if row else {}
+        asked = query_values(plan.get("kpis") or (), life.store, address=self._address)
+        told = {
+            v.name: [{"at": now.isoformat(), "value": v.value, "met": v.met, "of": "a query"}]
+            for v in asked
+            if v.value is not None
+        }
+        given = Given(
+            kpis={**told, **(kpis or {})},
+            problems={v.name: v.problem for v in asked if v.problem},
+            fired=fired,
+            spent=spent or {},
+        )
+        return project(life.store, name, today=now.date(), given=given)
 
     def override(
         self, context: Any, path: str, refusal: str, *, by: str, reason: str
@@ -190,8 +207,21 @@ class ProjectHook(BaseHook):
         return kpi_values(
             self.load(path, context),
             self.get_conn().store,
-            address=lambda conn_id: str(self.get_connection(conn_id).get_uri()),
+            address=self._address,
         )
+
+    def _address(self, conn_id: str) -> str:
+        """Return the database URL behind a connection, password included.
+
+        :raises LifecycleError: there is no such connection.
+        """
+        from airflow_ai_provider.core.errors import LifecycleError
+        from airflow_ai_provider.hooks.quality import database_url
+
+        try:
+            return database_url(self.get_connection(conn_id))
+        except AirflowNotFoundException as error:
+            raise LifecycleError(f"there is no connection {conn_id}", remedy="Make it.") from error
 
     def _registry(self) -> ModelRegistry | None:
         from airflow_ai_provider.hooks.promotion import ModelRegistryHook

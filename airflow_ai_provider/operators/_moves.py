@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -37,13 +38,23 @@ class MoveOperator(BaseOperator):
         *,
         model_name: str,
         environment: str,
-        store_conn_id: str,
-        mlflow_conn_id: str,
+        expected: str | int | None = LEDGER,
+        override: Mapping[str, str] | None = None,
+        approval: str | None = None,
+        evidence_hash: str | None = None,
+        project: str | None = None,
+        store_conn_id: str = STORE,
+        mlflow_conn_id: str = REGISTRY,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.model_name = model_name
         self.environment = environment
+        self.expected = expected
+        self.override = override
+        self.approval = approval
+        self.evidence_hash = evidence_hash
+        self.project = project
         self.store_conn_id = store_conn_id
         self.mlflow_conn_id = mlflow_conn_id
         if all(isinstance(part, str) and "{{" not in part for part in (model_name, environment)):
@@ -67,7 +78,7 @@ class MoveOperator(BaseOperator):
 
         origin = origin_of(context)
         place = place_of(origin)
-        try:
+        with for_good():
             return do(
                 order,
                 promotions=Promotions(AiStoreHook(self.store_conn_id).get_conn()),
@@ -77,12 +88,6 @@ class MoveOperator(BaseOperator):
                 decided_by=decided_by or type(self).__name__,
                 origin=origin,
             )
-        except (RegistryUnavailableError, StoreUnavailableError):
-            raise  # Airflow tries again
-        except AirflowAiError as error:
-            if error.facts.get("in_progress"):
-                raise
-            raise AirflowFailException(str(error)) from error
 
     def emit(self, context: Context, model_name: str, environment: str, moved: Moved) -> Any:
         """Return the task's result, with the asset event and the link that go with it."""
@@ -103,6 +108,19 @@ class MoveOperator(BaseOperator):
         """Emit ``asset`` when the task has succeeded."""
         if asset not in self.outlets:
             self.outlets = [*self.outlets, asset]
+
+
+@contextmanager
+def for_good() -> Iterator[None]:
+    """Fail the task for good, unless what is raised is mended by another try of Airflow's."""
+    try:
+        yield
+    except (RegistryUnavailableError, StoreUnavailableError):
+        raise
+    except AirflowAiError as error:
+        if error.facts.get("in_progress"):
+            raise
+        raise AirflowFailException(str(error)) from error
 
 
 def place_of(origin: Origin) -> str:

@@ -30,7 +30,8 @@ class MilestoneOperator(BaseOperator):
     "answered_by", "record"}``. A missing deliverable fails the task without a retry.
 
     :param project: path of the project file; a relative one stands beside the DAG's file.
-    :param milestone: the milestone's name, such as ``kick_off``.
+    :param milestone: the milestone's name, such as ``kick_off``, or a phase's retrospective, such
+        as ``pilot_retrospective``.
     :param measured: what a machine found out, by deliverable.
     :param answers: what people answered: the form operator's result, or a dict by deliverable.
     :param store_conn_id: the connection of the store.

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from airflow_ai_provider.hooks.promotion import ModelRegistryHook
     from airflow_ai_provider.services.promotion.carding import Card
 
-_DIGEST, _PLACE, _FOLDER = "airflow_ai.card", "airflow_ai.card_uri", "model_card"
+
+_PLACE, _FOLDER = "airflow_ai.card_uri", "model_card"
 
 
 class ModelCardOperator(BaseOperator):
@@ -34,8 +35,11 @@ class ModelCardOperator(BaseOperator):
     of a network's weights and gradients where training logged them
     (``services.promotion.histograms.log_histograms``). The card, as Markdown and as a page, and its
     pictures become artifacts of the run (``model_card/``); the version gets the tags
-    ``airflow_ai.card`` with the SHA-256 of ``card.md`` and ``airflow_ai.card_uri`` with its place.
-    What has no run, such as a prompt, needs ``folder``. It is made of what is on record: a verdict
+    ``airflow_ai.card`` with the SHA-256 of ``card.md``, ``airflow_ai.card_uri`` with its place,
+    ``airflow_ai.manifest`` with the digest of its files and ``airflow_ai.signature`` with that of
+    its signature: what the phase gate's criterion ``model_logistics`` asks for. The version is the
+    verdict's, or the one that its run was registered as since. What has no run, such as a prompt,
+    needs ``folder``. It is made of what is on record: a verdict
     or an approval that the ledger does not know, or knows of other evidence, is refused.
 
     Returns ``{"model_name", "version", "digest", "files"}``.
@@ -108,15 +112,15 @@ class ModelCardOperator(BaseOperator):
                 approvals=[str(name) for name in named or () if name],
                 histograms=lambda run_id: logged_histograms(hook.get_client(), run_id),
             )
-            self._put(card, hook)
+            version = self._put(card, hook)
         except (RegistryUnavailableError, StoreUnavailableError):
             raise  # Airflow tries again
         except AirflowAiError as error:
             raise AirflowFailException(str(error)) from error
-        self.log.info("Model card of %s %s: %s", card.model_name, card.version, card.digest)
+        self.log.info("Model card of %s %s: %s", card.model_name, version, card.digest)
         return {
             "model_name": card.model_name,
-            "version": card.version,
+            "version": version,
             "digest": card.digest,
             "files": sorted(card.files),
         }
@@ -132,19 +136,23 @@ class ModelCardOperator(BaseOperator):
             use_case = next((case for case in project.use_cases if case.name == model), None)
             risks = "\n".join(f"- {risk.name}: {risk.mitigation}" for risk in project.risks)
             purpose = purpose or project.business_need
-            limits = limits or (use_case and use_case.limits) or risks
-            ethics = ethics or (use_case and use_case.ethics)
+            if use_case is not None:
+                limits, ethics = limits or use_case.limits, ethics or use_case.ethics
+            limits = limits or risks
         return CardTexts(purpose=purpose, limits=limits, ethics=ethics)
 
-    def _put(self, card: Card, hook: ModelRegistryHook) -> None:
+    def _put(self, card: Card, hook: ModelRegistryHook) -> str | None:
+        """Keep the card with the run and the version; return that version, None without one."""
         from airflow_ai_provider.core.errors import EvidenceError
+        from airflow_ai_provider.core.promotion.logistics import CARD_TAG
+        from airflow_ai_provider.services.promotion.logistics import keep_logistics
 
         if card.run_id is None and not self.folder:
             raise EvidenceError(
                 f"{card.model_name} has no run that the card could be kept with.",
                 remedy="Name a folder for it.",
             )
-        tags = {_DIGEST: card.digest}
+        tags = {CARD_TAG: card.digest}
         if self.folder:
             card.write(Path(self.folder))
             tags[_PLACE] = str(Path(self.folder) / "card.html")
@@ -153,5 +161,12 @@ class ModelCardOperator(BaseOperator):
                 card.write(Path(beside))
                 hook.get_client().log_artifacts(card.run_id, beside, _FOLDER)
             tags[_PLACE] = f"runs:/{card.run_id}/{_FOLDER}/card.html"
-        if card.version is not None:
-            hook.get_conn().set_tags(card.model_name, card.version, tags)
+        registry, version = hook.get_conn(), card.version
+        if version is None and card.run_id is not None:
+            registered = registry.find_versions(card.model_name, run_id=card.run_id)
+            version = registered[-1].version if registered else None
+        if version is not None:
+            registry.set_tags(card.model_name, version, tags)
+            if card.run_id is not None:  # a prompt has no files and no signature
+                keep_logistics(card.model_name, version, registry=registry, files=hook.get_files())
+        return version

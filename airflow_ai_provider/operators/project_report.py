@@ -11,6 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException
 if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier
 
+    from airflow_ai_provider.hooks.lifecycle import ProjectHook
+
 
 class ProjectReportOperator(BaseOperator):
     """Write the report on a project: one self-contained HTML page, Markdown, or both, and send it.
@@ -21,12 +23,13 @@ class ProjectReportOperator(BaseOperator):
     "planned_finish", "late": [names], "waiting_for": [users or roles], "html", "markdown",
     "text"}``; ``text`` is the Markdown, cut to 20,000 characters.
 
-    :param project: the project's name, as in its file.
+    :param project: the project's name, or the path of its file (``.yaml``, ``.yml``); a relative
+        one stands beside the DAG's file.
     :param html: where the page is to be written.
     :param markdown: where the Markdown is to be written.
     :param notifiers: Airflow notifiers that send it; their templates see the result as ``report``,
-        such as ``{{ report.text }}``. As everywhere in Airflow, one that fails is logged and the
-        task goes on.
+        such as ``{{ report.text }}``. One that fails keeps no other from being sent, and then fails
+        the task.
     :param kpi_values: values that the store does not have, by KPI: lists of ``{"at", "value"}``.
     :param risks_fired: what happened, a sentence by risk; None when nobody looked.
     :param money_spent: what was spent, with currency, by phase.
@@ -71,9 +74,10 @@ class ProjectReportOperator(BaseOperator):
         from airflow_ai_provider.hooks.lifecycle import ProjectHook
         from airflow_ai_provider.services.project_report import write_report
 
+        hook = ProjectHook(self.store_conn_id)
         try:
-            found = ProjectHook(self.store_conn_id).view(
-                self.project,
+            found = hook.view(
+                self._name(hook, context),
                 kpis=self.kpi_values,
                 fired=self.risks_fired,
                 spent=self.money_spent,
@@ -82,9 +86,27 @@ class ProjectReportOperator(BaseOperator):
         except LifecycleError as error:
             raise AirflowFailException(str(error)) from error
         result = _result(found, written)
-        for notifier in self._notifiers():
-            notifier({**context, "report": result})
+        self._send({**context, "report": result})
         return result
+
+    def _name(self, hook: ProjectHook, context: Any) -> str:
+        is_file = self.project.endswith((".yaml", ".yml"))
+        return hook.load(self.project, context).name if is_file else self.project
+
+    def _send(self, context: dict[str, Any]) -> None:
+        """Send to all; what failed first is raised when everybody else was told."""
+        failed = [self._failure(notifier, dict(context)) for notifier in self._notifiers()]
+        for error in failed:
+            if error is not None:
+                raise error
+
+    def _failure(self, notifier: Any, context: dict[str, Any]) -> Exception | None:
+        try:
+            notifier(context)
+        except Exception as error:
+            self.log.exception("%s did not send the report", type(notifier).__name__)
+            return error
+        return None
 
     def _notifiers(self) -> Sequence[Any]:
         given = self.notifiers

@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_ai_provider.core.errors import (
-    AirflowAiError,
-    RegistryUnavailableError,
-    StoreUnavailableError,
-)
 from airflow_ai_provider.links.promotion import ModelVersionLink
-from airflow_ai_provider.operators._moves import REGISTRY, STORE
+from airflow_ai_provider.operators._moves import REGISTRY, STORE, for_good, place_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,10 +23,13 @@ class ModelCopyOperator(BaseOperator):
 
     Every file is read back from the target and must have the digest of what was fetched; only then
     the version is made, with the source's tags, metrics, parameters and signature, and with its
-    lineage in its tags and in the ledger. A retry goes on where the copy was. The copy may then be
-    promoted on the decision about its source, along the steps that its source took.
+    lineage in its tags and in the ledger. A retry goes on where the copy was; of several tasks that
+    copy the same version one does, and the others find what it made. The copy may then be promoted
+    on the decision about its source, along the steps that its source took.
 
-    Needs MLflow's own client on the worker (extra ``mlflow`` or ``mlflow-skinny``).
+    Needs MLflow's own client on the worker (extra ``mlflow`` or ``mlflow-skinny``). The runs of
+    copies are in the experiment ``airflow-ai copies``, which the first copy makes: on a server that
+    asks who is there, whoever else copies needs the permission EDIT on it.
 
     Returns ``{"model_name", "version", "run_id", "source", "manifest", "files", "bytes",
     "record"}``; ``model_name`` and ``version`` are the copy's.
@@ -98,21 +95,19 @@ class ModelCopyOperator(BaseOperator):
             target_name=self.target_name,
             project=self.project or None,
         )
-        try:
+        origin = origin_of(context)
+        with for_good():  # what another try mends goes on where the copy was
             done = copy_model(
                 order,
                 source=source.get_files(),
                 target=target.get_files(),
                 registry=target.get_conn(),
                 ledger=AiStoreHook(self.store_conn_id).ledger,
+                copied_by=place_of(origin),
                 work=Path(self.work_dir) if self.work_dir else None,
                 decided_by=type(self).__name__,
-                origin=origin_of(context),
+                origin=origin,
             )
-        except (RegistryUnavailableError, StoreUnavailableError):
-            raise  # Airflow tries again, and the copy goes on where it was
-        except AirflowAiError as error:
-            raise AirflowFailException(str(error)) from error
         ModelVersionLink.persist(
             context, self.mlflow_conn_id, order.target_name, done.version.version
         )

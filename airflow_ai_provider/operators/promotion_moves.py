@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
 
-from airflow_ai_provider.core.errors import PromotionError
-from airflow_ai_provider.operators._moves import LEDGER, REGISTRY, STORE, MoveOperator
+from airflow_ai_provider.operators._moves import MoveOperator, for_good
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -72,37 +70,17 @@ class ModelPromoteOperator(MoveOperator):
     def __init__(
         self,
         *,
-        model_name: str,
         version: str | int,
-        environment: str,
         decision: str | None = None,
-        approval: str | None = None,
-        evidence_hash: str | None = None,
-        expected: str | int | None = LEDGER,
-        override: Mapping[str, str] | None = None,
         smoke_check: Mapping[str, Any] | None = None,
         smoke_conn_id: str | None = None,
-        project: str | None = None,
-        store_conn_id: str = STORE,
-        mlflow_conn_id: str = REGISTRY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            model_name=model_name,
-            environment=environment,
-            store_conn_id=store_conn_id,
-            mlflow_conn_id=mlflow_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.version = version
         self.decision = decision
-        self.approval = approval
-        self.evidence_hash = evidence_hash
-        self.expected = expected
-        self.override = override
         self.smoke_check = smoke_check
         self.smoke_conn_id = smoke_conn_id
-        self.project = project
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, move, read back, record."""
@@ -119,10 +97,8 @@ class ModelPromoteOperator(MoveOperator):
         from airflow_ai_provider.core.promotion.smoke import read_smoke
         from airflow_ai_provider.services.promotion import promote_checked
 
-        try:
+        with for_good():
             check = read_smoke({**(self.smoke_check or {}), "headers": self._let_in()})
-        except PromotionError as error:
-            raise AirflowFailException(str(error)) from error
         return lambda order, **how: promote_checked(order, check, **how)
 
     def _let_in(self) -> dict[str, str]:
@@ -186,35 +162,15 @@ class ModelRollbackOperator(MoveOperator):
     def __init__(
         self,
         *,
-        model_name: str,
-        environment: str,
         target: str | int = "previous",
         reason: str | None = None,
         for_cause: bool | str = True,
-        expected: str | int | None = LEDGER,
-        override: Mapping[str, str] | None = None,
-        approval: str | None = None,
-        evidence_hash: str | None = None,
-        project: str | None = None,
-        store_conn_id: str = STORE,
-        mlflow_conn_id: str = REGISTRY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            model_name=model_name,
-            environment=environment,
-            store_conn_id=store_conn_id,
-            mlflow_conn_id=mlflow_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.target = target
         self.reason = reason
         self.for_cause = for_cause
-        self.expected = expected
-        self.override = override
-        self.approval = approval
-        self.evidence_hash = evidence_hash
-        self.project = project
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the target, move back, record."""

@@ -17,6 +17,7 @@ from airflow_ai_provider.core.errors import AirflowAiError, LedgerError
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.hooks.store import AiStoreHook
 from airflow_ai_provider.plugins.exceptions import add_exception_routes
+from airflow_ai_provider.plugins.feedback_metrics import add_feedback_metric_routes
 from airflow_ai_provider.plugins.gpu import add_gpu_routes
 from airflow_ai_provider.plugins.promotion import add_promotion_routes
 from airflow_ai_provider.plugins.quality import add_quality_routes
@@ -37,6 +38,7 @@ def make_app() -> FastAPI:
     app.get("/ledger/verify")(verify)
     app.get("/ledger/{record_id}")(get_record)
     add_exception_routes(app)
+    add_feedback_metric_routes(app)
     add_gpu_routes(app)
     add_promotion_routes(app)
     add_quality_routes(app)

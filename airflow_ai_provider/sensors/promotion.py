@@ -175,6 +175,8 @@ class AliasDriftSensor(BaseSensorOperator):
         except RegistryUnavailableError as error:
             self.log.warning("%s", error)
             return PokeReturnValue(is_done=False)
+        except PromotionError as error:
+            raise AirflowFailException(str(error)) from error
         for alarm in alarms:
             self.log.warning("%s Alarm %s.", alarm["sentence"], alarm["alarm"])
         return PokeReturnValue(is_done=bool(alarms), xcom_value=alarms)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.adapters import inventory
-from airflow_ai_provider.adapters.profile import Profile, profile, write_sample
+from airflow_ai_provider.adapters.profile import Profile, Sample, profile, write_sample
 from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.lifecycle.milestones import milestone
 from airflow_ai_provider.core.lifecycle.project import DataSource, Project
@@ -17,17 +17,27 @@ from airflow_ai_provider.services.project_file import places
 _PLATFORM = ("airflow-ai-provider", "apache-airflow", "mlflow", "duckdb", "sqlalchemy")
 
 
+Address = Callable[[str], str]
+"""The database URL behind the id of an Airflow connection."""
+
+
 def measure(
-    project: Project, name: str, *, static_devices: str = "", store: str = "sqlite"
+    project: Project,
+    name: str,
+    *,
+    static_devices: str = "",
+    store: str = "sqlite",
+    address: Address | None = None,
 ) -> dict[str, Any]:
     """Return what a machine finds out for milestone ``name``, by deliverable.
 
     A value whose ``problems`` is not empty says why its deliverable is not there.
-    ``static_devices`` is the setting of that name; ``store`` the kind of our database.
+    ``static_devices`` is the setting of that name; ``store`` the kind of our database; ``address``
+    turns a source's ``conn_id`` into a database URL.
     """
     definition = milestone(name)
     measurers: dict[str, Callable[[], dict[str, Any]]] = {
-        "data_landscape": lambda: data_landscape(project),
+        "data_landscape": lambda: data_landscape(project, address),
         "process_and_technology": lambda: technology(project, static_devices),
         "business_use_cases": lambda: {"priorities": priorities(project)},
         "ai_strategy": lambda: {"platform_architecture": platform(store)},
@@ -35,7 +45,7 @@ def measure(
     return measurers[definition.name]() if definition.measured else {}
 
 
-def data_landscape(project: Project) -> dict[str, Any]:
+def data_landscape(project: Project, address: Address | None = None) -> dict[str, Any]:
     """Profile every data source that can be reached, and fetch a sample of each.
 
     Every row is searched for personal data; what is found is told by column, kind and mask.
@@ -44,8 +54,7 @@ def data_landscape(project: Project) -> dict[str, Any]:
     formats, quality, types, samples, personal, problems = [], [], [], [], [], []
     for source in project.data_sources:
         try:
-            found = _profile(source)
-            sample = write_sample(str(source.location), _sample_place(project, source))
+            found, sample = _look(project, source, address)
         except DataReadError as error:
             quality.append({"name": source.name, "reachable": False, "reason": error.message})
             if source.name in needed:
@@ -53,7 +62,7 @@ def data_landscape(project: Project) -> dict[str, Any]:
             continue
         formats.append(_format(source, found))
         quality.append(_quality(source, found))
-        personal += _personal_data(source)
+        personal += _personal_data(source, address)
         types.append({"name": source.name, "columns": {c.name: c.type for c in found.columns}})
         samples.append(
             {"name": source.name, "path": sample.path, "rows": sample.rows, "digest": sample.digest}
@@ -88,8 +97,21 @@ def technology(project: Project, static_devices: str) -> dict[str, Any]:
             "tools": tools,
             "devices": {"needed": needed, "found": found, "met": found >= needed},
             "gaps": gaps,
+            "use_cases": _gaps_by_use_case(project, gaps),
         },
     }
+
+
+def _gaps_by_use_case(project: Project, gaps: Sequence[str]) -> list[dict[str, Any]]:
+    """Return, of each use case, what it cannot do without and is not there."""
+    return [
+        {
+            "name": use_case.name,
+            "pilot": use_case.pilot,
+            "lacks": [tool for tool in use_case.needs if tool in gaps],
+        }
+        for use_case in project.prioritised
+    ]
 
 
 def priorities(project: Project) -> dict[str, Any]:
@@ -116,20 +138,39 @@ def platform(store: str) -> dict[str, Any]:
     }
 
 
-def _profile(source: DataSource) -> Profile:
+def _look(project: Project, source: DataSource, address: Address | None) -> tuple[Profile, Sample]:
+    """Profile a source and fetch a sample of it.
+
+    :raises DataReadError: it cannot be reached.
+    """
+    if source.table:
+        from airflow_ai_provider.adapters.profile_table import profile_table, sample_table
+
+        url, place = _url(source, address), _sample_place(project, source, "jsonl")
+        return profile_table(url, source.table), sample_table(url, source.table, place)
     if not source.location:
         raise DataReadError(
             f"The data source {source.name} has no location.",
-            remedy="Give data_sources.location.",
+            remedy="Give data_sources.location, or conn_id and table.",
         )
-    return profile(source.location)
+    place = _sample_place(project, source, "parquet")
+    return profile(source.location), write_sample(source.location, place)
 
 
-def _sample_place(project: Project, source: DataSource) -> str:
+def _url(source: DataSource, address: Address | None) -> str:
+    if address is None or source.conn_id is None:
+        raise DataReadError(
+            f"The connection {source.conn_id} of {source.name} is known inside Airflow only.",
+            remedy="Measure it in the discovery DAG.",
+        )
+    return address(source.conn_id)
+
+
+def _sample_place(project: Project, source: DataSource, kind: str) -> str:
     if source.sample:
         return source.sample
     home = Path(places(Path())["home"])
-    return str(home / "data" / "samples" / project.name / f"{source.name}.parquet")
+    return str(home / "data" / "samples" / project.name / f"{source.name}.{kind}")
 
 
 def _format(source: DataSource, found: Profile) -> dict[str, Any]:
@@ -155,13 +196,15 @@ def _quality(source: DataSource, found: Profile) -> dict[str, Any]:
         "rows": found.rows,
         "columns": len(found.columns),
         "absent_percent": absent,
+        "delivered_at": found.delivered_at,
+        "newest": {c.name: c.newest for c in found.columns if c.newest is not None},
     }
 
 
-def _personal_data(source: DataSource) -> list[dict[str, Any]]:
+def _personal_data(source: DataSource, address: Address | None) -> list[dict[str, Any]]:
     """Return what ``source`` holds of personal data; where nobody could look, that says so."""
     try:
-        found = scan(str(source.location).removeprefix("file://")).found
+        found = scan(_scanned(source, address)).found
     except QualityError as error:
         return [{"source": source.name, "holds": f"not looked for: {error.message}"}]
     return [
@@ -174,6 +217,15 @@ def _personal_data(source: DataSource) -> list[dict[str, Any]]:
         }
         for finding in found
     ]
+
+
+def _scanned(source: DataSource, address: Address | None) -> Any:
+    if source.table is None:
+        return str(source.location).removeprefix("file://")
+    from airflow_ai_provider.adapters.sql_tables import SqlSource
+
+    schema, _, table = source.table.rpartition(".")
+    return SqlSource(url=_url(source, address), table=table, schema=schema or None)
 
 
 def _tool(name: str, wanted: str | None) -> dict[str, Any]:

@@ -225,6 +225,11 @@ def _lacking(
     return lacking(versions[-1]) if versions else None
 
 
+def found_in(folder: Path, file: ProjectFile) -> Findings:
+    """Return what the project's code alone tells."""
+    return Findings(models_in_repository=_models_in(folder), code=_code_in(folder, file))
+
+
 def vanished(measured: Mapping[str, Any]) -> list[str]:
     """Return the deliverables that name a file which is not there."""
     return [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from airflow_ai_provider.core.errors import AirflowAiError, DataReadError, LifecycleError
@@ -32,6 +33,14 @@ def kpi_values(project: Project, store: Store, *, address: Address | None = None
     asked.
     """
     return [_value(kpi, store, address) for kpi in project.kpis]
+
+
+def query_values(
+    kpis: Iterable[Mapping[str, Any]], store: Store, *, address: Address | None = None
+) -> list[KpiValue]:
+    """Return those of a stored plan's KPIs that a query tells, as ``kpi_values`` does."""
+    asked = (kpi for kpi in kpis if (kpi.get("measure") or {}).get("query"))
+    return [_value(Kpi.model_validate_json(json.dumps(kpi)), store, address) for kpi in asked]
 
 
 def fired_risks(project: Project, values: list[KpiValue]) -> dict[str, bool | None]:

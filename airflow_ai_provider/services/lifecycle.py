@@ -158,7 +158,7 @@ class Lifecycle:
         criteria = milestone_criteria(definition, delivered, gone)
         draft = GateDraft(
             kind=GateKind.PHASE,
-            subject=f"project://{file.project.name}/discovery/{name}",
+            subject=f"project://{file.project.name}/{definition.phase}/{name}",
             verdict=worst(c.verdict for c in criteria),
             criteria=criteria,
             evidence={

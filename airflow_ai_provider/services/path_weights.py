@@ -33,7 +33,7 @@ class PathWeights:
             self._read()
         key = id(dag)
         kept = self._of_dag.get(key)
-        if kept is None or kept[0]() is not dag:
+        if kept is None or kept[0]() is not dag or task_id not in kept[1]:
             found = self._work_out(dag)
             forget = self._of_dag.pop
             kept = (weakref.ref(dag, lambda _: forget(key, None)), found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,27 +86,36 @@ def check_text(text: str) -> list[dict[str, Any]]:
 
 def criteria_problems(project: Project, text: str) -> list[Problem]:
     """Return the model gates' criteria that mean nothing, each with its place."""
-    from airflow_ai_provider.core.promotion.criteria import parse_criteria  # imports numpy
-
     document = read(text)
     found = []
     for i, use_case in enumerate(project.use_cases):
         for phase in ("pilot", "production"):
-            listed = getattr(use_case.criteria, phase, None)
-            path = ("use_cases", i, "criteria", phase)
-            try:
-                if listed:
-                    parse_criteria(list(listed))
-            except CriteriaError as error:
-                found.append(
-                    Problem(
-                        line=document.line(path),
-                        field=dotted(path),
-                        message=error.message,
-                        remedy=error.remedy or "Correct it.",
-                    )
+            listed = getattr(use_case.criteria, phase, None) or ()
+            error = _criteria_error(listed)
+            if error is None:
+                continue
+            alone = [j for j, criterion in enumerate(listed) if _criteria_error([criterion])]
+            path = ("use_cases", i, "criteria", phase, *alone[:1])
+            found.append(
+                Problem(
+                    line=document.line(path),
+                    field=dotted(path),
+                    message=error.message,
+                    remedy=error.remedy or "Correct it.",
                 )
+            )
     return found
+
+
+def _criteria_error(listed: Sequence[Any]) -> CriteriaError | None:
+    from airflow_ai_provider.core.promotion.criteria import parse_criteria  # imports numpy
+
+    try:
+        if listed:
+            parse_criteria(list(listed))
+    except CriteriaError as error:
+        return error
+    return None
 
 
 def _line(problem: Problem) -> int:

@@ -1,4 +1,4 @@
-"""The parts of what is to be seen of a project: gates, KPIs, models, resources, risks."""
+"""The parts of what is to be seen of a project: gates, models, resources, next decisions."""
 
 from __future__ import annotations
 
@@ -37,36 +37,6 @@ def gates_of(records: Sequence[GateRecord]) -> list[dict[str, Any]]:
         }
         for r in records
     ]
-
-
-def kpis_of(
-    plan: Mapping[str, Any],
-    records: Sequence[GateRecord],
-    metrics: Sequence[Mapping[str, Any]],
-    given: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> list[dict[str, Any]]:
-    """Return each KPI with its target and its values over time, oldest first.
-
-    A value comes from the caller (``given``), else from the live metric of the KPI's name, else
-    from the criteria of that name in the gate records. ``{"name", "kind", "target", "baseline",
-    "source", "from", "points": [{"at", "value", "low", "high", "met", "of"}]}``; without any value
-    ``from`` is None: it is not measured, which is not the same as bad.
-    """
-    found = []
-    for kpi in plan.get("kpis") or ():
-        name = str(kpi["name"])
-        live = [_point(m) for m in metrics if m["metric"] == name and m["value"] is not None]
-        gates = [
-            {"at": r.created_at, "value": plain(c.get("observed")),
-             "met": Verdict(c["verdict"]).lets_pass, "of": r.subject}
-            for r in reversed(records) for c in r.criteria if c.get("name") == name
-        ]  # fmt: skip
-        told = [dict(point) for point in given.get(name, ())]
-        sources = (("the caller", told), ("live metrics", live), ("gate records", gates))
-        source, points = next(((s, p) for s, p in sources if p), (None, []))
-        shown = {k: kpi.get(k) for k in ("name", "kind", "target", "baseline", "source")}
-        found.append({**shown, "from": source, "points": points})
-    return found
 
 
 def models_of(plan: Mapping[str, Any], records: Sequence[GateRecord]) -> list[dict[str, Any]]:
@@ -139,31 +109,6 @@ def resources_of(
     return rows
 
 
-def risks_of(
-    plan: Mapping[str, Any], fired: Mapping[str, str] | None = None
-) -> list[dict[str, Any]]:
-    """Return the risks, the heaviest first.
-
-    ``fired`` is the sentence that says what happened, None of one that did not; ``measured`` says
-    whether anybody looked.
-    """
-    return sorted(
-        (
-            {
-                **{
-                    k: risk.get(k)
-                    for k in ("name", "likelihood", "impact", "owner", "mitigation", "trigger")
-                },
-                "weight": risk["likelihood"] * risk["impact"],
-                "measured": fired is not None,
-                "fired": (fired or {}).get(risk["name"]),
-            }
-            for risk in plan.get("risks") or ()
-        ),
-        key=lambda risk: (risk["fired"] is None, -risk["weight"], risk["name"]),
-    )
-
-
 def decisions_next(
     standing: Mapping[str, Any],
     risks: Sequence[Mapping[str, Any]],
@@ -204,17 +149,6 @@ def decisions_next(
             }
         )
     return found
-
-
-def _point(metric: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "at": metric["computed_at"].isoformat(),
-        "value": metric["value"],
-        "low": metric["low"],
-        "high": metric["high"],
-        "met": None,
-        "of": f"{metric['model_name']} {metric['model_version']}, {metric['partition']}",
-    }
 
 
 def _why(record: GateRecord) -> str:

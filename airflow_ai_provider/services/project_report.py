@@ -47,7 +47,7 @@ def _put(target: str | os.PathLike[str], content: str) -> Path:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(content, encoding="utf-8")
+        unfinished.write_bytes(content.encode("utf-8", "replace"))  # half a surrogate pair
         unfinished.replace(path)
     except OSError as error:
         raise ProjectReportError(

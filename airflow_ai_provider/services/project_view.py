@@ -18,13 +18,12 @@ from airflow_ai_provider.core.lifecycle.happened import Decided, happened, passe
 from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
 from airflow_ai_provider.core.lifecycle.project import PHASES
 from airflow_ai_provider.core.lifecycle.timeline import Happened, timeline
+from airflow_ai_provider.services.project_kpis import kpis_of, risks_of, wanted
 from airflow_ai_provider.services.project_parts import (
     decisions_next,
     gates_of,
-    kpis_of,
     models_of,
     resources_of,
-    risks_of,
 )
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.lifecycle import ProjectRow, Projects
@@ -39,13 +38,15 @@ class Given:
     """What the store cannot know and a caller does.
 
     ``happened`` by milestone, from task instances or approvals; ``kpis`` by name, as points
-    ``{"at": ISO 8601, "value": number}`` in order; ``fired`` by risk, a sentence each, where
-    triggers are measured; ``pending`` approvals, ``{"what", "who", "since"}``; ``spent`` money by
+    ``{"at": ISO 8601, "value": number}`` in order; ``problems``, why a KPI could not be looked at;
+    ``fired`` by risk, a sentence each, where
+    somebody looked; ``pending`` approvals, ``{"what", "who", "since"}``; ``spent`` money by
     phase; ``holidays``.
     """
 
     happened: Mapping[str, Happened] = field(default_factory=dict)
     kpis: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
     fired: Mapping[str, str] | None = None
     pending: Sequence[Mapping[str, Any]] = ()
     spent: Mapping[str, str] = field(default_factory=dict)
@@ -99,14 +100,17 @@ def project(store: Store, name: str, *, today: date, given: Given | None = None)
     decided = figures.phase_decisions(subjects_of(name))
     models = [str(use["name"]) for use in row.plan.get("use_cases") or ()]
     sources = [str(source["name"]) for source in row.plan.get("data_sources") or ()]
-    records = figures.records(
-        [f"project://{name}", *(f"mlflow://{m}" for m in models),
-         *(f"ai-data://{s}" for s in sources)],
-        limit=GATES,
-    )  # fmt: skip
-    metrics = figures.live_metrics(models, [str(k["name"]) for k in row.plan.get("kpis") or ()])
+    needed = wanted(row.plan)
+    subjects = [
+        f"project://{name}",
+        *(f"mlflow://{model}" for model in models),
+        *(f"ai-data://{source}" for source in sources),
+    ]
+    records = figures.records([*dict.fromkeys([*subjects, *needed.subjects])], limit=GATES)
+    metrics = figures.live_metrics([*models, *needed.models], needed.metrics)
     base = _standing(row, decided, today, given, draws=None)
-    risks = risks_of(row.plan, given.fired)
+    kpis = kpis_of(row.plan, records, metrics, given.kpis, given.problems)
+    risks = risks_of(row.plan, kpis, given.fired)
     return {
         **base,
         "business_need": row.plan.get("business_need"),
@@ -114,7 +118,7 @@ def project(store: Store, name: str, *, today: date, given: Given | None = None)
         "objectives": list(row.plan.get("objectives") or ()),
         "phases": _phases(row, base["passed"], records),
         "gates": gates_of(records),
-        "kpis": kpis_of(row.plan, records, metrics, given.kpis),
+        "kpis": kpis,
         "models": models_of(row.plan, records),
         "resources": resources_of(row.plan, figures.device_use(name), given.spent),
         "risks": risks,
@@ -153,12 +157,13 @@ def _standing(
     )
     milestones = list(row.plan.get("milestones") or ())
     began = min([row.created_at, *(d.at for d in decided)]).date()
+    start = date.fromisoformat(said) if (said := row.plan.get("start")) else began
     people = {role: who["user"] for role, who in (row.plan.get("people") or {}).items()}
     times = timeline(
         milestones,
         happened(milestones, done, began=began, given=given.happened),
-        calendar=WorkCalendar(start=began, holidays=given.holidays),
-        today=max(today, began),
+        calendar=WorkCalendar(start=start, holidays=given.holidays),
+        today=today,
         people=people,
         **({} if draws is None else {"draws": draws}),
     )

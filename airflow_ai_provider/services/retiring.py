@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from airflow_ai_provider.adapters.model_tree import sha256_of
 from airflow_ai_provider.core.errors import LifecycleError, ModelCopyError
 from airflow_ai_provider.core.gate import (
     Criterion,
@@ -24,7 +25,6 @@ from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
 from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.services.project_file import ProjectFile
-from airflow_ai_provider.services.promotion.copying import sha256_of
 from airflow_ai_provider.services.promotion.moving import Move, make_move
 from airflow_ai_provider.services.promotion.timeline import holders
 from airflow_ai_provider.store.engine import Store

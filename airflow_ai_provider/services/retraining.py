@@ -124,7 +124,7 @@ class RetrainingService:
             decision = prepared(facts.in_flight or standing is not None)
             if back is not None and back.roll_back and decision.retrain:
                 decision = replace(
-                    decision, retrain=False, summary=f"Do not retrain: {back.summary}"
+                    decision, retrain=False, summary=f"Do not retrain. {back.summary}"
                 )
             draft = replace(_draft(facts, decision), origin=origin, decided_by=decided_by)
             if standing is not None:

@@ -11,6 +11,7 @@ from airflow_ai_provider.adapters.airflow_api import FinishedTask
 from airflow_ai_provider.adapters.task_durations import DurationsFile
 
 FIRST_LOOK = timedelta(days=14)
+SETTLED = timedelta(minutes=1)  # an end is written after the clock was read for it
 AT_ONCE = 20_000  # task instances that one call reads: 200 pages
 
 
@@ -36,14 +37,14 @@ def learn_durations(
     """Add what finished since the last call to ``file``; the first call looks two weeks back.
 
     At most ``most`` task instances are read; the next call goes on where this one stopped. Each
-    counts once: the file keeps the moment up to which it is complete.
+    counts once: the file keeps the moment up to which it is complete, a minute behind ``now``.
 
     :raises TaskDurationsError: the file cannot be used or written.
     :raises AirflowApiError: Airflow does not answer, or does not let us; the file stays as it was.
     """
     known = file.read()
     since = known.until or (now - FIRST_LOOK).isoformat()
-    until = now.isoformat()
+    until = (now - SETTLED).isoformat()
     found = list(past.finished(since=since, until=until, most=most))
     if len(found) >= most:
         last = found[-1].ended  # others may have ended in the same moment and be on the next page

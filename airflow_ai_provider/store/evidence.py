@@ -41,14 +41,24 @@ class Evidences:
 
         :raises EvidenceError: there is none, or it was changed after it was stored.
         """
-        statement = sa.select(evidence.c.content).where(evidence.c.hash == evidence_hash)
-        with self.store.read() as connection:
-            text = connection.execute(statement).scalar_one_or_none()
-        if text is None:
+        found = self.find(evidence_hash)
+        if found is None:
             raise EvidenceError(
                 f"There is no evidence {evidence_hash[:12]} in the store.",
                 remedy="Pass the evidence_hash that a model gate returned.",
             )
+        return found
+
+    def find(self, evidence_hash: str) -> dict[str, Any] | None:
+        """Return the evidence with this hash; None when it is not kept here.
+
+        :raises EvidenceError: it was changed after it was stored.
+        """
+        statement = sa.select(evidence.c.content).where(evidence.c.hash == evidence_hash)
+        with self.store.read() as connection:
+            text = connection.execute(statement).scalar_one_or_none()
+        if text is None:
+            return None
         if hashlib.sha256(text.encode()).hexdigest() != evidence_hash:
             raise EvidenceError(
                 f"The evidence {evidence_hash[:12]} was changed after it was stored.",

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.feedback.exceptions import CaseState
+from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import effective
 from airflow_ai_provider.store.schema import exception_case, feedback
@@ -38,14 +39,20 @@ def queue_figures(store: Store, model_name: str | None = None) -> dict[str, Any]
 
 
 def exceptions_of(store: Store, model_name: str, partition: str | None) -> dict[str | None, int]:
-    """Return how many exceptions each version of a model has had, in a partition if named."""
+    """Return how many exceptions each version of a model has had, in a partition if named.
+
+    Of a window of days those count that were queued in it.
+    """
     table = exception_case.c
     statement = (
         sa.select(table.model_version, sa.func.count())
         .where(table.model_name == model_name)
         .group_by(table.model_version)
     )
-    if partition is not None:
+    window = read_window(partition)
+    if window is not None:
+        statement = statement.where(table.created_at >= window.begin, table.created_at < window.end)
+    elif partition is not None:
         statement = statement.where(table.partition == partition)
     with store.read() as connection:
         return {version: int(number) for version, number in connection.execute(statement)}

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.feedback.record import FeedbackRecord, moment_text
+from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.schema import (
     feedback,
@@ -294,3 +295,12 @@ def superseded() -> sa.ColumnElement[bool]:
             ),
         ),
     )
+
+
+def of_part(partition: str | None) -> list[sa.ColumnElement[bool]]:
+    """Conditions: the record is of a partition, or was observed in a window of days."""
+    if partition is None:
+        return []
+    if (window := read_window(partition)) is None:
+        return [feedback.c.partition == partition]
+    return [feedback.c.observed_at >= window.begin, feedback.c.observed_at < window.end]

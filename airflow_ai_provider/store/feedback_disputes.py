@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import effective
+from airflow_ai_provider.store.feedback import effective, of_part
 from airflow_ai_provider.store.schema import feedback
 
 _PEOPLE = feedback.c.source_kind == "person"
@@ -51,9 +51,8 @@ def opinions_by_person(
     Rows are (prediction_id, model_version, source, attributes as JSON text, label as JSON text,
     label_number, score).
     """
-    where = [*effective(model_name), _PEOPLE, feedback.c.prediction_id.is_not(None)]
-    if partition is not None:
-        where.append(feedback.c.partition == partition)
+    named = feedback.c.prediction_id.is_not(None)
+    where = [*effective(model_name), *of_part(partition), _PEOPLE, named]
     several = (
         sa.select(feedback.c.prediction_id)
         .where(*where)

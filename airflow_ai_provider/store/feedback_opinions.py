@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from airflow_ai_provider.core.promotion.life import Opinions
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import effective
+from airflow_ai_provider.store.feedback import effective, of_part
 from airflow_ai_provider.store.schema import feedback, feedback_batch
 
 
@@ -36,6 +37,36 @@ def opinions(store: Store, model_name: str, version: str) -> tuple[int, float, f
     count, mean = int(count), float(mean)
     spread = max(0.0, float(squares) - mean * mean)
     return count, mean, math.sqrt(spread * count / (count - 1)) if count > 1 else 0.0
+
+
+def opinions_by_version(
+    store: Store, model_name: str, *, partition: str | None = None
+) -> dict[str, Opinions]:
+    """Return people's scores (1 to 5) of each version that they name, in a partition if named."""
+    score = feedback.c.score
+    statement = (
+        sa.select(
+            feedback.c.model_version,
+            sa.func.count(),
+            sa.func.avg(score),
+            sa.func.avg(score * score),
+        )
+        .where(*effective(model_name), *of_part(partition))
+        .where(
+            score.is_not(None),
+            feedback.c.model_version.is_not(None),
+            feedback.c.source_kind == "person",
+        )
+        .group_by(feedback.c.model_version)
+    )
+    with store.read() as connection:
+        rows = connection.execute(statement).all()
+    found = {}
+    for version, count, mean, squares in rows:
+        spread = max(0.0, float(squares) - float(mean) ** 2)
+        deviation = math.sqrt(spread * count / (count - 1)) if count > 1 else 0.0
+        found[version] = Opinions(answers=int(count), mean=float(mean), deviation=deviation)
+    return found
 
 
 def came_in(store: Store, model_name: str, days: float) -> int:

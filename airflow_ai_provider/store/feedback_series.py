@@ -36,6 +36,12 @@ class MetricSeries:
                 [{**row, "computed_at": now} for row in ordered],
             )
 
+    def models(self) -> list[str]:
+        """Return the models that were ever measured."""
+        statement = sa.select(feedback_metric.c.model_name).distinct()
+        with self.store.read() as connection:
+            return sorted(connection.execute(statement).scalars())
+
     def read(
         self, model_name: str, *, metric: str | None = None, slice_: str | None = ""
     ) -> list[dict[str, Any]]:

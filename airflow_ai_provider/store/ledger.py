@@ -17,6 +17,7 @@ from airflow_ai_provider.core.gate import (
     GateRecord,
     first_break,
     seal,
+    trouble_with,
 )
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.schema import gate_record, ledger_head
@@ -139,6 +140,48 @@ class Ledger:
                 for row in connection.execute(statement.limit(limit).offset(offset or None))
             ]
 
+    def check(self, record_ids: Collection[str]) -> None:
+        """Look whether these records stand unaltered in the chain, and whether any record is gone.
+
+        Only these are digested, so that it costs the same however long the ledger is; ``verify``
+        digests all.
+
+        :raises LedgerError: one is missing or was altered: nothing can rest on it.
+        """
+        at = gate_record.c.sequence
+        numbers = sa.select(sa.func.count()).select_from(gate_record).scalar_subquery()
+        with self.store.read() as connection:
+            head = connection.execute(
+                sa.select(ledger_head.c.sequence, ledger_head.c.hash, numbers.label("there"))
+            ).first()
+            rows = connection.execute(
+                sa.select(*_FIELDS).where(gate_record.c.id.in_(record_ids)).order_by(at)
+            ).all()
+            beside = {row.sequence + step for row in rows for step in (-1, 1)}
+            near = {
+                row.sequence: row
+                for row in connection.execute(
+                    sa.select(at, gate_record.c.hash, gate_record.c.previous_hash).where(
+                        at.in_(beside)
+                    )
+                )
+            }
+        gone = sorted(set(record_ids) - {row.id for row in rows})
+        if gone:
+            raise _broken(gone[0], "it is not there")
+        if head is not None and head.there < head.sequence:
+            raise _broken(None, f"{head.sequence - head.there} of {head.sequence} are not there")
+        for row in rows:
+            before, after = near.get(row.sequence - 1), near.get(row.sequence + 1)
+            first, last = row.sequence == 1, head is not None and row.sequence == head.sequence
+            reason = trouble_with(
+                _record(row),
+                before=before.hash if before else (GENESIS if first else None),
+                after=after.previous_hash if after else (head.hash if head and last else None),
+            )
+            if reason is not None:
+                raise _broken(row.id, reason)
+
     def verify(self) -> tuple[int, Break | None]:
         """Return how many records there are, and the first break of the chain if there is one."""
         with self.store.read() as connection:
@@ -146,6 +189,15 @@ class Ledger:
             rows = connection.execute(sa.select(*_FIELDS).order_by(gate_record.c.sequence)).all()
         broken = first_break(_numbered(rows), tuple(head) if head else (0, GENESIS))
         return len(rows), broken
+
+
+def _broken(record_id: str | None, reason: str) -> LedgerError:
+    where = f" at record {record_id}" if record_id else ""
+    return LedgerError(
+        f"The chain of gate records does not hold{where}: {reason}.",
+        remedy="Run `airflow-ai ledger verify`; nothing can rest on it.",
+        record=record_id,
+    )
 
 
 def _head(connection: sa.Connection) -> tuple[int, str]:

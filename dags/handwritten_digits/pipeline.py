@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flight_delays.pipeline import PLACES, records, tracking_uri
+from experiments.places import PLACES, records, tracking_uri
 from handwritten_digits import model
 
 CANDIDATES = tuple(model.CANDIDATES)

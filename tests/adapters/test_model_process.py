@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from airflow_ai_provider.adapters.model_child import digest_of_tree
 from airflow_ai_provider.adapters.model_process import measure_model
+from airflow_ai_provider.adapters.model_tree import digest_of_tree
 from airflow_ai_provider.core.promotion.measured import MeasureLimits
 
 

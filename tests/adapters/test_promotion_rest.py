@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ from airflow_ai_provider.adapters.mlflow import (
     without_secrets,
 )
 from airflow_ai_provider.core.errors import (
+    RegistryDeniedError,
     RegistryError,
     RegistryNotFoundError,
     RegistryUnavailableError,
@@ -175,12 +177,19 @@ def test_secrets_go_into_the_header_and_nowhere_else(server):
     assert server.headers[-1]["Authorization"] == "Bearer t0ken"
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_who_may_not_come_in_is_told_so(server, status):
-    server.says((status, "You are not authenticated."))
-    with pytest.raises(RegistryError, match="does not let this user in") as caught:
+@pytest.mark.parametrize(
+    ("status", "message", "permission"),
+    [
+        (401, "does not let this user in", None),
+        (403, "the permission READ on the model m", "READ"),
+    ],
+)
+def test_who_may_not_come_in_is_told_so(server, status, message, permission):
+    server.says((status, "Not you."))
+    with pytest.raises(RegistryDeniedError, match=message) as caught:
         registry(server).aliases("m")
-    assert not isinstance(caught.value, RegistryUnavailableError)
+    assert caught.value.facts["status"] == status
+    assert caught.value.facts.get("permission") == permission
     assert len(server.asked) == 1
 
 
@@ -244,6 +253,13 @@ def test_a_server_that_never_answers_is_given_up_in_time(server):
 def test_a_host_that_does_not_exist():
     made = open_registry(RegistrySettings(tracking_uri="http://no-such-host.invalid"))
     with pytest.raises(RegistryUnavailableError, match="does not answer"):
+        made.aliases("m")
+
+
+def test_without_mlflow_a_database_cannot_be_asked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow.tracking", None)
+    made = open_registry(RegistrySettings(tracking_uri="sqlite:///nowhere.db"))
+    with pytest.raises(RegistryError, match="MLflow is not installed"):
         made.aliases("m")
 
 

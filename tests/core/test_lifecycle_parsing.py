@@ -52,7 +52,18 @@ risks:
 retrain: {max_gap: 0.02, max_age_days: 60}
 """.replace("target: 0.8", "target: '0.8'")
 
-VALID = yaml.safe_load(SMALL)
+MORE = """\
+compliance:
+  privacy: {answer: none is used, owner: sponsor, date: 2026-01-15}
+iterations:
+  - {name: one, phase: pilot, start: 2026-01-05, end: 2026-01-16, goal: a model, milestones: [end]}
+retrospectives:
+  pilot: {date: 2026-02-01, went_well: all, went_badly: some, changes: none}
+"""
+VALID = yaml.safe_load(SMALL + MORE)
+VALID["kpis"][1]["measure"] = {"query": {"sql": "SELECT 1", "conn_id": "db"}, "at_most": 0.5}
+VALID["risks"][0]["trigger"] = {"kpi": "returns", "above": 0.7}
+VALID["milestones"][1] |= {"people": {"sponsor": 0.5}, "coarse": True, "refines": "late"}
 TEMPLATE = Path(__file__).parents[2] / "dags" / "projects" / "flight_delays.yaml"
 
 
@@ -103,6 +114,9 @@ def read_or_refused(text: str) -> None:
 
 
 def test_small_and_template_are_read() -> None:
+    rich = parse_project(yaml.safe_dump(VALID, sort_keys=False))
+    assert rich.iterations[0].end.isoformat() == "2026-01-16"
+    assert rich.kpis[1].measure is not None
     assert parse_project(SMALL, places={"home": "/srv"}).source("orders").location == (
         "/srv/orders.parquet"
     )
@@ -174,6 +188,68 @@ def test_unknown_field_names_the_nearest_and_its_own_line() -> None:
         ("{name: end,", "{name: start,", "milestones[1].name", "twice"),
         ("risks:", "name: twice\nrisks:", "name", "twice"),
         ("{home}", "{hom}", "data_sources[0].location", "{hom}"),
+        (
+            "kind: cost, target: 10 % fewer}",
+            "kind: cost, target: x, measure: {at_least: 1}}",
+            "kpis[1].measure",
+            "0 sources",
+        ),
+        (
+            "kind: cost, target: 10 % fewer}",
+            "kind: cost, target: x, measure: {query: {sql: SELECT 1}}}",
+            "kpis[1].measure",
+            "no bound",
+        ),
+        (
+            "kind: cost, target: 10 % fewer}",
+            "kind: cost, target: x, measure: {query: {sql: x}, at_least: 2, at_most: 1}}",
+            "kpis[1].measure",
+            "contradict",
+        ),
+        (
+            "mitigation: retrain",
+            "mitigation: x, trigger: {kpi: a, above: 1}",
+            "risks[0].trigger.kpi",
+            "KPI a",
+        ),
+        (
+            "mitigation: retrain",
+            "mitigation: x, trigger: {kpi: a}",
+            "risks[0].trigger",
+            "one limit",
+        ),
+        (
+            "retrain: {",
+            "compliance: {privacy: {answer: x, owner: operations, date: 2026-01-01}}\nretrain: {",
+            "compliance.privacy.owner",
+            "Nobody",
+        ),
+        (
+            "retrain: {",
+            "compliance: {luck: {answer: x, owner: sponsor, date: 2026-01-01}}\nretrain: {",
+            "compliance.luck",
+            "no name luck",
+        ),
+        (
+            "retrain: {",
+            "iterations: [{name: a, phase: pilot, start: 2026-02-02, end: 2026-02-01, goal: x}]\n"
+            "retrain: {",
+            "iterations[0].end",
+            "before it begins",
+        ),
+        (
+            "after: [start]}",
+            "people: {operations: 0.5}}",
+            "milestones[1].people.operations",
+            "Nobody",
+        ),
+        (
+            "    pilot: true\n",
+            "    pilot: true\n    needs: [torch]\n",
+            "use_cases[0].needs[0]",
+            "torch",
+        ),
+        ("    own: true\n", "    own: true\n    conn_id: db\n", "data_sources[0]", "lies"),
         ("max_age_days: 60", "max_age_days: .inf", "retrain.max_age_days", "integer"),
         ("owner: shop", "owner: !!python/object:os.system x", "data_sources[0].owner", "read"),
         ("own: true", "own: 2013-99-99", "data_sources[0].own", "read"),
@@ -193,6 +269,16 @@ def test_owner_without_a_person_is_refused() -> None:
         SMALL.replace("phase: pilot, owner: sponsor", "phase: pilot, owner: operations")
     )
     assert errors[0]["field"] == "milestones[0].owner"
+
+
+def test_more_approvals_than_people_are_refused() -> None:
+    two = "approvers: [sponsor, ml_engineer]\napprovals_needed: 2\n"
+    assert parse_project(SMALL + two).approving_users == ("anna", "ben")
+    (error,) = problems_of(SMALL.replace("owner: ml\n", "owner: ben\n") + two)
+    assert error["field"] == "approvals_needed"
+    assert "2 people must approve, and 1 may: anna" in error["message"]
+    (error,) = problems_of(SMALL + "approvals_needed: 2\n")
+    assert "anna" in error["message"]
 
 
 def test_pilot_without_criteria_is_refused() -> None:

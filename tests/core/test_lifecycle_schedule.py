@@ -221,6 +221,11 @@ def test_the_longer_it_runs_the_later_it_ends() -> None:
     assert ends[-1] == pytest.approx(30 + (12 - 2) / 6)
 
 
+def test_a_plan_of_later_is_not_begun_before_it_begins() -> None:
+    steps = {"a": Step(estimate=three(1, 1, 1)), "b": Step(estimate=three(1, 1, 1), after=["a"])}
+    assert forecast(steps, now=-40).p50 == 2
+
+
 def plan_of() -> dict[str, Step]:
     return {
         "data": Step(estimate=three(2, 4, 8)),

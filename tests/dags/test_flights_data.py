@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_ai_provider.core.errors import DataReadError
 from flight_delays import data
+from handwritten_digits.data import digits_path
 
 JUNE = 28_243
 DEFECTS = """
@@ -79,7 +80,7 @@ def test_what_was_delivered_is_left_alone(landing: Path) -> None:
 
 
 def test_the_digits_are_all_there(landing: Path) -> None:
-    path = str(data.digits_path(landing))
+    path = str(digits_path(landing))
     query = "SELECT count(*), min(label), max(label), max(pixel_20) FROM read_parquet(?)"
     assert duckdb.execute(query, [path]).fetchone() == (1797, 0, 9, 16)
 

@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from airflow_ai_provider.core.errors import DataReadError, EvidenceError, RegistryUnavailableError
+from airflow_ai_provider.services.promotion import measure_evidence
 from flight_delays import data, features, model, scoring
 from handwritten_digits import model as digits
 
@@ -111,6 +112,24 @@ def test_the_judged_rows_are_the_flights_that_arrived(trained: dict[str, Any]) -
     assert {row["label"] for row in judged} == {0, 1}
     assert all(0 < row["score"] < 1 and 0 <= row["reference"] <= 1 for row in judged)
     assert 0.9 < trained["data"]["coverage"] < 1
+
+
+def test_the_model_is_called_again_and_what_it_needs_is_found_on_rows_it_never_saw(
+    trained: dict[str, Any], places: dict[str, Any]
+) -> None:
+    found = measure_evidence(
+        trained,
+        inputs=trained["inputs"],
+        environment={"MLFLOW_TRACKING_URI": places["tracking_uri"]},
+    )
+    assert found["measured"]["loads"], found["measured"]
+    assert 1000 <= found["measured"]["rows"] < 2000
+    assert found["costs"]["p95_ms_per_1000"] > 0
+    assert found["costs"]["train_cpu_s"] == trained["costs"]["train_cpu_s"]
+    judged = model.evaluate(found, judge_month=3, **places)
+    assert set(judged["measured"]["importance"]) == set(features.FEATURES)
+    assert judged["measured"]["loads"]
+    assert "measured" not in trained, "nobody measured it then"
 
 
 def test_a_candidate_is_never_judged_on_what_it_was_trained_on(

@@ -6,15 +6,18 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.hitl import HITLOperator
 
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.services.gpu import GpuPool, release_held
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.testing import FakeRegistry
-from tests.edge.promotion_scene import connection, serving
+from tests.edge.promotion_scene import connection, context_of, serving
+from tests.edge.promotion_tasks import GOOD, Parked, gate
 
 
 @pytest.fixture
@@ -47,3 +50,41 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
     with serving(fake) as address:
         monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", connection(host=address))
         yield fake
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> dict[str, Any]:
+    """Evidence on version 1 of ``flights``, with its predictions."""
+    import duckdb
+
+    path = tmp_path / "p.parquet"
+    duckdb.sql(
+        f"COPY (SELECT i % 2 AS label, i % 2 * 0.5 + 0.2 AS score FROM range(50) t(i)) TO '{path}'"
+    )
+    return {
+        "model_name": "flights",
+        "run_id": "run1",
+        "version": "1",
+        "candidate": "boosting",
+        "predictions": str(path),
+    }
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Keep what Airflow is asked to show, and park as it does."""
+    shown: dict[str, Any] = {}
+
+    def park(self: Any, context: Any) -> None:
+        shown.update(body=self.body, users=self.assigned_users, params=self.serialized_params)
+        raise Parked
+
+    monkeypatch.setattr(HITLOperator, "execute", park)
+    return shown
+
+
+@pytest.fixture
+def verdict(ledger: Ledger, evidence: dict[str, Any]) -> dict[str, Any]:
+    """The passing verdict on the evidence, on record."""
+    operator = gate(evidence, GOOD)
+    return operator.execute(context_of(operator))

@@ -27,8 +27,15 @@ from airflow_ai_provider.operators.lifecycle import (
     MilestoneOperator,
     PhaseGateOperator,
 )
+from airflow_ai_provider.operators.lifecycle_decisions import (
+    ModelRetireOperator,
+    PhaseOverrideOperator,
+)
 from airflow_ai_provider.operators.model_card import ModelCardOperator
-from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
+from airflow_ai_provider.operators.model_evidence import (
+    ModelEvidenceOperator,
+    TraceEvidenceOperator,
+)
 from airflow_ai_provider.operators.project_report import ProjectReportOperator
 from airflow_ai_provider.operators.promotion import (
     ModelCopyOperator,
@@ -95,6 +102,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "ModelEvidenceOperator": lambda: ModelEvidenceOperator(
         task_id="t", evidence=None, inputs=NOWHERE, memory_limit="what", time_limit="{{ 1 }}"
     ),
+    "TraceEvidenceOperator": lambda: TraceEvidenceOperator(
+        task_id="t", evidence=None, experiments=7, trace_filter="{{ 1 }}"
+    ),
     "ModelCardOperator": lambda: ModelCardOperator(
         task_id="t", verdict=None, project_file=NOWHERE, folder=NOWHERE
     ),
@@ -134,6 +144,12 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "MilestoneOperator": lambda: MilestoneOperator(task_id="t", project=NOWHERE, milestone="what"),
     "MilestoneFormOperator": lambda: MilestoneFormOperator(
         task_id="t", project=NOWHERE, milestone="kick_off"
+    ),
+    "PhaseOverrideOperator": lambda: PhaseOverrideOperator(
+        task_id="t", project=NOWHERE, refusal=None
+    ),
+    "ModelRetireOperator": lambda: ModelRetireOperator(
+        task_id="t", project=NOWHERE, model_name="what", archive=NOWHERE
     ),
     "PhaseGateOperator": lambda: PhaseGateOperator(task_id="t", project=NOWHERE, phase="what"),
     "TaskDurationsOperator": lambda: TaskDurationsOperator(task_id="t", durations_file=NOWHERE),

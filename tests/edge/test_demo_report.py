@@ -23,7 +23,7 @@ from airflow_ai_provider.core.gate import (
     seal,
 )
 from airflow_ai_provider.demo.facts import Facts, LeaseUse, LiveMonth, Run, tenures
-from airflow_ai_provider.demo.ledger import Gates
+from airflow_ai_provider.demo.ledger import Gates, gate_name
 from airflow_ai_provider.demo.people import Answer
 from airflow_ai_provider.demo.reading import read_facts
 from airflow_ai_provider.demo.report import page, write_report
@@ -62,6 +62,12 @@ def record(
         created_at=NOW + timedelta(seconds=after),
         previous_hash="0" * 64,
     )
+
+
+def test_a_place_is_told_of_moves_alone() -> None:
+    measured = record(environment={"python": "3.11"}, data={"name": "flights/2013-04"})
+    assert gate_name(measured) == "model mlflow://flight_delays/2 on flights/2013-04"
+    assert gate_name(moved("2", "test", 0)) == "promotion mlflow://flight_delays/2 to test"
 
 
 def moved(version: str, environment: str, after: int) -> GateRecord:

@@ -19,7 +19,7 @@ from airflow.triggers.base import BaseEventTrigger
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ai_provider.core.errors import FeedbackError
+from airflow_ai_provider.core.errors import FeedbackError, StoreUnavailableError
 from airflow_ai_provider.core.feedback.exceptions import Asking, Finding, Reason
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.watching import Seen, Wanted, wanted_of
@@ -29,6 +29,7 @@ from airflow_ai_provider.store.exceptions import ExceptionQueue
 from airflow_ai_provider.store.feedback import FeedbackStore, row_of
 from airflow_ai_provider.store.feedback_watch import keep, look
 from airflow_ai_provider.store.schema import exception_case
+from airflow_ai_provider.triggers._feedback_poll import FeedbackPoll
 from airflow_ai_provider.triggers.feedback import FeedbackTrigger
 
 NOW = datetime.now(timezone.utc)
@@ -239,6 +240,27 @@ def test_a_store_that_cannot_be_looked_at_fails_all_who_wait(
 
     found = asyncio.run(run())
     assert [type(error).__name__ for error in found] == ["StoreError"] * 3
+
+
+def test_a_store_that_is_away_for_a_while_is_looked_at_again(here: Store, say: Said) -> None:
+    say(here)
+    tries: list[int] = []
+
+    def open_store() -> Store:
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreUnavailableError("It is away.")
+        return here
+
+    async def run() -> int:
+        poll = FeedbackPoll(open_store)
+        ask = Wanted(model_name="m", min_records=1).ask(None)
+        async with aclosing(poll.follow(ask, 0.05)) as looks:
+            seen = await asyncio.wait_for(anext(looks), 20)
+        return seen.records("m", None)
+
+    assert asyncio.run(run()) == 1
+    assert len(tries) == 3
 
 
 def test_it_watches_an_asset_of_a_parsed_and_serialised_dag() -> None:

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from airflow_ai_provider.core.feedback.exceptions import Asking, Finding, Reason
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.core.gpu.lease import Host, Process, Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.exceptions import ExceptionQueue
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.testing import fake_devices
@@ -40,6 +42,36 @@ for role in (None, "viewer", "user", "op", "admin"):
         found = client.get(path, headers=headers, follow_redirects=False)
         is_json = found.headers.get("content-type") == "application/json"
         answers[f"{role} {path}"] = [found.status_code, found.json() if is_json else found.text]
+
+def told(answer):
+    return [answer.status_code, answer.json()]
+
+def review(role, **how):
+    # claims a case, answers it twice, and gives another back, as whoever this is
+    if role and "origin" in how:
+        how = {"headers": {"Origin": how["origin"]} if how["origin"] else {}}
+        user = SimpleAuthManagerUser(username=role, role=role)
+        how["cookies"] = {"_token": manager.generate_jwt(user)}
+    elif role:
+        user = SimpleAuthManagerUser(username=role, role=role)
+        how = {"headers": {"Authorization": f"Bearer {manager.generate_jwt(user)}"}}
+    client = TestClient(app, raise_server_exceptions=False, **how)
+    base = "/airflow-ai/exceptions"
+    found = [told(client.get(base)), told(client.post(base + "/claim", json={"limit": 2}))]
+    cases = [case["id"] for case in found[1][1]] if found[1][0] == 200 else ["none"] * 2
+    answer = f"{base}/{cases[0]}/answer"
+    found.append(told(client.post(answer, json={"label": 7, "comment": "x"})))
+    found.append(told(client.post(answer, json={"label": 1, "comment": "x"})))
+    found.append(told(client.post(answer, json={"label": 1})))
+    found.append(told(client.post(f"{base}/{cases[1]}/return")))
+    found.append(told(client.get(base + "/mine")))
+    return found
+
+for role in (None, "viewer"):
+    answers[f"review {role}"] = review(role)
+for origin in (None, "http://evil", "http://testserver"):
+    answers[f"review cookie {origin}"] = review("op", origin=origin)
+answers["review user"] = review("user")
 
 import threading, time, uvicorn
 from dataclasses import asdict
@@ -84,6 +116,10 @@ PATHS = [
     "/airflow-ai/quality/dataset?name=ai-data://x",
     "/airflow-ai/quality/task?dag_id=d&run_id=r&task_id=t",
     "/airflow-ai/quality/record/none",
+    "/airflow-ai/exceptions",
+    "/airflow-ai/exceptions/mine",
+    "/airflow-ai/feedback/metrics?model=m",
+    "/airflow-ai/feedback/model?model=m",
     "/airflow-ai/openapi.json",
     "/airflow-ai/docs",
 ]
@@ -117,6 +153,11 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         GateDraft(kind=GateKind.DATA, subject="ai-data://x/1", verdict=Verdict.PASS)
     )
     lease = hold_a_device(store)
+    findings = [
+        Finding(model_name="m", prediction_id=f"p{n}", reason=Reason.DISPUTED, urgency=n / 9)
+        for n in range(5)
+    ]
+    ExceptionQueue(store).add(findings, Asking(labels={"late": 1, "in time": 0}, dag_id="d"))
     pages = [f"/airflow-ai/gpu/lease/{lease}", f"/airflow-ai/quality/record/{record.id}"]
     paths = [*PATHS, *pages, "/api/v2/plugins"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
@@ -266,3 +307,37 @@ def test_who_may_not_change_pools_is_told_what_to_do(
     kind, said = answers[f"mirror {who}"]
     assert kind == "AirflowApiRefusedError"
     assert words in said
+
+
+def test_who_may_not_answer_for_the_dag_claims_nothing(answers: dict[str, Any]) -> None:
+    assert {status for status, _ in answers["review None"]} == {401}
+    seen, claimed, *rest, mine = answers["review viewer"]
+    assert seen[0] in {200, 403}  # a viewer may look, where the auth manager lets one
+    assert claimed[0] == 403
+    assert {status for status, _ in rest} == {404}
+    assert mine == [200, []]
+
+
+@pytest.mark.parametrize("origin", ["None", "http://evil"])
+def test_another_site_cannot_answer_in_somebodys_name(answers: dict[str, Any], origin: str) -> None:
+    seen, *changes, mine = answers[f"review cookie {origin}"]
+    assert (seen[0], len(seen[1])) == (200, 5)
+    assert {status for status, _ in changes} == {403}
+    assert mine == [200, []]
+
+
+@pytest.mark.parametrize(("who", "open_before"), [("cookie http://testserver", 5), ("user", 4)])
+def test_people_claim_answer_and_give_back(
+    answers: dict[str, Any], who: str, open_before: int
+) -> None:
+    seen, claimed, wrong, right, again, returned, mine = answers[f"review {who}"]
+    assert (seen[0], len(seen[1])) == (200, open_before)
+    assert [case["prediction_id"] for case in claimed[1]] == (
+        ["p4", "p3"] if open_before == 5 else ["p3", "p2"]
+    )
+    assert (wrong[0], "no answer" in wrong[1]["detail"]) == (409, True)
+    assert (right[0], right[1]["case"]) == (200, claimed[1][0]["id"])
+    assert right[1]["batch"] is not None
+    assert again[0] == 409
+    assert returned == [200, {"case": claimed[1][1]["id"]}]
+    assert mine == [200, []]

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_ai_provider.core.errors import RegistryUnavailableError
 from airflow_ai_provider.core.gate import Verdict
+from airflow_ai_provider.core.promotion.logistics import NEEDED, lacking
 from airflow_ai_provider.operators.model_card import ModelCardOperator
 from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.services.promotion import judge, register
@@ -129,6 +130,8 @@ def test_a_model_is_measured_judged_and_described(logged, ledger, tmp_path):
     tags = registry.get_version("delays", version).tags
     assert tags["airflow_ai.card"] == card["digest"]
     assert tags["airflow_ai.card_uri"] == f"runs:/{logged['run_id']}/model_card/card.html"
+    assert lacking(registry.get_version("delays", version)) == ()
+    assert {len(tags[tag]) for tag in NEEDED.values()} == {64}
     client = ModelRegistryHook().get_client()
     kept = [item.path for item in client.list_artifacts(logged["run_id"], "model_card")]
     assert sorted(kept) == [f"model_card/{name}" for name in card["files"]]

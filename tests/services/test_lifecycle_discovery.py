@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from datetime import datetime, timezone
 from pathlib import Path
 
 import duckdb
@@ -48,13 +50,16 @@ def test_every_milestone_s_measurements_are_its_deliverables(home: Path) -> None
 
 def test_sources_are_profiled_and_sampled(home: Path) -> None:
     found = measure(project_in(home), "data_landscape")
-    flights = found["availability_and_quality"]["sources"][0]
+    flights = dict(found["availability_and_quality"]["sources"][0])
+    written = datetime.fromisoformat(flights.pop("delivered_at"))
+    assert abs((datetime.now(timezone.utc) - written).total_seconds()) < 600
     assert flights == {
         "name": "flights",
         "reachable": True,
         "rows": 4000,
         "columns": 2,
         "absent_percent": {'a "b': 25.0},
+        "newest": {},
     }
     assert found["sources_and_formats"]["sources"][0]["files"] == 2
     assert found["types_and_structure"]["sources"][0]["columns"]["id"] == "BIGINT"
@@ -111,6 +116,71 @@ def test_tools_and_devices_that_lack_are_named(home: Path) -> None:
     gaps = measure(lacking, "process_and_technology", static_devices="cpu:0")["gap_analysis"]
     assert gaps["gaps"] == ["no-such-tool", "devices"]
     assert gaps["tools"][0]["found"] is None
+    assert gaps["use_cases"][0] == {"name": "flight_delays", "pilot": True, "lacks": []}
+
+
+def test_use_case_that_lacks_a_tool_is_told(home: Path) -> None:
+    text = TEMPLATE.read_text().replace("name: scikit-learn", "name: no-such-tool")
+    text = text.replace("[scikit-learn, ", "[no-such-tool, ")
+    project = parse_project(text, places={"home": str(home), "here": str(home)})
+    gaps = measure(project, "process_and_technology", static_devices="cpu:0,cpu:1")["gap_analysis"]
+    lacking = {u["name"]: u["lacks"] for u in gaps["use_cases"] if u["lacks"]}
+    assert lacking == {
+        "flight_delays": ["no-such-tool"],
+        "handwritten_digits": ["no-such-tool"],
+    }
+
+
+def in_database(home: Path, table: str, conn_id: str = "shop") -> Project:
+    """The project with its digits in a table of a database."""
+    project = project_in(home)
+    place = {"location": None, "conn_id": conn_id, "table": table, "sample": None}
+    sources = [
+        s.model_copy(update=place) if s.name == "digits" else s for s in project.data_sources
+    ]
+    return project.model_copy(update={"data_sources": tuple(sources)})
+
+
+def test_table_is_profiled_sampled_and_scanned_where_it_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", str(home))
+    url = f"sqlite:///{home / 'shop.db'}"
+    with sqlite3.connect(home / "shop.db") as connection:
+        connection.execute("CREATE TABLE orders (id INTEGER, mail TEXT, at TIMESTAMP)")
+        rows = [(n, f"anna{n}@example.com", f"2026-01-{n + 1:02d} 10:00:00") for n in range(20)]
+        connection.executemany("INSERT INTO orders VALUES (?, ?, ?)", rows)
+        connection.execute("INSERT INTO orders VALUES (20, NULL, NULL)")
+    found = measure(
+        in_database(home, "orders"), "data_landscape", address={"shop": url}.__getitem__
+    )
+    assert found["availability_and_quality"]["problems"] == []
+    orders = found["availability_and_quality"]["sources"][1]
+    assert (orders["rows"], orders["columns"]) == (21, 3)
+    assert orders["absent_percent"] == {"mail": 4.76, "at": 4.76}
+    assert orders["newest"]["at"].startswith("2026-01-20T10:00:00")
+    assert [p["column"] for p in found["availability_and_quality"]["personal_data"]] == ["mail"]
+    sample = found["curated_data_sets"]["samples"][1]
+    assert (sample["rows"], Path(sample["path"]).suffix) == (21, ".jsonl")
+    assert len(Path(sample["path"]).read_text().splitlines()) == 21
+
+
+@pytest.mark.parametrize(
+    ("table", "url", "says"),
+    [
+        ("none", "sqlite://", "no table none"),
+        ("orders", "postgresql+psycopg://u:secret@127.0.0.1:9/x", "cannot be read"),
+    ],
+)
+def test_table_that_cannot_be_reached_is_named(home: Path, table: str, url: str, says: str) -> None:
+    found = measure(in_database(home, table), "data_landscape", address=lambda _: url)
+    (problem,) = found["availability_and_quality"]["problems"]
+    assert says in problem
+    assert "secret" not in problem
+    (unknown,) = measure(in_database(home, table), "data_landscape")["availability_and_quality"][
+        "problems"
+    ]
+    assert "known inside Airflow only" in unknown
 
 
 def test_use_cases_are_ordered_by_value_and_feasibility(home: Path) -> None:

@@ -323,3 +323,30 @@ def test_project_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
             load_project(path)
         assert str(path) in caught.value.message
         assert caught.value.facts["errors"][0]["line"] == 1
+
+
+def test_retrospective_is_kept_like_a_milestone_of_its_phase(store: Store) -> None:
+    life = Lifecycle(store)
+    with pytest.raises(MilestoneIncompleteError) as caught:
+        life.complete_milestone(FILE, "pilot_retrospective", answers={"went_well": "the gates"})
+    assert caught.value.facts["missing"] == ["went_badly", "changes"]
+    answers = {"went_well": "the gates", "went_badly": "late data", "changes": "ask earlier"}
+    result = life.complete_milestone(
+        FILE, "pilot_retrospective", answers=answers, answered_by="ml", caller=CALLER
+    )
+    assert result.record.subject == "project://flight_delays/pilot/pilot_retrospective"
+    kept = {row.name: row.value for row in life.projects.deliverables("flight_delays")}
+    assert kept == answers
+
+
+def test_each_version_of_a_file_is_kept_once(store: Store, tmp_path: Path) -> None:
+    life = Lifecycle(store)
+    path = tmp_path / "plan.yaml"
+    texts = [TEMPLATE.read_text(), TEMPLATE.read_text() + "# later\n", TEMPLATE.read_text()]
+    for text in texts:
+        path.write_text(text)
+        life.judge_phase(read_project_file(path), "discovery")
+    assert [version.text for version in life.projects.versions("flight_delays")] == texts[:2]
+    row = life.projects.get("flight_delays")
+    assert row is not None
+    assert row.digest == read_project_file(TEMPLATE).digest

@@ -209,3 +209,20 @@ def test_repository_that_git_cannot_read_is_no_pass(scene: Scene) -> None:
     with pytest.raises(LifecycleError, match="git refused"):
         model_files(scene.code)
     assert decided(scene, "pilot")["models_not_in_git"].verdict is Verdict.FAIL
+
+
+def test_of_the_history_elsewhere_only_large_files_count(scene: Scene) -> None:
+    (scene.code / "dags").mkdir()
+    for name, content in (
+        ("dags/old.onnx", b"a"),
+        ("fixture.pkl", b"b"),
+        ("dump", bytes(11 << 20)),
+    ):
+        scene.commit(name, content)
+        scene.git("rm", "-q", name)
+        scene.git("commit", "-q", "-m", "Remove it")
+    scene.commit("here.pkl", b"tracked now, elsewhere")
+    (scene.code / "dags").mkdir(exist_ok=True)
+    scene.commit("dags/dag.py", b"")
+    found = model_files(scene.code / "dags")
+    assert found == ["here.pkl", f"dags/old.onnx{HISTORY}", f"dump{HISTORY}"]

@@ -18,7 +18,7 @@ from airflow_ai_provider.adapters.task_durations import DurationsFile
 from airflow_ai_provider.core.errors import TaskDurationsError
 from airflow_ai_provider.core.lifecycle.durations import TaskDurations
 from airflow_ai_provider.services.path_weights import PathWeights
-from airflow_ai_provider.services.task_durations import FIRST_LOOK, learn_durations
+from airflow_ai_provider.services.task_durations import FIRST_LOOK, SETTLED, learn_durations
 
 NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
@@ -108,6 +108,15 @@ def test_a_broken_file_stops_no_scheduler(
     assert sum("known before" in record.message for record in caplog.records) == 1
 
 
+def test_a_task_that_is_added_to_a_dag_is_weighed(tmp_path: Path) -> None:
+    weights, dag = PathWeights(DurationsFile(tmp_path / "none.json")), diamond()
+    before = weights.weight(dag, "short")
+    dag.task_dict["short"].downstream_task_ids.add("more")
+    dag.task_dict["more"] = Task(downstream_task_ids={"end"})
+    assert weights.weight(dag, "more") == before
+    assert weights.weight(dag, "short") == 2 * before
+
+
 def test_a_dag_that_is_gone_is_forgotten(tmp_path: Path) -> None:
     weights = PathWeights(DurationsFile(tmp_path / "none.json"))
     for _ in range(100):
@@ -131,7 +140,7 @@ def test_what_is_too_much_at_once_is_read_in_parts_and_counts_the_same(tmp_path:
     past = Past(*(finished("a", float(n), n // 3) for n in range(30)))
     whole, parts = (DurationsFile(tmp_path / name) for name in ("whole.json", "parts.json"))
     learn_durations(whole, past, now=NOW)
-    while learn_durations(parts, past, now=NOW, most=7).until != NOW.isoformat():
+    while learn_durations(parts, past, now=NOW, most=7).until != (NOW - SETTLED).isoformat():
         pass
     assert parts.read().of_dag == whole.read().of_dag
 

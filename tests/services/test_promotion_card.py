@@ -29,6 +29,8 @@ from airflow_ai_provider.store.ledger import Ledger
 CRITERIA = [
     {"kind": "threshold", "metric": "roc_auc", "min": 0.5},
     {"kind": "worst_slice", "slice": "carrier", "metric": "accuracy", "min": 0.5},
+    {"name": "even", "kind": "slice_spread", "slice": "carrier", "metric": "accuracy", "max": 1},
+    {"name": "fair", "kind": "slice_gap", "slice": "carrier", "max": 0.5},
 ]
 
 
@@ -88,6 +90,9 @@ def test_the_card_tells_what_was_judged(ledger, verdict):
     assert "- Trained on, partitions: flights/2013-01, flights/2013-02" in card.text
     assert "| roc_auc | 1 |" in section(card.text, "Metrics")
     assert "| carrier accuracy worst_slice | pass |" in section(card.text, "Slices")
+    assert "| fair | pass |" in section(card.text, "Slices")
+    assert "| even | pass |" in section(card.text, "Slices")
+    assert "| rows | 200 |" in section(card.text, "Metrics")
     assert "worst_slice" not in section(card.text, "Criteria")
     assert "- p95_ms: 12" in section(card.text, "Costs")
     assert "| ann | pass |" in section(card.text, "Approvals")
@@ -134,7 +139,7 @@ def test_what_training_logged_of_a_network_is_in_it(ledger, verdict):
     assert {"weights", "gradients"} < set(card.pictures)
     assert "- Histograms: 3 arrays, steps 0 to 400" in section(card.text, "Training")
     assert "- Histograms, no numbers: 1 values" in section(card.text, "Training")
-    assert "1 of 3 are no number" in card.pictures["gradients"]
+    assert "1 are no number" in card.pictures["gradients"]
     assert "bars: step 400; line: step 0" in card.pictures["weights"]
     none = make_card(judged, texts=CardTexts(), ledger=ledger, histograms=lambda _: [])
     assert not {"weights", "gradients"} & set(none.pictures)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_ai_provider.adapters.model_tree import sha256_of
 from airflow_ai_provider.core.errors import (
     ModelCopyError,
     PromotionError,
@@ -25,7 +26,6 @@ from airflow_ai_provider.core.promotion.copying import (
     safe_path,
 )
 from airflow_ai_provider.services.promotion import CopyOrder, PromotionOrder, copy_model, promote
-from airflow_ai_provider.services.promotion.copying import sha256_of
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.migrate import migrate
@@ -49,7 +49,7 @@ class World:
         self.ledger = Ledger(self.store)
         self.boundary = boundary
 
-    def copy(self, version="1", **more):
+    def copy(self, version="1", *, by="d/r/copy", patience=0.0, **more):
         watch = (lambda port: WatchedPort(port, self.boundary)) if self.boundary else lambda p: p
         return copy_model(
             CopyOrder(**{"model_name": "m", "version": version, "target_name": "prod.m", **more}),
@@ -57,7 +57,9 @@ class World:
             target=watch(self.two),
             registry=watch(self.two.registry),
             ledger=self.ledger,
+            copied_by=by,
             work=self.folder / "work",
+            patience=patience,
         )
 
     def versions(self):
@@ -147,6 +149,7 @@ def test_a_source_changed_since_it_was_copied_there_is_refused(world):
             target=world.one,
             registry=world.one.registry,
             ledger=world.ledger,
+            copied_by="d/r/on",
             work=world.folder / "work",
         )
     assert world.one.registry.find_versions("third.m") == []

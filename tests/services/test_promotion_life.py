@@ -104,13 +104,7 @@ def test_live_models_are_counted_with_this_one(store):
         ("b", "production", "q"),
         ("c", "staging", "p"),
     ):
-        moved = {"model_name": model, "environment": environment, "project": project}
-        subject = f"mlflow://{model}/1"
-        ledger.append(
-            GateDraft(
-                kind=GateKind.PROMOTION, subject=subject, verdict=Verdict.PASS, evidence=moved
-            )
-        )
+        put(ledger, model, environment, project)
     limit = {"kind": "live_models", "max": 2}
     assert judged(store, limit).observed == 3
     assert judged(store, limit).verdict is Verdict.FAIL
@@ -118,6 +112,46 @@ def test_live_models_are_counted_with_this_one(store):
     assert (found.verdict, found.observed) == (Verdict.PASS, 2)
     assert "2 models are live (a, m)" in found.sentence
     assert judged(store, limit, project="p", model_name="a").observed == 1
+    put(ledger, "d", "production", None)
+    assert judged(store, limit, project="p").observed == 3, "it might be of this project"
+    put(ledger, "a", "production", "p", to=None, kind=GateKind.ROLLBACK)
+    assert "2 models are live (d, m)" in judged(store, limit, project="p").sentence
+    put(ledger, "a", "production", "p", verdict=Verdict.FAIL)
+    assert judged(store, limit, project="p").observed == 2, "a move that was refused"
+
+
+def put(ledger, model, environment, project, *, to="1", kind=GateKind.PROMOTION, **draft):
+    moved = {"model_name": model, "environment": environment, "project": project, "to": to}
+    said = {"verdict": Verdict.PASS, **draft}
+    ledger.append(GateDraft(kind=kind, subject=f"mlflow://{model}/1", evidence=moved, **said))
+
+
+def test_what_the_store_told_is_evidence_of_its_own(lived, tmp_path):
+    store, life = lived, life_of(lived, tmp_path)
+    scores = [{"feedback_id": f"s{s}", "model_version": "2", "score": s} for s in (4, 5)]
+    told(store, tmp_path, scores)
+    live_models = {"kind": "live_models", "max": 9}
+    criteria = [
+        {**SCORED, "min_answers": 2},
+        SHADOW,
+        live_models,
+        {"kind": "feedback_loop", "min": 1},
+    ]
+
+    def judgement():
+        evidence = {"model_name": "m", "version": "2"}
+        return judge(evidence, criteria, ledger=Ledger(store), decided_by="test", life=life)
+
+    found = judgement()
+    kept = found.evidence.content["life"]
+    assert kept["opinions"] == {"answers": 2, "mean": 4.5, "deviation": pytest.approx(0.5**0.5)}
+    assert (kept["champion"], kept["live_models"]) == ("1", [])
+    assert (kept["shadow"]["reference"], kept["shadow"]["rows"]) == ("1", 1500)
+    assert kept["feedback"] == {"30 days": 1502}
+    assert found.draft.evidence["life"] == kept
+    assert judgement().evidence_hash == found.evidence_hash
+    told(store, tmp_path, [{**scores[0], "score": 1}])
+    assert judgement().evidence_hash != found.evidence_hash, "people changed their minds"
 
 
 # --- live answers ------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from airflow_ai_provider.adapters.mlflow import (
     process_pointed_at,
 )
 from airflow_ai_provider.adapters.mlflow_files import MlflowFiles
+from airflow_ai_provider.adapters.model_tree import digest_of_tree
 from airflow_ai_provider.core.errors import (
     PromotionConflictError,
     RegistryNotFoundError,
@@ -235,6 +236,42 @@ def test_a_model_logged_in_a_run_is_registered_by_both_addresses(mlflow_server, 
         assert (found.run_id, found.source) == (run_id, model_uri)
 
 
+def test_the_client_digests_the_files_of_a_version(sqlite, tmp_path):
+    place, empty = tmp_path / "model", tmp_path / "empty"
+    for folder in (place, empty, place / "data"):
+        folder.mkdir()
+    (place / "data" / "weights").write_bytes(b"1234")
+    registry = open_registry(RegistrySettings(tracking_uri=sqlite))
+    registry.create_model("digested")
+    for folder in (place, empty):
+        registry.create_version("digested", model_uri=str(folder), run_id=None, tags={})
+    assert registry.artifact_digest("digested", "1") == digest_of_tree(place)[1]
+    with pytest.raises(RegistryNotFoundError, match="Version 2 of digested has no files"):
+        registry.artifact_digest("digested", "2")
+
+
+def test_a_server_digests_as_a_folder_does(mlflow_server, logged, tmp_path):
+    run_id, model_uri = logged
+    found = register(
+        {"model_name": "served", "run_id": run_id, "model_uri": model_uri},
+        registry=open_registry(RegistrySettings(tracking_uri=mlflow_server)),
+    )
+    fetched = subprocess.run(
+        [
+            *(sys.executable, "-m", "mlflow", "artifacts", "download"),
+            *("--artifact-uri", "models:/served/1", "--dst-path", str(tmp_path / "here")),
+        ],
+        env={**os.environ, "MLFLOW_TRACKING_URI": mlflow_server},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert fetched.returncode == 0, fetched.stderr
+    registry = open_registry(RegistrySettings(tracking_uri=mlflow_server))
+    assert (tmp_path / "here" / "registered_model_meta").is_file(), "a note of who loads"
+    assert registry.artifact_digest("served", found.version) == digest_of_tree(tmp_path / "here")[1]
+
+
 def test_a_model_is_copied_between_servers_and_loads_there(
     mlflow_server, sqlite, logged, tmp_path, monkeypatch
 ):
@@ -254,6 +291,7 @@ def test_a_model_is_copied_between_servers_and_loads_there(
             target=MlflowFiles(target),
             registry=open_registry(target),
             ledger=ledger,
+            copied_by="d/r/copy",
             work=tmp_path,
         )
 

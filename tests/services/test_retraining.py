@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_ai_provider.core.errors import RetrainPolicyError
+from airflow_ai_provider.core.feedback.causes import GpuHours, gpu_budget
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.policy import Champion, RetrainPolicy
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Origin, Verdict
@@ -24,9 +25,10 @@ from airflow_ai_provider.services.retraining import (
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import FeedbackStore, row_of
 from airflow_ai_provider.store.gpu import GpuStore
+from airflow_ai_provider.store.gpu_history import KEEP_OF_TASK
 from airflow_ai_provider.store.gpu_usage import used_hours
 from airflow_ai_provider.store.ledger import Ledger
-from airflow_ai_provider.store.schema import lease
+from airflow_ai_provider.store.schema import lease, lease_device
 from airflow_ai_provider.testing import fake_devices
 
 MODEL = "m"
@@ -207,6 +209,26 @@ def test_gpu_hours_are_counted_from_the_leases(store: Store) -> None:
 def test_a_lease_older_than_the_window_counts_only_within_it(store: Store) -> None:
     held(store, 24 * 40, project="flights")
     assert used_hours(store, project="flights", days=10).hours == pytest.approx(480, abs=0.1)
+
+
+def test_a_budget_whose_history_is_cut_is_unknown_and_lets_nothing_pass() -> None:
+    cut = gpu_budget(5, GpuHours(hours=1, days=28, cut=("d.train",)))
+    assert (cut.verdict, cut.observed) == (Verdict.FAIL, None)
+    assert "d.train is cut" in cut.sentence
+    assert gpu_budget(5, GpuHours(hours=6, days=28, cut=("d.train",))).observed == 6
+    assert gpu_budget(5, None).verdict is Verdict.FAIL
+    assert gpu_budget(5, GpuHours(hours=4.9, days=28)).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("store", ["memory"], indirect=True)
+def test_a_task_with_as_many_leases_as_are_kept_is_told_of(store: Store) -> None:
+    for number in range(KEEP_OF_TASK):
+        held(store, 0.1, project="flights", task=number)
+        with store.write() as connection:
+            now = store.utcnow(connection)
+            connection.execute(lease.update().values(state="released", released_at=now))
+            connection.execute(lease_device.update().values(live=False))
+    assert used_hours(store, project="flights", days=28).cut == ("programs outside Airflow",)
 
 
 def moved(store: Store, *versions: str) -> None:

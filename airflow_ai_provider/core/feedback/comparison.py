@@ -169,7 +169,7 @@ def decide_rollback(
         worse = pair["low"] > policy.margin
         sentence = (
             f"{policy.metric} of version {champion} is {pair['value']:.4g}, of version {previous} "
-            f"{pair['other_value']:.4g} on the same {pair['n']:,} rows: worse by "
+            f"{pair['other_value']:.4g} on the same {pair['n']:,} rows: a difference of "
             f"{pair['difference']:+.4f} [{pair['low']:+.4f}, {pair['high']:+.4f}], which "
             f"{'lies' if worse else 'does not lie'} wholly beyond {policy.margin:g}."
         )

@@ -14,7 +14,7 @@ from typing import Any
 CONFIDENCE = 0.95
 REPLICATES = 1000
 _DRAWN_AT_ONCE = 5_000_000  # bounds the memory when there are many groups
-SERIES = ("coverage", "observed", "predicted", "gap", "roc_auc", "log_loss")
+SERIES = ("coverage", "observed", "predicted", "gap", "roc_auc", "log_loss", "brier")
 _SMALLEST = 1e-15  # keeps the log loss of a certain and wrong prediction finite
 
 
@@ -34,8 +34,10 @@ class VersionMetrics:
     """The figures of one model version in one partition.
 
     ``n`` of ``predictions`` have an outcome: ``coverage``. ``observed`` is the rate of the label,
-    ``predicted`` the mean score, ``gap`` their difference with its 95 % interval. What cannot be
-    measured (no outcome, one class, one group) is None.
+    ``predicted`` the mean score, ``gap`` their difference with its 95 % interval. ``mos`` is the
+    mean of ``answers`` opinions of people (1 to 5) with its 95 % interval, ``agreement`` how far
+    people agree (Krippendorff's alpha), ``exceptions`` how many predictions people had to look at.
+    What cannot be measured (no outcome, one class, one group) is None.
     """
 
     version: str
@@ -49,6 +51,14 @@ class VersionMetrics:
     gap_high: float | None = None
     roc_auc: float | None = None
     log_loss: float | None = None
+    brier: float | None = None
+    answers: int = 0
+    mos: float | None = None
+    mos_low: float | None = None
+    mos_high: float | None = None
+    agreement: float | None = None
+    exceptions: int = 0
+    exception_rate: float | None = None
     slices: tuple[SliceMetrics, ...] = field(default_factory=tuple)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +77,21 @@ class VersionMetrics:
             part = {**whole, "slice": cut.slice, "n": cut.n}
             for name in ("observed", "predicted", "gap"):
                 yield {**part, "metric": name, "value": getattr(cut, name)}
+
+    def opinions(self) -> Iterator[dict[str, Any]]:
+        """Yield what people say as points of the series."""
+        whole = {"model_version": self.version, "slice": "", "low": None, "high": None}
+        yield {
+            **whole,
+            "metric": "mos",
+            "value": self.mos,
+            "n": self.answers,
+            "low": self.mos_low,
+            "high": self.mos_high,
+        }
+        yield {**whole, "metric": "agreement", "value": self.agreement, "n": self.answers}
+        rate = {"value": self.exception_rate, "n": self.predictions}
+        yield {**whole, "metric": "exception_rate", **rate}
 
 
 def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +132,7 @@ def measure(
         gap_high=high,
         roc_auc=roc_auc(label, score),
         log_loss=log_loss(label, score),
+        brier=float(np.mean((score - label) ** 2)),
         slices=tuple(slices),
     )
 

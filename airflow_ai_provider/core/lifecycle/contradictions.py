@@ -17,6 +17,13 @@ def contradictions(project: Project) -> Iterator[tuple[Steps, str, str]]:
     """Yield what each field alone does not show."""
     yield from _doubles(project)
     sources = [source.name for source in project.data_sources]
+    for i, source in enumerate(project.data_sources):
+        if (source.conn_id is None) != (source.table is None) or (source.table and source.location):
+            yield (
+                ("data_sources", i),
+                f"It is not said where {source.name} lies.",
+                "Give location, or conn_id and table.",
+            )
     for i, use_case in enumerate(project.use_cases):
         if use_case.data_source not in sources:
             yield (

@@ -79,7 +79,8 @@ def forecast(steps: Mapping[str, Step], *, now: float, draws: int = DRAWS) -> Fo
 
     What is done lies where it was. What is begun ends later than now: its length is drawn from the
     part of its estimate that is still possible, and past its worst it takes one deviation more, at
-    least a day. What is not begun begins now at the earliest.
+    least a day. What is not begun begins now at the earliest,
+    and not before the plan does.
 
     :raises LifecycleError: the steps wait for one another.
     """
@@ -92,7 +93,7 @@ def forecast(steps: Mapping[str, Step], *, now: float, draws: int = DRAWS) -> Fo
         if step.begun is not None:
             begin[name] = np.full(draws, step.begun)
         else:
-            begin[name] = np.full(draws, now)
+            begin[name] = np.full(draws, max(now, 0.0))
             for before in step.after:
                 if before in end:
                     begin[name] = np.maximum(begin[name], end[before])
@@ -155,7 +156,7 @@ def _expected(step: Step, now: float, length: float) -> Work:
     if step.begun is not None:
         end = step.begun + length if step.finished is None else step.finished
         return Work(length=length, after=step.after, fixed=(step.begun, end))
-    return Work(length=length, after=step.after, not_before=now)
+    return Work(length=length, after=step.after, not_before=max(now, 0.0))
 
 
 def _criticality(

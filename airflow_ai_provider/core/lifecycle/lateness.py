@@ -22,16 +22,13 @@ class Late:
 def late(
     steps: Mapping[str, Step], planned: Forecast, found: Forecast, *, now: float
 ) -> list[Late]:
-    """Return the milestones that end later than planned with 50 percent, the latest first."""
+    """Return the milestones that end later than planned with 50 percent, in the order given."""
     days = {name: found.steps[name].p50 - planned.steps[name].p50 for name in steps}
     behind = {name: by for name, by in days.items() if by > TOLERATED}
-    return sorted(
-        (
-            Late(name=name, days=by, why=_why(name, steps, planned, found, behind, now))
-            for name, by in behind.items()
-        ),
-        key=lambda entry: (-entry.days, entry.name),
-    )
+    return [
+        Late(name=name, days=by, why=_why(name, steps, planned, found, behind, now))
+        for name, by in behind.items()
+    ]
 
 
 def waiting(steps: Mapping[str, Step]) -> list[str]:

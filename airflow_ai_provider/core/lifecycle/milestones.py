@@ -57,6 +57,7 @@ class Milestone:
     role: str
     after: tuple[str, ...]
     deliverables: tuple[Deliverable, ...]
+    phase: str = "discovery"
 
     @property
     def asked(self) -> tuple[Deliverable, ...]:
@@ -70,14 +71,16 @@ class Milestone:
 
 
 def milestone(name: str) -> Milestone:
-    """Return the milestone ``name``.
+    """Return the milestone ``name``, or the retrospective, such as ``pilot_retrospective``.
 
     :raises LifecycleError: there is none.
     """
-    for found in MILESTONES:
+    from airflow_ai_provider.core.lifecycle.retrospectives import RETROSPECTIVES
+
+    for found in (*MILESTONES, *RETROSPECTIVES):
         if found.name == name:
             return found
-    known = ", ".join(m.name for m in MILESTONES)
+    known = ", ".join(m.name for m in (*MILESTONES, *RETROSPECTIVES))
     raise LifecycleError(f"There is no milestone {name}.", remedy=f"Name one of {known}.")
 
 

@@ -90,7 +90,7 @@ def _decide_pilot(
     good = tuple(
         name for name, found in by_pilot.items() if all(c.verdict.lets_pass for c in found)
     )
-    criteria = (
+    criteria: tuple[Criterion, ...] = (
         traps.admitted_pilots(by_pilot, good),
         traps.approval(project, findings),
         traps.operations_owner(project),

@@ -76,9 +76,17 @@ class DataSource(Part):
     location: Line | None = Field(
         default=None, description="path or URL; {home} is Airflow's home, {here} this file's folder"
     )
+    conn_id: Name | None = Field(
+        default=None, description="the Airflow connection of the database that holds the table"
+    )
+    table: Line | None = Field(default=None, description="the table, as schema.table or table")
     sample: Line | None = Field(default=None, description="where a sample is to be kept")
     suite: Line | None = Field(
         default=None, description="the expectations that a delivery must meet"
+    )
+    sample_parameters: dict[str, str | int | float] = Field(
+        default_factory=dict,
+        description="values of the suite's parameters that fit the sample, to try the suite on it",
     )
     partitions: Line | None = Field(
         default=None, description="what one delivery holds, such as a month"
@@ -186,12 +194,43 @@ class Strategy(Part):
     growth: Text | None = Field(default=None, description="launch, product and growth")
 
 
+class RollbackPolicy(Part):
+    """When the version in production gives way to the one before it."""
+
+    metric: Literal["log_loss", "brier"] = Field(
+        default="log_loss", description="what the two are compared by, on the same feedback"
+    )
+    margin: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="how much worse the newer one may surely be"
+    )
+    min_feedback: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="predictions of both that must have an outcome"
+    )
+    ask: bool = Field(default=True, description="whether a person is asked first")
+
+
 class RetrainPolicy(Part):
     """When a model in production is trained again; the retrain decision takes it as it is."""
 
     max_gap: Share = Field(description="largest |observed - predicted| that is left alone")
     max_age_days: Annotated[int, Field(ge=1)] = Field(
         description="days after which the champion's training data counts as old"
+    )
+    quality: dict[Line, float] | None = Field(
+        default=None, description="figures (roc_auc, log_loss, mos, ...) from which on it is bad"
+    )
+    max_drift: Share | None = Field(default=None, description="share of columns that may drift")
+    min_new_feedback: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="records that must come in between two retrainings"
+    )
+    cooldown_days: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="days of data between two retrainings"
+    )
+    gpu_hours: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="GPU hours of the project in 28 days that may be used"
+    )
+    rollback: RollbackPolicy | None = Field(
+        default=None, description="when production goes back instead; never, when left out"
     )
 
 

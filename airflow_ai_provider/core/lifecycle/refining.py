@@ -59,7 +59,8 @@ def _forgotten(before: Mapping[str, Any], now: Mapping[str, Any], phase: str) ->
             yield f"The milestone {name} is gone: keep it, or let others say `refines: {name}`."
         elif not milestone.get("coarse"):
             yield f"The milestone {name} was planned in detail and is refined: keep it beside."
-    for name in sorted(refined - set(known) - there):
+    before_refined = {m["refines"] for m in known.values() if m.get("refines")}
+    for name in sorted(refined - set(known) - there - before_refined):
         yield f"There was no milestone {name} that could be refined: correct `refines`."
 
 

@@ -18,7 +18,7 @@ def shown_measurement(definition: Milestone, measured: Mapping[str, Any] | None)
     for deliverable in definition.measured:
         value = (measured or {}).get(deliverable.name)
         reason = absent_reason(value)
-        body = f"Not there: {one_line(reason)}" if reason else _shown(value)
+        body = f"Not there: {plain_text(reason)}" if reason else _shown(value)
         parts.append(f"**{deliverable.title}** (measured)\n\n{body}")
     return "\n\n".join(parts)
 
@@ -33,7 +33,7 @@ def _shown(value: Any) -> str:
         if _is_table(inner):
             tables.append(_table(inner))
         else:
-            single.append(f"- {one_line(key)}: {_cell(inner)}")
+            single.append(f"- {plain_text(key)}: {_cell(inner)}")
     return "\n\n".join(part for part in ("\n".join(single), *tables) if part)
 
 
@@ -47,7 +47,7 @@ def _is_table(value: Any) -> bool:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     names = list(dict.fromkeys(str(key) for row in rows for key in row))
-    lines = [f"| {' | '.join(map(one_line, names))} |", f"|{' --- |' * len(names)}"]
+    lines = [f"| {' | '.join(map(plain_text, names))} |", f"|{' --- |' * len(names)}"]
     lines += [
         f"| {' | '.join(_cell(row.get(name)) for name in names)} |" for row in rows[:MAX_ROWS]
     ]
@@ -60,13 +60,13 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return one_line(", ".join(f"{key} {inner}" for key, inner in value.items()))
+        return plain_text(", ".join(f"{key} {inner}" for key, inner in value.items()))
     if isinstance(value, (list, tuple)):
-        return one_line(", ".join(str(item) for item in value))
-    return one_line(str(value))
+        return plain_text(", ".join(str(item) for item in value))
+    return plain_text(str(value))
 
 
-def one_line(text: str) -> str:
+def plain_text(text: str) -> str:
     """Return ``text`` on one line, cut, and without what Markdown or HTML would act on."""
     text = " ".join(text.split())
     text = text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"

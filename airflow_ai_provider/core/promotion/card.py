@@ -117,9 +117,9 @@ def card_page(
             _section("Data", _pairs(_data(evidence))),
             _section("Training", _pairs(_training(evidence, histograms))),
             _section("Metrics", _metrics(verdict.get("metrics") or {})),
-            _section("Slices", _criteria(verdict, sliced=True)),
-            _section("Criteria", _criteria(verdict, sliced=False)),
-            _section("People's and judges' assessments", _assessments(evidence)),
+            _section("Slices", _criteria(verdict, evidence, sliced=True)),
+            _section("Criteria", _criteria(verdict, evidence, sliced=False)),
+            *_assessments(evidence),
             _section("Costs", _pairs(_flat(evidence.costs))),
             _section("Limits", _words(texts.limits)),
             _section("Ethics", _words(texts.ethics)),
@@ -181,11 +181,9 @@ def _metrics(metrics: Mapping[str, Mapping[str, float]]) -> Table | None:
     return Table(columns=("metric", *sides), rows=rows) if rows else None
 
 
-def _criteria(verdict: Mapping[str, Any], *, sliced: bool) -> Table | None:
-    """Return a row for each criterion; those on slices are told by their default names."""
-    chosen = [
-        item for item in verdict["criteria"] if str(item.get("name")).endswith(_SLICED) is sliced
-    ]
+def _criteria(verdict: Mapping[str, Any], evidence: ModelEvidence, *, sliced: bool) -> Table | None:
+    """Return a row for each criterion; those on slices are told by default name or sentence."""
+    chosen = [item for item in verdict["criteria"] if _on_slices(item, evidence) is sliced]
     if not chosen:
         return None
     return Table(
@@ -198,11 +196,20 @@ def _criteria(verdict: Mapping[str, Any], *, sliced: bool) -> Table | None:
     )
 
 
-def _assessments(evidence: ModelEvidence) -> Table | None:
+def _on_slices(item: Mapping[str, Any], evidence: ModelEvidence) -> bool:
+    sentence = str(item.get("sentence"))
+    named = any(f"{x}{name} " in sentence for x in (", for ", "(") for name in evidence.slices)
+    return named or str(item.get("name")).endswith(_SLICED)
+
+
+def _assessments(evidence: ModelEvidence) -> Iterator[Section]:
+    """Yield what was said of an application's answers; a model has no such section."""
     columns = ("name", "by", "answers", "traces", "mean", "low", "high", "unusable")
     found = evidence.assessments.get("found") or ()
     rows = tuple(tuple(words_of(item.get(column)) for column in columns) for item in found)
-    return Table(columns=columns, rows=rows) if rows else None
+    if evidence.assessments:
+        block = Table(columns=columns, rows=rows) if rows else None
+        yield Section(title="Assessments of its answers", block=block)
 
 
 def _approvals(approvals: Sequence[GateRecord]) -> Table | None:
@@ -242,7 +249,8 @@ def words_of(value: Any) -> str:
     """Return a value as text on one line."""
     value = plain(value)
     if isinstance(value, float):
-        value = f"{value:.4g}"
+        whole = value.is_integer() and abs(value) < 1e15
+        value = f"{int(value):,}" if whole else f"{value:.4g}"
     if isinstance(value, list):
         value = ", ".join(map(words_of, value))
     if isinstance(value, dict):

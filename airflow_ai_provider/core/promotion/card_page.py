@@ -22,7 +22,7 @@ _MORE = """
 .pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(330px,1fr));gap:.9rem}
 .pictures figure{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:8px;
 padding:.6rem}.pictures figure.broad{grid-column:1/-1}
-.pictures svg{max-width:100%;margin:0 auto}
+.pictures svg{width:auto;max-width:100%;margin:0 auto}
 figcaption{font-size:.82rem;padding:.3rem .4rem 0}
 """
 _BROAD = ("weights", "gradients")

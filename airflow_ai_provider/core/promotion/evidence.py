@@ -16,6 +16,7 @@
      "run": {"metrics": {...}, "params": {...}, "code_revision": "..."},
      "measured": {"loads": true, ...},          # by ModelEvidenceOperator, with "environment"
      "assessments": {"traces": 60, "found": [...]},   # by TraceEvidenceOperator
+     "life": {...},                             # by the gate: people's scores, live metrics
      "retrained": {"run_id": "...", "training": {...}, "predictions": "...", ...}}
 
 In ``data``, ``drift`` names the gate record of the drift gate. ``retrained`` is the evidence on a

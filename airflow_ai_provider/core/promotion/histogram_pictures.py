@@ -13,7 +13,7 @@ from airflow_ai_provider.core.promotion.histograms import ArrayHistogram, StepHi
 from airflow_ai_provider.core.promotion.shapes import Frame, cut, path, picture, rect, text
 
 _MOST, _COLUMNS = 18, 3
-_CELL_WIDTH, _CELL_HEIGHT, _TOP = 200, 118, 40
+_CELL_WIDTH, _CELL_HEIGHT, _TOP = 200, 126, 40
 _NAMES = {"weight": "weights", "gradient": "gradients"}
 
 
@@ -44,7 +44,7 @@ def _small_multiples(
             left=14 + column * _CELL_WIDTH,
             top=_TOP + row * _CELL_HEIGHT + 20,
             width=_CELL_WIDTH - 20,
-            height=_CELL_HEIGHT - 58,
+            height=_CELL_HEIGHT - 66,
         )
         parts += _one(array, before.get(array.name) if first.step != last.step else None, frame)
     rows = -(-len(shown) // _COLUMNS)
@@ -59,11 +59,11 @@ def _small_multiples(
 
 
 def _one(array: ArrayHistogram, before: ArrayHistogram | None, frame: Frame) -> list[str]:
-    name = text(frame.left, frame.top - 6, cut(array.name, 30), anchor="start", look="name")
-    parts = [name, frame.drawn()]
+    name = cut(array.name, 12 if array.not_finite else 30)
+    parts = [text(frame.left, frame.top - 6, name, anchor="start", look="name"), frame.drawn()]
     if array.not_finite:
-        said = f"{array.not_finite:,} of {array.size:,} are no number"
-        parts.append(text(frame.x(1), frame.top + 12, said, anchor="end", look="bad"))
+        said = f"{array.not_finite:,} are no number"
+        parts.append(text(frame.x(1), frame.top - 6, said, anchor="end", look="bad"))
     drawn = [found for found in (_shape(array), _shape(before)) if found is not None]
     if not array.counts or not drawn:
         return parts
@@ -87,7 +87,7 @@ def _one(array: ArrayHistogram, before: ArrayHistogram | None, frame: Frame) -> 
     parts.append(text(frame.left, frame.y(0) + 12, f"{least:.3g}", anchor="start"))
     parts.append(text(frame.x(1), frame.y(0) + 12, f"{greatest:.3g}", anchor="end"))
     middle = f"{array.mean:.2g} ± {array.deviation:.2g}"
-    parts.append(text(frame.x(0.5), frame.y(0) + 12, middle))
+    parts.append(text(frame.x(0.5), frame.y(0) + 25, middle))
     return parts
 
 

@@ -93,7 +93,8 @@ def array_histogram(values: Any, *, name: str, of: str) -> ArrayHistogram:
     except (TypeError, ValueError) as error:
         raise EvidenceError(f"The {of} {name} holds no numbers: {error}.") from error
     finite = flat[np.isfinite(flat)]
-    low, high, mean, deviation, counts = None, None, None, None, ()
+    low, high, mean, deviation = None, None, None, None
+    counts: tuple[int, ...] = ()
     if len(finite):
         low, high = float(finite.min()), float(finite.max())
         scale = max(abs(low), abs(high)) or 1.0  # the width of the range may be no float

@@ -89,7 +89,7 @@ def feedback_loop(criterion: ModelCriterion, case: Case) -> Finding:
     return Finding(
         observed=count,
         met=count >= criterion.limit,
-        sentence=f"{count:,} records of feedback were observed in the last "
+        sentence=f"{count:,} records of feedback came in during the last "
         f"{criterion['days']:g} days; " + asked(criterion),
     )
 

@@ -82,7 +82,7 @@ def confusion_picture(label: Array, guess: Array, about: str = "") -> str:
             told = f"{classes[row]:g} answered as {classes[column]:g}: {count:,} ({share:.1%})"
             parts.append(rect(x, y, cell, cell, "now", title=told, share=min(share, 0.999)))
             if cell >= _LEGIBLE and len(f"{count:,}") * 6.5 < cell:
-                look = "on" if share > 0.5 else "name"
+                look = "on" if share > 0.75 else "name"
                 parts.append(text(x + cell / 2, y + cell / 2 + 4, f"{count:,}", look=look))
     for place, name in enumerate(classes):
         middle = (place + 0.5) * cell
@@ -129,9 +129,7 @@ def importance_picture(importance: Mapping[str, float]) -> str:
         parts.append(rect(_NAMES + 8, y + 3, long, 13, "now", title=f"{name}: {value:.6g}"))
         parts.append(text(_NAMES + 14 + long, y + 13, f"{value:.3g}", anchor="start"))
     left_out = len(importance) - len(ranked)
-    note = "rise of the error when the input is shuffled"
-    if left_out:
-        note += f"; {left_out} smaller ones are not shown"
+    note = "rise of the error when shuffled" + (f"; {left_out} more, smaller" if left_out else "")
     height = _TOP + len(ranked) * 20 + 28
     parts.append(text(_NAMES + 8, height - 12, note, anchor="start"))
     return picture(_NAMES + room + _VALUES, height, "Permutation importance", parts)

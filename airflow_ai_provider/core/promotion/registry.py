@@ -1,7 +1,8 @@
 """The port to a model registry: the few calls that promotion makes, and what they return.
 
 Every method raises ``RegistryUnavailableError`` when the registry does not answer,
-``RegistryNotFoundError`` when what is named is not there, and ``RegistryError`` when it refuses.
+``RegistryDeniedError`` when it does not let this user, ``RegistryNotFoundError`` when what is named
+is not there, and ``RegistryError`` when it refuses.
 """
 
 from __future__ import annotations
@@ -75,3 +76,9 @@ class ModelRegistry(Protocol):
 
     def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
+
+    def artifact_digest(self, name: str, version: str) -> str:
+        """Return the digest of the files of a version, as ``core.promotion.artifacts`` says.
+
+        Every byte is read: sizes do not show that a file was changed.
+        """

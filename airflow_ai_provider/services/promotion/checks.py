@@ -17,6 +17,7 @@ from airflow_ai_provider.core.gate import Criterion, GateKind, GateRecord, Verdi
 from airflow_ai_provider.core.promotion.environments import EnvironmentPath
 from airflow_ai_provider.core.promotion.evidence import SUBJECT_SCHEME, version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
+from airflow_ai_provider.services.promotion.bound import check_bound
 from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder
 from airflow_ai_provider.services.promotion.timeline import MOVES, holder, lineage, was_made
 from airflow_ai_provider.store.ledger import Ledger
@@ -53,10 +54,19 @@ def check_order(
     decision = _decision(order, version, ledger)
     bound = _bound_hash(order, decision)
     approval = standing_approval(order.approval, decision, bound, ledger)
+    unchanged = check_bound(
+        version,
+        decision=decision,
+        approval=approval,
+        evidence_hash=bound,
+        ledger=ledger,
+        registry=registry,
+    )
     criteria = (
         _step(order, ledger, path),
         _decided(order, decision, path),
         *([_approved(approval)] if approval else []),
+        *unchanged,
         *_not_taken_back(order, decision, ledger, path),
     )
     refused = [c for c in criteria if c.verdict is Verdict.FAIL]

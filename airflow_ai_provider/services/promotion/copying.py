@@ -6,12 +6,12 @@
 4. Only then the version is made, with its lineage in its tags, and the ledger record is written.
 
 Each step finds what an earlier try did: a copy that died goes on where it was, and a version is
-never made of half a model.
+never made of half a model. Of several tasks that copy the same version one does, on a guarded row
+of the store as moves are; the others wait and find what it made.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from airflow_ai_provider.adapters.model_tree import sha256_of
 from airflow_ai_provider.core.errors import ModelCopyError
 from airflow_ai_provider.core.gate import GateDraft, GateKind, GateRecord, Origin, Verdict
 from airflow_ai_provider.core.promotion.copying import (
@@ -32,10 +33,11 @@ from airflow_ai_provider.core.promotion.copying import (
 )
 from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
+from airflow_ai_provider.services.promotion.copy_turn import LIMIT, CopyTurn
 from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.promotion import Promotions
 
 _OUR_TAGS = "airflow_ai."
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +70,20 @@ def copy_model(
     target: ModelFiles,
     registry: ModelRegistry,
     ledger: Ledger,
+    copied_by: str,
     work: Path | None = None,
     decided_by: str = "copy_model",
     origin: Origin | None = None,
+    patience: float = 30.0,
 ) -> Copied:
     """Copy ``order.version`` to ``target``, whose registry is ``registry``, once.
 
-    ``work`` is the folder for files on their way; one of this user's own unless said.
+    ``copied_by`` names who copies, the same for every try. ``work`` is the folder for files on
+    their way; one of this user's own unless said. ``patience`` is the seconds to wait for another
+    task that copies the same version.
 
     :raises ModelCopyError: the version cannot be copied, or a file arrived changed.
+    :raises PromotionConflictError: another task still copies it; names who.
     :raises RegistryError: a server refuses, or does not answer.
     """
     if order.target_name == order.model_name:
@@ -88,17 +95,33 @@ def copy_model(
     model = source.describe(order.model_name, order.version)
     standing = _made(order, model, registry)
     if standing is None:
-        _check(model)
-        with _Folder(model.key, work) as folder:
-            digests = _fetch_all(model, source, folder.path)
-            uri, run_id = _store_all(model, digests, target, folder.path)
-        registry.create_model(order.target_name)
-        standing = registry.create_version(
-            order.target_name, model_uri=uri, run_id=run_id, tags=_tags(model, digests)
-        )
+        promotions = Promotions(ledger.store, claim_limit=LIMIT)
+        with CopyTurn(model, copied_by, promotions, patience) as turn:
+            standing = _made(order, model, registry)  # by whom this task waited for
+            standing = standing or _make(order, model, source, target, registry, turn, work)
     draft = _draft(order, model, standing, decided_by, origin or Origin())
     record = ledger.append(draft, key=f"copy:{model.key}:{order.target_name[:100]}")
     return Copied(version=standing, record=record, source=model)
+
+
+def _make(
+    order: CopyOrder,
+    model: ModelDescription,
+    source: ModelFiles,
+    target: ModelFiles,
+    registry: ModelRegistry,
+    turn: CopyTurn,
+    work: Path | None,
+) -> ModelVersion:
+    _check(model)
+    with _Folder(model.key, work) as folder:
+        digests = _fetch_all(model, source, folder.path, turn)
+        uri, run_id = _store_all(model, digests, target, folder.path, turn)
+    registry.create_model(order.target_name)
+    tags = _tags(model, digests)
+    return turn.make(
+        lambda: registry.create_version(order.target_name, model_uri=uri, run_id=run_id, tags=tags)
+    )
 
 
 def _made(
@@ -120,10 +143,13 @@ def _check(model: ModelDescription) -> None:
         safe_path(path)
 
 
-def _fetch_all(model: ModelDescription, source: ModelFiles, folder: Path) -> dict[str, str]:
+def _fetch_all(
+    model: ModelDescription, source: ModelFiles, folder: Path, turn: CopyTurn
+) -> dict[str, str]:
     """Fetch what is not there yet, and return the digest of each file."""
     digests = {}
     for path, size in sorted(model.files.items()):
+        turn.go_on()
         file = folder / "files" / safe_path(path)
         if not file.exists() or file.stat().st_size != size:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -148,12 +174,17 @@ def _fetch_all(model: ModelDescription, source: ModelFiles, folder: Path) -> dic
 
 
 def _store_all(
-    model: ModelDescription, digests: Mapping[str, str], target: ModelFiles, folder: Path
+    model: ModelDescription,
+    digests: Mapping[str, str],
+    target: ModelFiles,
+    folder: Path,
+    turn: CopyTurn,
 ) -> tuple[str, str]:
     """Bring the files to the target and read every one back; return where they are."""
     run_id = target.find_copy(model.key) or target.start_copy(model.key, model)
     target.log(run_id, model)
     for path, expected in digests.items():
+        turn.go_on()
         if _arrived(path, expected, run_id, target, folder):
             continue  # an earlier try brought it
         target.store(run_id, path, folder / "files" / safe_path(path))
@@ -241,12 +272,3 @@ class _Folder:
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         if kind is None:
             shutil.rmtree(self.path, ignore_errors=True)
-
-
-def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
-    found = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            found.update(chunk)
-    return found.hexdigest()

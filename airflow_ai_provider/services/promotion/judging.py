@@ -47,6 +47,7 @@ from airflow_ai_provider.core.promotion.metrics import (
     usable,
 )
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
+from airflow_ai_provider.services.promotion.noting import NotedLife
 from airflow_ai_provider.store.ledger import Ledger
 
 _OF_NUMBERS = ("mae", "rmse")  # the others are of classes
@@ -65,6 +66,7 @@ _RECORDED = (
     "run",
     "measured",
     "assessments",
+    "life",
     "environment",
 )
 
@@ -136,7 +138,8 @@ def judge(
 
     Evidence that was compared with a champion must have been compared with the one that is live:
     ``registry`` is asked for it, and only then. A model that was found not to load fails whatever
-    the criteria ask. ``life`` answers the criteria on what the store knows.
+    the criteria ask. ``life`` answers the criteria on what the store knows; what it told becomes
+    part of the evidence.
 
     :raises CriteriaError: the criteria mean nothing.
     :raises EvidenceError: the evidence is of another shape, or its predictions cannot be read.
@@ -148,15 +151,18 @@ def judge(
     if found.retrained:
         again, retrained = _with_rows(parse_evidence(found.retrained))
         found = parse_evidence({**found.content, "retrained": again.content})
+    noted = NotedLife(life) if life is not None else None
     case = Case(
         evidence=found,
         predictions=predictions,
         gates=_gates(found, ledger),
         retrained=retrained,
-        life=life,
+        life=noted,
         project=project,
     )
     judged = (*evaluate(wanted, case), *_usable(wanted, case), *_champion_is_live(found, registry))
+    if noted is not None and noted.told:
+        found = parse_evidence({**found.content, "life": plain(noted.told)})
     measured = _metrics(predictions)
     bound = evidence_hash(found.content)
     recorded = {name: found.content[name] for name in _RECORDED if name in found.content}

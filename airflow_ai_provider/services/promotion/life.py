@@ -6,19 +6,17 @@ from collections.abc import Callable, Sequence
 
 from airflow_ai_provider.adapters.shadow import shadow_rows
 from airflow_ai_provider.core.errors import FeedbackSourceError, RegistryNotFoundError
-from airflow_ai_provider.core.gate import GateKind, Verdict
 from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
 from airflow_ai_provider.core.promotion.evidence import Predictions
 from airflow_ai_provider.core.promotion.life import LivePoint, Opinions
 from airflow_ai_provider.core.promotion.metrics import NotMeasurableError
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
+from airflow_ai_provider.services.promotion.timeline import MOVES, was_made
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_opinions import came_in, opinions
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.ledger import Ledger
-
-_MOVES = (GateKind.PROMOTION, GateKind.ROLLBACK)
 
 
 class StoreLife:
@@ -87,12 +85,19 @@ class StoreLife:
         return came_in(self.store, model_name, days)
 
     def live_models(self, project: str | None) -> Sequence[str]:
-        """Return the models that are in the last environment, says the ledger."""
-        held = {
-            str(record.evidence["model_name"]): record.evidence.get("to", "") is not None
-            for record in Ledger(self.store).search(kinds=_MOVES)  # oldest first: the newest holds
-            if record.evidence.get("environment") == DEFAULT_PATH.last
-            and Verdict(record.verdict).lets_pass
-            and (project is None or record.evidence.get("project") == project)
-        }
-        return sorted(name for name, is_live in held.items() if is_live)
+        """Return the models that the ledger last put into the last environment.
+
+        A move that names no project counts for each: it might be of this one.
+        """
+        live: set[str] = set()
+        for record in Ledger(self.store).search(kinds=MOVES):
+            found = record.evidence
+            if not was_made(record) or found["environment"] != DEFAULT_PATH.last:
+                continue
+            if project is not None and found.get("project") not in {None, project}:
+                continue
+            if found["to"] is None:
+                live.discard(found["model_name"])
+            else:
+                live.add(found["model_name"])
+        return sorted(live)

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from airflow_ai_provider.adapters.model_tree import sha256_of
 from airflow_ai_provider.core.errors import ModelCopyError
 from airflow_ai_provider.core.gate import digest
 from airflow_ai_provider.core.promotion.copying import (
@@ -18,7 +19,6 @@ from airflow_ai_provider.core.promotion.copying import (
 )
 from airflow_ai_provider.core.promotion.logistics import SIGNATURE_TAG
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
-from airflow_ai_provider.services.promotion.copying import sha256_of
 
 DESCRIPTION = "MLmodel"
 

@@ -34,15 +34,12 @@ from airflow_ai_provider.core.gate import (
     Verdict,
     plain,
 )
-from airflow_ai_provider.core.promotion.environments import EnvironmentPath
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
-from airflow_ai_provider.services.promotion.timeline import holder
-from airflow_ai_provider.services.promotion.watching import watch_aliases
+from airflow_ai_provider.services.promotion.conflicts import refused, reported
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.promotion import Claim, Promotions
 
 TAG = "airflow_ai."  # with the environment's name: what a version is, or was, there
-OUTSIDE = "somebody outside Airflow"
 LIVE, PAST, ROLLED_BACK = "live", "past", "rolled back"
 
 log = logging.getLogger(__name__)
@@ -108,7 +105,7 @@ def make_move(
     """
     ledger = Ledger(promotions.store)
     claim = move.claim(key, moved_by)
-    resumed = _claimed(claim, promotions, patience)
+    resumed = take_claim(claim, promotions, patience)
     if (standing := ledger.find(key)) is not None:  # another try of this task was faster
         promotions.release(claim)
         return _as_done(standing)
@@ -118,9 +115,10 @@ def make_move(
         raise  # whether the alias moved is unknown: the claim stays for the retry
     except PromotionConflictError as error:
         promotions.release(claim)
-        raise reported(
-            error, move.model_name, move.environment, ledger=ledger, registry=registry
-        ) from error
+        told = reported(error, move.model_name, move.environment, ledger=ledger, registry=registry)
+        if told is error:
+            raise
+        raise told from error
     except RegistryError:
         promotions.release(claim)
         raise
@@ -129,15 +127,19 @@ def make_move(
     return Moved(record=record, previous=record.evidence["from"])
 
 
-def standing_move(
-    key: str, *, model_name: str, environment: str, ledger: Ledger, registry: ModelRegistry
+def begin(
+    key: str, *, model_name: str, environment: str, promotions: Promotions, registry: ModelRegistry
 ) -> Moved | None:
     """Return the move that this decision already made, if its version still holds.
 
+    Where it made none, the move of another mover that is gone is finished, or dropped.
+
     :raises PromotionConflictError: it was made, and another version is there now.
     """
+    ledger = Ledger(promotions.store)
     standing = ledger.find(key)
     if standing is None:
+        _settle_abandoned(model_name, key, promotions, registry)
         return None
     found = registry.aliases(model_name).get(environment)
     if found != standing.evidence["to"]:
@@ -147,10 +149,9 @@ def standing_move(
     return _as_done(standing)
 
 
-def settle_abandoned(
-    model_name: str, key: str, *, promotions: Promotions, registry: ModelRegistry
+def _settle_abandoned(
+    model_name: str, key: str, promotions: Promotions, registry: ModelRegistry
 ) -> None:
-    """Finish, or drop, the move of a mover that is gone."""
     claim = promotions.abandoned(model_name)
     if claim is None or claim.key == key:
         return
@@ -177,66 +178,7 @@ def finish_claim(
     )
 
 
-def refused(
-    model_name: str,
-    environment: str,
-    expected: str | None,
-    found: str | None,
-    ledger: Ledger,
-    *,
-    own_key: str | None = None,
-) -> PromotionConflictError:
-    """Return the error that says who moved the alias away from ``expected``.
-
-    ``own_key`` is that of the claim which the asker holds: it did not move the alias.
-    """
-    now = Promotions(ledger.store).claimed(model_name)  # first: it falls when it is on record
-    last = holder(model_name, environment, ledger=ledger)
-    by_us = last is not None and last.evidence["to"] == found
-    who = (last.evidence["moved_by"] if last and by_us else None) or OUTSIDE
-    under_way = now is not None and now.key != own_key and now.move["version"] == found
-    if now and under_way and not by_us and now.move["environment"] == environment:
-        by_us, who = True, now.by  # its move is made and not yet on record
-    return PromotionConflictError(
-        f"{model_name}@{environment} names {found or 'no version'}, "
-        f"not {expected or 'none'} as expected: moved by {who}.",
-        remedy="Judge against what is there now"
-        + ("." if by_us else ", or pass expected to take over what was moved by hand."),
-        winner=who,
-        expected=expected,
-        found=found,
-    )
-
-
-def reported(
-    error: PromotionConflictError,
-    model_name: str,
-    environment: str,
-    *,
-    ledger: Ledger,
-    registry: ModelRegistry,
-) -> PromotionConflictError:
-    """Return the error with the alarm that goes with it, when nobody of ours moved the alias."""
-    if error.facts.get("winner") != OUTSIDE:
-        return error
-    alarm = _alarm(model_name, environment, ledger, registry)
-    said = error.message if alarm is None else f"{error.message} Alarm {alarm} is on record."
-    return PromotionConflictError(said, remedy=error.remedy, **{**error.facts, "alarm": alarm})
-
-
-def _alarm(
-    model_name: str, environment: str, ledger: Ledger, registry: ModelRegistry
-) -> str | None:
-    """Raise the alarm about this environment and return its record; None when there is no drift."""
-    here = EnvironmentPath(names=(environment,), decision_from=environment)
-    with suppress(RegistryError):  # the refusal stands, with or without an alarm
-        for drift in watch_aliases(model_name, ledger=ledger, registry=registry, path=here):
-            if drift["is_holder"]:
-                return str(drift["alarm"])
-    return None
-
-
-def _claimed(claim: Claim, promotions: Promotions, patience: float) -> bool:
+def take_claim(claim: Claim, promotions: Promotions, patience: float) -> bool:
     """Take the row, waiting while another move is in progress; see ``Promotions.claim``."""
     deadline = time.monotonic() + patience
     pause = 0.02

@@ -7,13 +7,7 @@ from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH, Enviro
 from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
 from airflow_ai_provider.services.promotion.checks import Clearance, check_order
-from airflow_ai_provider.services.promotion.moving import (
-    Move,
-    Moved,
-    make_move,
-    settle_abandoned,
-    standing_move,
-)
+from airflow_ai_provider.services.promotion.moving import Move, Moved, begin, make_move
 from airflow_ai_provider.services.promotion.orders import LEDGER, PromotionOrder
 from airflow_ai_provider.services.promotion.timeline import holder
 from airflow_ai_provider.store.ledger import Ledger
@@ -39,22 +33,23 @@ def promote(
     wait for another move of the same model to end.
 
     :raises PromotionError: a step would be skipped, or a decision is missing.
-    :raises EvidenceError: the decision is about something else, or its evidence changed.
+    :raises EvidenceError: the decision is about something else, or what it judged changed: the
+        version, its files or its evidence.
+    :raises LedgerError: a gate record that this rests on is missing or was altered.
     :raises ApprovalError: the approval is missing, a no, or of something else.
     :raises PromotionConflictError: somebody else moved the model; names who.
     :raises RegistryError: the registry refuses, or does not answer.
     """
     ledger = Ledger(promotions.store)
-    done = standing_move(
+    done = begin(
         key,
         model_name=order.model_name,
         environment=order.environment,
-        ledger=ledger,
+        promotions=promotions,
         registry=registry,
     )
     if done is not None:
         return done
-    settle_abandoned(order.model_name, key, promotions=promotions, registry=registry)
     clearance = check_order(order, ledger=ledger, registry=registry, path=path)
     if (there := _there_already(order, registry, ledger)) is not None:
         return there

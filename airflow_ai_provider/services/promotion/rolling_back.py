@@ -18,17 +18,16 @@ from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH, Enviro
 from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.core.promotion.registry import ModelRegistry, ModelVersion
 from airflow_ai_provider.core.promotion.rollback import Placed, Target, choose
+from airflow_ai_provider.services.promotion.bound import rests_on
 from airflow_ai_provider.services.promotion.checks import override_by, standing_approval
+from airflow_ai_provider.services.promotion.conflicts import refused, reported
 from airflow_ai_provider.services.promotion.moving import (
     PAST,
     ROLLED_BACK,
     Move,
     Moved,
+    begin,
     make_move,
-    refused,
-    reported,
-    settle_abandoned,
-    standing_move,
 )
 from airflow_ai_provider.services.promotion.orders import LEDGER, RollbackOrder
 from airflow_ai_provider.services.promotion.timeline import moves
@@ -55,28 +54,30 @@ def roll_back(
     :raises PromotionError: there is no way back, or something stands against the target.
     :raises RegistryNotFoundError: the target is deleted; nobody can override that.
     :raises ApprovalError: an approval is named and does not hold.
+    :raises LedgerError: a record that this rests on is missing or was altered.
     :raises PromotionConflictError: somebody else moved the model; names who.
     :raises RegistryError: the registry refuses, or does not answer.
     """
     path.index(order.environment)
     ledger, where = Ledger(promotions.store), (order.model_name, order.environment)
-    done = standing_move(
+    done = begin(
         key,
         model_name=order.model_name,
         environment=order.environment,
-        ledger=ledger,
+        promotions=promotions,
         registry=registry,
     )
     if done is not None:
         return done
-    settle_abandoned(order.model_name, key, promotions=promotions, registry=registry)
-    placed = _placed(*where, ledger)
+    records = _moves_into(*where, ledger)
+    placed = [_as_placed(record) for record in records]
     holds_now = placed[-1].version if placed else None
     target, version = _target(order, placed, registry)
     if order.expected == LEDGER and holds_now == target.version:
         raise _there_already(order, target.version, registry, ledger)
     by = _may(order, target)
     approval = standing_approval(order.approval, None, order.evidence_hash, ledger)
+    ledger.check({*_rests_on(records, target.version), *rests_on(None, approval)})
     move = Move(
         model_name=order.model_name,
         environment=order.environment,
@@ -103,9 +104,14 @@ def roll_back(
     )
 
 
-def _placed(model_name: str, environment: str, ledger: Ledger) -> list[Placed]:
-    found = [r for r in moves(model_name, ledger) if r.evidence["environment"] == environment]
-    return [_as_placed(record) for record in found]
+def _moves_into(model_name: str, environment: str, ledger: Ledger) -> list[GateRecord]:
+    return [r for r in moves(model_name, ledger) if r.evidence["environment"] == environment]
+
+
+def _rests_on(records: list[GateRecord], target: str) -> set[str]:
+    """Return the records that say what is there, and that the target was: they must hold."""
+    there = [record.id for record in records if record.evidence["to"] == target]
+    return {*there[-1:], *(record.id for record in records[-1:])}
 
 
 def _as_placed(record: GateRecord) -> Placed:

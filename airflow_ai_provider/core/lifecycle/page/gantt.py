@@ -20,7 +20,8 @@ _KEY = (
     ("doubt", "until 90 %"),
 )
 STYLE = """
-figure.gantt svg{max-width:none}svg rect.planned{fill:var(--missing)}
+figure.gantt{overflow-x:auto}figure.gantt svg{max-width:none;min-width:560px}
+svg rect.planned{fill:var(--missing)}
 svg rect.done{fill:var(--good)}svg rect.running{fill:var(--now)}
 svg rect.critical{fill:var(--bad)}svg rect.doubt{fill:var(--met);opacity:.55}
 svg .today{stroke:var(--ink);stroke-width:1.2;stroke-dasharray:3 3}
@@ -45,7 +46,8 @@ def gantt(timeline: Mapping[str, Any]) -> str:
     parts.append(line(x, _TOP - 6, x, bottom, "today"))
     parts.append(text(x, _TOP - 9, "today", "middle", "name"))
     parts += _key(bottom + 26)
-    return f'<figure class="gantt">{picture(bottom + 42, parts, _words(timeline))}</figure>'
+    drawn = picture(bottom + 42, parts, _words(timeline))
+    return f'<figure class="gantt" tabindex="0">{drawn}</figure>'
 
 
 class _Scale:

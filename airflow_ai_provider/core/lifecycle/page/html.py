@@ -12,6 +12,7 @@ from airflow_ai_provider.core.lifecycle.page.trend import figure, look, trend
 from airflow_ai_provider.core.quality.page.render import document
 
 _GATES = 40  # of the newest
+_CELLS = {"#": ' class="n"', "*": ' class="long"'}  # by the mark before a column's name
 _LONG = 400  # characters of an observed value
 WORDS = {"pass": "passed", "warn": "warned", "fail": "refused", "override": "overridden"}
 STYLE = (
@@ -24,7 +25,8 @@ ol.steps li.done{border-top-color:var(--good)}ol.steps li.current{border-top-col
 ol.steps b{display:block;text-transform:capitalize}
 .tiles{display:flex;flex-wrap:wrap;gap:.5rem;margin:.8rem 0}
 .tiles div{flex:1 1 9rem;background:var(--card);border:1px solid var(--rule);border-radius:8px;
-padding:.6rem .8rem}.tiles b{display:block;font-size:1.25rem;line-height:1.3}
+padding:.6rem .8rem}.tiles b{display:block;font-size:1.25rem;line-height:1.3;white-space:nowrap}
+h3{margin:1.1rem 0 .5rem}.wide+.wide,.card+.wide{margin-top:.6rem}
 details summary{cursor:pointer;overflow-wrap:anywhere}details ul{margin:.4rem 0;padding-left:1.1rem}
 @media(max-width:600px){body{padding:1rem .7rem 3rem}th,td{padding:.4rem .5rem}}
 """
@@ -83,16 +85,20 @@ def _phase(phase: Mapping[str, Any]) -> str:
 
 def _decisions(decisions: Sequence[Mapping[str, Any]]) -> str:
     rows = [(d["what"], d["who"] or "", (d["since"] or "")[:10], d["why"] or "") for d in decisions]
-    return _table(("What", "Waited for", "Since", "Why"), rows) or _faint("Nothing is waited for.")
+    return _table(("*What", "Waited for", "Since", "*Why"), rows) or _faint(
+        "Nothing is waited for."
+    )
 
 
 def _kpis(kpis: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for kpi in kpis:
         newest = kpi["points"][-1] if kpi["points"] else None
-        value = _faint("not measured")
+        value = _faint(f"not measured{f': {problem}' if (problem := kpi.get('problem')) else ''}")
         if newest:
-            value = f'<span class="{look(newest)}">{escape(_short(figure(newest["value"])))}</span>'
+            met = {None: "", True: " (met)", False: " (missed)"}[newest.get("met")]
+            shown = escape(_short(figure(newest["value"])) + met)
+            value = f'<span class="{look(newest)}">{shown}</span>'
         told = f"{kpi['from']}, {newest['at'][:10]}" if newest else ""
         rows.append(
             f'<tr><td class="code">{escape(kpi["name"])}</td><td>{escape(kpi["kind"])}</td>'
@@ -100,7 +106,9 @@ def _kpis(kpis: Sequence[Mapping[str, Any]]) -> str:
             f"<td>{trend(kpi['points'])}</td><td>{escape(told)}</td></tr>"
         )
     head = _header(("KPI", "Kind", "Target", "Now", "Over time", "From"))
-    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>' if rows else ""
+    return (
+        f'<div class="wide" tabindex="0"><table>{head}{"".join(rows)}</table></div>' if rows else ""
+    )
 
 
 def _plan(times: Mapping[str, Any]) -> str:
@@ -118,7 +126,7 @@ def _plan(times: Mapping[str, Any]) -> str:
             m["planned"]["p50"],
             m["forecast"]["p50"] if m["state"] != "done" else _finished(m),
             m["forecast"]["p90"] if m["state"] != "done" else "",
-            f"{m['slack_days']:g}",
+            f"{m['slack_days']:g}" if m["state"] != "done" else "",
         )
         for m in times["milestones"]
     ]
@@ -127,7 +135,7 @@ def _plan(times: Mapping[str, Any]) -> str:
     if times["late"]:
         parts.append("<h3>What is late, and why</h3>")
         late = [(e["name"], f"{e['days']:g}", e["why"]) for e in times["late"]]
-        parts.append(_table(("Milestone", "#Working days", "Why"), late))
+        parts.append(_table(("Milestone", "#Working days", "*Why"), late))
     return "".join(parts)
 
 
@@ -161,7 +169,7 @@ def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
     more = ""
     if len(gates) > _GATES:
         more = _faint(f"The newest {_GATES}; the ledger has them all.")
-    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>{more}'
+    return f'<div class="wide" tabindex="0"><table>{head}{"".join(rows)}</table></div>{more}'
 
 
 def _models(models: Sequence[Mapping[str, Any]]) -> str:
@@ -177,7 +185,7 @@ def _models(models: Sequence[Mapping[str, Any]]) -> str:
         )
         for m in models
     ]
-    return _table(("Model", "Question", "Where"), rows)
+    return _table(("Model", "*Question", "*Where"), rows)
 
 
 def _resources(resources: Sequence[Mapping[str, Any]]) -> str:
@@ -213,7 +221,7 @@ def _risks(risks: Sequence[Mapping[str, Any]]) -> str:
             f'<td class="long">{escape(fired or risk["mitigation"])}</td></tr>'
         )
     head = _header(("State", "Risk", "#Likelihood x impact", "Owner", "What is done, or happened"))
-    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
+    return f'<div class="wide" tabindex="0"><table>{head}{"".join(rows)}</table></div>'
 
 
 def _section(title: str, content: str) -> Iterator[str]:
@@ -226,22 +234,17 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td class="{"n" if name.startswith("#") else "long"}">{escape(cell)}</td>'
+            f"<td{_CELLS.get(name[:1], '')}>{escape(cell)}</td>"
             for name, cell in zip(names, row, strict=True)
         )
         + "</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table>{_header(names)}{body}</table></div>'
+    return f'<div class="wide" tabindex="0"><table>{_header(names)}{body}</table></div>'
 
 
 def _header(names: Sequence[str]) -> str:
-    cells = (
-        f'<th class="n" scope="col">{escape(n[1:])}</th>'
-        if n.startswith("#")
-        else f'<th scope="col">{escape(n)}</th>'
-        for n in names
-    )
+    cells = (f'<th{_CELLS.get(n[:1], "")} scope="col">{escape(n.lstrip("#*"))}</th>' for n in names)
     return f"<tr>{''.join(cells)}</tr>"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_ai_provider.core.lifecycle.page.html import WORDS
 from airflow_ai_provider.core.lifecycle.page.trend import figure
-from airflow_ai_provider.core.lifecycle.shown import one_line
+from airflow_ai_provider.core.lifecycle.shown import plain_text
 
 _GATES = 10
 
@@ -16,9 +16,9 @@ def report_markdown(project: Mapping[str, Any]) -> str:
     """Return the report of a project as ``services.project_view.project`` gives it."""
     times = project["timeline"]
     lines = [
-        f"# {one_line(project['title'])}",
+        f"# {plain_text(project['title'])}",
         "",
-        f"Phase **{one_line(project['phase'])}**, {100 * project['progress']:.0f} % of all "
+        f"Phase **{plain_text(project['phase'])}**, {100 * project['progress']:.0f} % of all "
         f"milestones done, on {times['today']}.",
     ]
     if times["p50"]:
@@ -37,7 +37,7 @@ def report_markdown(project: Mapping[str, Any]) -> str:
     )
     lines += _part(
         "Late, and why",
-        _items(f"{one_line(e['name'])}, {e['days']:g} working days: {one_line(e['why'])}"
+        _items(f"{plain_text(e['name'])}, {e['days']:g} working days: {plain_text(e['why'])}"
                for e in times["late"]),
     )  # fmt: skip
     lines += _part("Gates", _items(map(_gate, project["gates"][:_GATES])))
@@ -51,7 +51,7 @@ def report_markdown(project: Mapping[str, Any]) -> str:
     )
     lines += _part(
         "Risks that fired",
-        _items(f"{one_line(r['name'])}: {one_line(r['fired'])}"
+        _items(f"{plain_text(r['name'])}: {plain_text(r['fired'])}"
                for r in project["risks"] if r["fired"]),
     )  # fmt: skip
     return "\n".join(lines) + "\n"
@@ -66,14 +66,14 @@ def _items(sentences: Any) -> list[str]:
 
 
 def _table(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> list[str]:
-    body = [f"| {' | '.join(one_line(str(cell)) for cell in row)} |" for row in rows]
+    body = [f"| {' | '.join(plain_text(str(cell)) for cell in row)} |" for row in rows]
     return [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}", *body] if body else []
 
 
 def _decision(decision: Mapping[str, Any]) -> str:
-    who = f", by {one_line(str(decision['who']))}" if decision["who"] else ""
-    why = f": {one_line(str(decision['why']))}" if decision["why"] else ""
-    return f"{one_line(decision['what'])}{who}{why}"
+    who = f", by {plain_text(str(decision['who']))}" if decision["who"] else ""
+    why = f": {plain_text(str(decision['why']))}" if decision["why"] else ""
+    return f"{plain_text(decision['what'])}{who}{why}"
 
 
 def _kpi(kpi: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -92,17 +92,17 @@ def _milestone(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _gate(gate: Mapping[str, Any]) -> str:
     verdict = WORDS.get(gate["verdict"], gate["verdict"])
     return (
-        f"{gate['at'][:10]} {one_line(gate['kind'])} {one_line(gate['subject'])}: "
-        f"**{one_line(verdict)}**. {one_line(gate['why'])}"
+        f"{gate['at'][:10]} {plain_text(gate['kind'])} {plain_text(gate['subject'])}: "
+        f"**{plain_text(verdict)}**. {plain_text(gate['why'])}"
     )
 
 
 def _model(model: Mapping[str, Any]) -> str:
     held = ", ".join(
-        f"version {one_line(str(h['version']))} in {one_line(environment)}"
+        f"version {plain_text(str(h['version']))} in {plain_text(environment)}"
         for environment, h in model["environments"].items()
     )
-    return f"{one_line(model['name'])}: {held or 'in no environment'}"
+    return f"{plain_text(model['name'])}: {held or 'in no environment'}"
 
 
 def _resource(row: Mapping[str, Any]) -> tuple[str, ...]:

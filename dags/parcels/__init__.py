@@ -1,0 +1,3 @@
+"""Rules that score parcels; nothing is trained."""
+
+from __future__ import annotations
