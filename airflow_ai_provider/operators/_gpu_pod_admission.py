@@ -117,6 +117,7 @@ class AdmittedPod(PodAccess):
         self.name = self._set_name(self.name)
         self.pod_request_obj = self.build_pod_request_obj(context)
         self._namespace = self.pod_request_obj.metadata.namespace
+        self.log.debug("In the cluster %s", self._cluster.identity)  # which must answer first
         there = self._find_ours(context)
         if there is not None:
             self._take_over(there, context)

@@ -207,8 +207,9 @@ class GpuKubernetesPodOperator(AdmittedPod):
             super().cleanup(pod, remote_pod, xcom_result, context)
             return
         ending, lines = self._how_it_ended(remote_pod)
-        if ending.kind in _GO_BACK and self._preemptions < self.max_preemptions:
-            ran = 0.0 if self._started is None else time.monotonic() - self._started
+        ran = 0.0 if self._started is None else time.monotonic() - self._started
+        may_again = self._ran_enough(ran) or self._preemptions < self.max_preemptions
+        if ending.kind in _GO_BACK and may_again:
             self._count_preemption(ending.sentence, ran)
             self._remove(remote_pod)
             raise BackToQueue(WaitReason.PREEMPTED, ending.sentence)
@@ -307,7 +308,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
         self._lease = None
 
     def _count_preemption(self, why: str, ran: float = 0.0) -> None:
-        if self.min_run_time is not None and ran >= self.min_run_time:
+        if self._ran_enough(ran):
             self.log.info("Taken away after %.0f s, which is not counted: %s", ran, why)
             return
         self._preemptions += 1
@@ -318,6 +319,9 @@ class GpuKubernetesPodOperator(AdmittedPod):
                 kind=EndKind.PREEMPTED.value,
             )
         self.log.info("Taken away, %d of %d: %s", self._preemptions, self.max_preemptions, why)
+
+    def _ran_enough(self, seconds: float) -> bool:
+        return self.min_run_time is not None and seconds >= self.min_run_time
 
     def _recall(self, event: dict[str, Any]) -> None:
         """Take up again what an earlier leg knew."""

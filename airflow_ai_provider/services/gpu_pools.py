@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow_ai_provider.adapters.airflow_api import AirflowLogin, AirflowPool
 from airflow_ai_provider.core.errors import SettingsError
+from airflow_ai_provider.core.gpu.cluster import is_of_cluster
 from airflow_ai_provider.core.gpu.mirror import (
     MIRROR_MARK,
     MirrorChange,
@@ -41,7 +42,8 @@ def sync_pools(store: Store, pools: PoolsPort) -> list[MirrorChange]:
     """
     healthy: dict[str, int] = defaultdict(int)
     for figure in read_figures(store):
-        if figure.devices:
+        # those of a cluster are for pods, whatever Airflow pool their tasks are in
+        if figure.devices and not is_of_cluster(figure.host):
             healthy[figure.pool] += figure.healthy
     there = pools.find(_PREFIX)
     for name, pool in there.items():

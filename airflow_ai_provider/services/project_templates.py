@@ -33,7 +33,7 @@ TEMPLATES = {
             *_COMMON,
             *_TRAINING,
             *("pilot.py", "production.py", "scoring.py", "feedback.py", "maintenance.py"),
-            *("demo_feed.py", "flight_delays", "handwritten_digits"),
+            *("rollback.py", "demo_feed.py", "flight_delays", "handwritten_digits"),
             *("suites/flights.json", "suites/digits.json"),
         ),
     ),

@@ -29,7 +29,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.lifecycle import ProjectRow, Projects
 from airflow_ai_provider.store.project_figures import PhaseDecided, ProjectFigures
 
-BOARD_DRAWS = 1_000  # plans drawn for a card; a page draws ten times as many
+BOARD_DRAWS = 400  # plans drawn for a card; a page draws many times as many
 GATES = 200  # records that a page reads
 
 

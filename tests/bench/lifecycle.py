@@ -1,11 +1,11 @@
-"""``make bench-lifecycle``: what the critical path in the scheduler brings and costs.
+"""``make bench-lifecycle``: what the critical path in the scheduler brings, what the pages cost.
 
 Exits 0 when everything was measured, met or missed.
 """
 
 from __future__ import annotations
 
-from tests.bench import lifecycle_priority
+from tests.bench import lifecycle_priority, pages
 from tests.bench.report import report
 
 
@@ -16,6 +16,7 @@ def main() -> None:
         {
             "how long runs take": lifecycle_priority.measure,
             "what a weight costs": lifecycle_priority.cost,
+            "how long pages take": pages.measure,
         },
     )
 

@@ -13,6 +13,7 @@ from airflow_ai_provider.core.gpu.cluster import (
     Node,
     devices_of,
     host_name,
+    is_of_cluster,
     node_of,
     pod_of,
     quantity,
@@ -118,6 +119,12 @@ def test_what_a_pod_asks_for_is_counted_as_the_scheduler_does() -> None:
     sidecar = {"containers": [of(1)], "initContainers": [of(1, restartPolicy="Always"), of(2)]}
     assert requests_of(sidecar) == {GPU: 3}
     assert pod_of({"metadata": {"name": "p", "uid": "u"}, "spec": spec}).phase == "Pending"
+
+
+def test_nodes_are_told_from_machines() -> None:
+    assert is_of_cluster(host_name("k8s-1a2b3c4d", "n", GPU))
+    assert not is_of_cluster("k8s-worker-1")
+    assert not is_of_cluster("gpu-box")
 
 
 def test_a_host_has_a_name_that_the_store_can_keep() -> None:

@@ -148,3 +148,17 @@ def test_a_node_names_the_pool_and_the_model_of_its_devices(
             holder="b",
         )
     ).lease
+
+
+def test_two_clusters_do_not_share_devices(cluster: Cluster, slots: ClusterPool) -> None:
+    with Cluster({"gpu-0": 2}) as other:
+        client = client_of(ClusterAccess(config_dict=other.config()))
+        there = cluster_of(slots.pool, client, resource=GPU)
+        assert ask(there, "a", 2) is not None
+        assert ask(there, "b", 2) is None
+        first, second = ask(slots, "c", 4), ask(slots, "d", 4)
+        assert first is not None
+        assert second is not None
+        hosts = {first.host, second.host}
+        assert {name.partition("/")[0] for name in hosts} == {slots.cluster}
+        assert slots.cluster != there.cluster

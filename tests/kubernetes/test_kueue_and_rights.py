@@ -10,6 +10,7 @@ import pytest
 import yaml
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from airflow_ai_provider.core.errors import ClusterUnavailableError
 from airflow_ai_provider.services.gpu import GpuPool
 from tests.kubernetes.emulator.access import Use, uses_in
 from tests.kubernetes.emulator.cluster import Cluster
@@ -62,6 +63,37 @@ def test_too_many_preemptions_fail_and_say_so(cluster: Cluster, pool: GpuPool) -
     assert "taken off its node" in str(error) or "deleted" in str(error)
 
 
+@both_ways
+def test_a_preemption_after_a_fair_run_is_not_counted(
+    cluster: Cluster, pool: GpuPool, deferrable: bool
+) -> None:
+    cluster.call(cluster.kueue.add_queue, "default", "pilot", 8)
+    task = Background(
+        kueue_queue="pilot",
+        max_preemptions=0,
+        min_run_time=0.5,
+        deferrable=deferrable,
+        annotations={"sim/run-seconds": "4"},
+    )
+    pod = until(lambda: next((p for p in cluster.pods if p["status"]["phase"] == "Running"), None))
+    time.sleep(2)
+    cluster.call(cluster.kueue.preempt, "default", pod["metadata"]["name"])
+    assert task.end() is None
+
+
+@both_ways
+def test_a_queue_that_is_not_there_is_a_named_reason(
+    cluster: Cluster, pool: GpuPool, capfd: pytest.CaptureFixture[str], deferrable: bool
+) -> None:
+    cluster.call(cluster.kueue.add_queue, "default", "pilot", 8)
+    task = Background(kueue_queue="pilto", deferrable=deferrable)
+    said = "Kueue's queue pilto: LocalQueue pilto doesn't exist"
+    heard: list[str] = []
+    until(lambda: heard.append("".join(capfd.readouterr())) or said in "".join(heard), within=15)
+    cluster.call(cluster.kueue.queues.__setitem__, ("default", "pilto"), 1.0)
+    assert task.end() is None
+
+
 @pytest.mark.slow
 def test_the_manifest_grants_exactly_what_is_used(cluster: Cluster, pool: GpuPool) -> None:
     cluster.server.access.rules = rules()
@@ -104,6 +136,13 @@ def test_a_missing_right_is_named_with_the_line_that_grants_it(
     granted = any(use == Use("", resource, verb) for use in rules())
     assert granted, "the manifest has no such line"
     assert pool.gpu.leases() == []
+
+
+def test_an_api_server_that_is_not_there_is_named(pool: GpuPool, tmp_path: Path) -> None:
+    with Cluster() as gone:
+        path = gone.write_config(tmp_path / "config")
+    with pytest.raises(ClusterUnavailableError, match="does not answer"):
+        run(config_file=str(path), kubernetes_conn_id=None)
 
 
 @pytest.mark.slow

@@ -58,6 +58,12 @@ def test_each_template_is_begun_and_is_whole(
     assert template == "flight_delays" or "flight_delays.yaml" not in code
 
 
+def test_every_dag_and_suite_belongs_to_a_template() -> None:
+    known = {part for template in TEMPLATES.values() for part in template.parts}
+    found = [*(ROOT / "dags").glob("*.py"), *(ROOT / "dags" / "suites").iterdir()]
+    assert {str(path.relative_to(ROOT / "dags")) for path in found} <= known
+
+
 def test_criterion_that_means_nothing_is_named_with_its_place(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ _UNITS = {
     "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
 }  # fmt: skip
 _LONGEST_HOST = 250
+_CLUSTER_HOST = re.compile(r"k8s-[0-9a-f-]{8}/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +148,11 @@ def host_name(cluster: str, node: str, resource: str) -> str:
     if len(name) <= _LONGEST_HOST:
         return name
     return f"{name[: _LONGEST_HOST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def is_of_cluster(host: str) -> bool:
+    """Whether a host of the store is a node of a cluster."""
+    return _CLUSTER_HOST.match(host) is not None
 
 
 def devices_of(

@@ -16,7 +16,7 @@ from airflow_ai_provider.store.schema import lease, lease_device
 
 WINDOW = timedelta(hours=24)
 STEP = timedelta(minutes=15)
-QUEUE_SHOWN = 100
+QUEUE_SHOWN = 50
 
 
 def gpu_view(store: Store) -> dict[str, Any]:
