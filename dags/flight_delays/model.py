@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import EvidenceError
-from airflow_ai_provider.core.promotion.importance import permutation_importance
 from experiments import tracking
 from flight_delays.data import DATASET, connect, digest, month_of, month_path, partition_of, write
 from flight_delays.features import CATEGORIES, FEATURES, SCHEDULE, load
@@ -199,6 +198,8 @@ def evaluate(
             rows["reference"] = probabilities(tracking.load_model(uri, tracking_uri), rows)
         measured = dict(evidence.get("measured") or {})
         if measured:  # what the model needs is found on rows that it never saw
+            from airflow_ai_provider.core.promotion.importance import permutation_importance
+
             measured["importance"] = permutation_importance(
                 lambda shown: probabilities(model, shown),
                 rows[list(model.feature_names_in_)],
