@@ -60,6 +60,7 @@ def test_a_node_of_pairs(fake_nvml: FakeNvml, start: Start) -> None:
         "topology": {"bus": "00000000:12:00.0", "nvlink": [uuid_of(3)]},
         "compute_mode": "default",
         "reserved_mib": 550,
+        "node": None,
     }
 
 

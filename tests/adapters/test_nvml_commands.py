@@ -38,7 +38,7 @@ def test_discover_registers_what_the_driver_tells(fake_nvml: FakeNvml, tmp_path:
     ]
     assert set(listed[0]) == {
         "uuid", "host", "kind", "model", "memory_mib", "mig_profile", "pool", "health", "reason",
-        "parent_uuid", "topology", "compute_mode", "reserved_mib",
+        "parent_uuid", "topology", "compute_mode", "reserved_mib", "node",
     }  # fmt: skip
     fake_nvml.machine.cards[0].ecc = 1
     assert run(fake_nvml, "gpu", "discover", "--register", *store)[0] == 0
