@@ -119,7 +119,7 @@ def train(
             metrics={**costs, "train_rows": len(rows)},
             tags={"candidate": candidate},
         )
-        shown = Path(evaluations) / model_name / "inputs" / f"{logged.run_id}.parquet"
+        shown = Path(evaluations).parent / "inputs" / model_name / f"{logged.run_id}.parquet"
         _sample(rows[list(model.feature_names_in_)], shown)
     evidence = {
         "model_name": model_name,
