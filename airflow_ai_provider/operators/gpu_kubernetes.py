@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
+from airflow.providers.cncf.kubernetes.utils.pod_manager import PodNotFoundException
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_ai_provider.core.errors import (
@@ -251,8 +252,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
         document = self._api.pod(event["namespace"], event["name"])
         try:
             if document is None and event["status"] != "success":
-                self._count_preemption(why or "it is gone", float(event.get("gpu_ran") or 0.0))
-                raise BackToQueue(WaitReason.PREEMPTED, f"pod {event['name']} is gone")
+                self._is_gone(event, why)
             if document is None:
                 self._give_back("its pod has ended")
             elif outcome is not None:
@@ -262,11 +262,20 @@ class GpuKubernetesPodOperator(AdmittedPod):
                     raise BackToQueue(WaitReason.NO_ROOM_ON_NODE, why)
                 self.pod = pod
                 self.cleanup(pod, pod, None, context)
-            return super().trigger_reentry(context, event)
+            try:
+                return super().trigger_reentry(context, event)
+            except PodNotFoundException:
+                if event["status"] == "success":
+                    raise
+                self._is_gone(event, why)  # taken away since we looked
         except BackToQueue as back:
             self._go_back(back)
             self._pause(back.reason)
         return self.execute(context)
+
+    def _is_gone(self, event: dict[str, Any], why: str) -> NoReturn:
+        self._count_preemption(why or "it is gone", float(event.get("gpu_ran") or 0.0))
+        raise BackToQueue(WaitReason.PREEMPTED, f"pod {event['name']} is gone")
 
     def _how_it_ended(self, pod: V1Pod) -> tuple[Ending, list[str]]:
         """Return how the pod ended, and the last lines of its log where it failed by itself."""

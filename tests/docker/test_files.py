@@ -196,6 +196,7 @@ def test_hadolint_finds_nothing(path: Path) -> None:
     assert found.returncode == 0, found.stdout
 
 
+@pytest.mark.fleet
 def test_docker_compose_reads_the_file(tmp_path: Path) -> None:
     tool = shutil.which("docker")
     if (

@@ -89,7 +89,7 @@ def test_a_queue_that_is_not_there_is_a_named_reason(
     task = Background(kueue_queue="pilto", deferrable=deferrable)
     said = "Kueue's queue pilto: LocalQueue pilto doesn't exist"
     heard: list[str] = []
-    until(lambda: heard.append("".join(capfd.readouterr())) or said in "".join(heard), within=15)
+    until(lambda: heard.append("".join(capfd.readouterr())) or said in "".join(heard), within=60)
     cluster.call(cluster.kueue.queues.__setitem__, ("default", "pilto"), 1.0)
     assert task.end() is None
 

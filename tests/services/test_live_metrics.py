@@ -14,13 +14,13 @@ from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.feedback.exceptions import Asking, Finding, Reason
 from airflow_ai_provider.core.feedback.page import live_page
 from airflow_ai_provider.core.feedback.parse import parse
+from airflow_ai_provider.core.feedback.quick import row_of
 from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
 from airflow_ai_provider.services.feedback_page import model_page
 from airflow_ai_provider.services.live_metrics import measure_live
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exceptions import ExceptionQueue
-from airflow_ai_provider.store.feedback import row_of
 
 MOMENT = datetime(2026, 6, 10, tzinfo=timezone.utc)
 ROWS = 200

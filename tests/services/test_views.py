@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.operations import Operations
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +25,7 @@ from airflow_ai_provider.services.views.feedback import feedback_view, model_fee
 from airflow_ai_provider.services.views.gpu import gpu_view, held_by_step
 from airflow_ai_provider.services.views.ledger import chain, exported, ledger_view, record_view
 from airflow_ai_provider.services.views.models import model_view, models_view
+from airflow_ai_provider.store import migrations
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.gpu import GpuStore
@@ -121,9 +127,15 @@ def test_places_of_older_stores_are_told_from_their_ledger(tmp_path: Any) -> Non
     world.walk("2", until="test")
     world.roll_back("test", reason="slow")
     before = ModelPlaces(store).of(["m"])
-    with store.write() as connection:
-        connection.exec_driver_sql("DROP TABLE model_place")
-        connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '0009'"))
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+
+    def steps(revision: Any, _context: Any) -> Any:
+        return scripts._downgrade_revs("0009", revision)
+
+    with store.write() as connection, EnvironmentContext(Config(), scripts, fn=steps) as older:
+        older.configure(connection=connection, version_table=VERSION_TABLE)
+        with Operations.context(older.get_context()):
+            older.run_migrations()
     assert ModelPlaces(Store.open(url)).of(["m"]) == before
 
 
