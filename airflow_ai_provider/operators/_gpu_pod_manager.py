@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -152,3 +153,16 @@ def _is_same(there: V1Pod, asked: V1Pod) -> bool:
     found = there.metadata.labels or {}
     names = ("dag_id", "task_id", "run_id", "map_index", "try_number")
     return all(found.get(name) == labels.get(name) for name in names) and "run_id" in labels
+
+
+def ran_for(pod: V1Pod) -> float:
+    """Return for how many seconds a pod's longest container ran, as far as its status tells."""
+    spans = [0.0]
+    for status in (pod.status and pod.status.container_statuses) or ():
+        running, ended = status.state.running, status.state.terminated
+        if ended and ended.started_at and ended.finished_at:
+            spans.append((ended.finished_at - ended.started_at).total_seconds())
+        elif running and running.started_at:
+            now = datetime.now(running.started_at.tzinfo)
+            spans.append((now - running.started_at).total_seconds())
+    return max(spans)

@@ -30,7 +30,7 @@ from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.links.gpu import GpuLeaseLink
 from airflow_ai_provider.operators._gpu_pod_admission import AdmittedPod, BackToQueue
-from airflow_ai_provider.operators._gpu_pod_manager import node_trouble
+from airflow_ai_provider.operators._gpu_pod_manager import node_trouble, ran_for
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -55,6 +55,7 @@ _FIELDS = (
 )
 _TERMINATED = 143
 _GO_BACK = {EndKind.PREEMPTED, EndKind.DELETED}
+_EXPLAIN_AGAIN = 5.0  # seconds
 
 
 class GpuKubernetesPodOperator(AdmittedPod):
@@ -165,7 +166,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
             schedule_timeout=self.schedule_timeout_seconds,
             startup_timeout=self.startup_timeout_seconds,
         )
-        said = ""
+        said, why, look_again = "", "", 0.0
         while True:
             document = self._read(pod)
             standing = None if document is None else standing_of(document)
@@ -189,9 +190,12 @@ class GpuKubernetesPodOperator(AdmittedPod):
                     f"Pod {pod.metadata.name} did not start: {decision.why}.",
                     kind=EndKind.NOT_STARTED.value,
                 )
-            if decision.why != said:
-                said = decision.why
-                self.log.info("Pod %s waits: %s", pod.metadata.name, self._explained(said, pod))
+            if decision.why != why or time.monotonic() >= look_again:
+                why, look_again = decision.why, time.monotonic() + _EXPLAIN_AGAIN
+                explained = self._explained(why, pod)  # Kueue's word may come after the gate
+                if explained != said:
+                    said = explained
+                    self.log.info("Pod %s waits: %s", pod.metadata.name, said)
             time.sleep(min(1.0, self.startup_check_interval_seconds))
 
     def cleanup(
@@ -209,6 +213,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
             return
         ending, lines = self._how_it_ended(remote_pod)
         ran = 0.0 if self._started is None else time.monotonic() - self._started
+        ran = max(ran, ran_for(remote_pod))  # another leg of the task may have seen it start
         may_again = self._ran_enough(ran) or self._preemptions < self.max_preemptions
         if ending.kind in _GO_BACK and may_again:
             self._count_preemption(ending.sentence, ran)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _ROOM_AGAIN = 3.0  # seconds between two looks at a namespace's quota, which all share
 _ROOM_AT_LAST = 300.0  # then the task asks, whatever the quota's status says
-_KUEUE_AGAIN = 30.0
+_KUEUE_AGAIN, _KUEUE_SOON = 30.0, 5.0
 _clusters: dict[tuple[int, str, str, str], ClusterPool] = {}
 _opening = threading.Lock()
 
@@ -225,7 +225,10 @@ class GpuPodTrigger(KubernetesPodTrigger):
             workloads = await asyncio.to_thread(watch.workloads, self.pod_namespace)
         except AirflowAiError as error:
             return f"{why} (nothing is known of its Workload: {error})"
-        return kueue_says(workloads, self.pod_name) or why
+        found = kueue_says(workloads, self.pod_name)
+        if not found:  # its Workload comes a moment after the pod
+            self._kueue_at -= _KUEUE_AGAIN - _KUEUE_SOON
+        return found or why
 
     async def _watch(self) -> PodWatch:
         access = ClusterAccess(

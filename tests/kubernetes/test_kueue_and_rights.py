@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,23 @@ def test_a_preemption_after_a_fair_run_is_not_counted(
 
 @both_ways
 def test_a_queue_that_is_not_there_is_a_named_reason(
-    cluster: Cluster, pool: GpuPool, capfd: pytest.CaptureFixture[str], deferrable: bool
+    cluster: Cluster,
+    pool: GpuPool,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    deferrable: bool,
 ) -> None:
     cluster.call(cluster.kueue.add_queue, "default", "pilot", 8)
     task = Background(kueue_queue="pilto", deferrable=deferrable)
     said = "Kueue's queue pilto: LocalQueue pilto doesn't exist"
+    caplog.set_level(logging.INFO)  # it is heard on one of the two, as Airflow's logging is set up
     heard: list[str] = []
-    until(lambda: heard.append("".join(capfd.readouterr())) or said in "".join(heard), within=60)
+
+    def is_said() -> bool:
+        heard.append("".join(capfd.readouterr()))
+        return said in "".join(heard) or said in caplog.text
+
+    until(is_said, within=60)
     cluster.call(cluster.kueue.queues.__setitem__, ("default", "pilto"), 1.0)
     assert task.end() is None
 
