@@ -44,12 +44,20 @@ def sweep(connection: sa.Connection, now: Any) -> None:
 def close(
     connection: sa.Connection, which: sa.ColumnElement[bool], target: CaseState, now: Any
 ) -> int:
-    """Close the open cases that ``which`` names; return how many."""
-    return connection.execute(
+    """Close the open cases that ``which`` names, and let who looks at them go; return how many."""
+    closed = connection.execute(
         cases.update()
         .where(which, cases.c.state.in_(sources(target)))
-        .values(state=target.value, closed_at=now)
-    ).rowcount
+        .values(state=target.value, closed_at=now, taken=cases.c.answers)
+        .returning(cases.c.id)
+    ).scalars()
+    ids = closed.all()
+    connection.execute(
+        seats.update()
+        .where(seats.c.case_id.in_(ids), seats.c.state.in_(sources(SeatState.LAPSED)))
+        .values(state=SeatState.LAPSED.value)
+    )
+    return len(ids)
 
 
 def free_cases(

@@ -246,19 +246,20 @@ class ExceptionQueue:
 
     @staticmethod
     def _held(connection: sa.Connection, case_id: str, holder: str) -> Case:
-        held = connection.execute(
-            sa.select(seats.c.state).where(seats.c.case_id == case_id, seats.c.person == holder)
-        ).scalar()
-        if held != SeatState.CLAIMED.value:
+        for case in read_cases(connection, cases.c.id == case_id):
+            if case.state is not CaseState.OPEN:
+                raise ExceptionReviewError(
+                    f"Case {case_id} is {case.state.value}: no answer is asked for any more.",
+                    remedy="Claim another.",
+                )
+            held = connection.execute(
+                sa.select(seats.c.state).where(seats.c.case_id == case_id, seats.c.person == holder)
+            ).scalar()
+            if held == SeatState.CLAIMED.value:
+                return case
             what = "never had" if held is None else f"has {held}"
             raise ExceptionReviewError(
                 f"{holder} {what} case {case_id}, and does not look at it now.",
                 remedy="Claim it (again), if it is still open.",
             )
-        (case,) = read_cases(connection, cases.c.id == case_id)
-        if case.state is not CaseState.OPEN:
-            raise ExceptionReviewError(
-                f"Case {case_id} is {case.state.value}: no answer is asked for any more.",
-                remedy="Claim another.",
-            )
-        return case
+        raise ExceptionReviewError(f"There is no case {case_id}.", remedy="Claim one.")

@@ -193,8 +193,8 @@ def test_a_notebook_that_computes_nothing_is_warned_and_then_ended(tmp_path: Pat
 def test_a_group_encloses_what_leaves_its_session_where_it_may_be_made() -> None:
     """Where this user may make no group, there is none, and the process is left where it was."""
     script = "import os, sys, time\nsys.stdin.readline()\nif os.fork() == 0:\n os.setsid()\n" \
-        " if os.fork() == 0: time.sleep(60)\n os._exit(0)\nprint('forked', flush=True)\n" \
-        "time.sleep(60)"  # fmt: skip
+        " if os.fork() == 0: time.sleep(60)\n os._exit(0)\nos.wait()\n" \
+        "print('forked', flush=True)\ntime.sleep(60)"  # fmt: skip
     holder = subprocess.Popen(
         [sys.executable, "-S", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
