@@ -167,6 +167,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
             startup_timeout=self.startup_timeout_seconds,
         )
         said, why, look_again = "", "", 0.0
+        self._started = None
         while True:
             document = self._read(pod)
             standing = None if document is None else standing_of(document)
@@ -212,8 +213,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
             super().cleanup(pod, remote_pod, xcom_result, context)
             return
         ending, lines = self._how_it_ended(remote_pod)
-        ran = 0.0 if self._started is None else time.monotonic() - self._started
-        ran = max(ran, ran_for(remote_pod))  # another leg of the task may have seen it start
+        ran = max(self._ran(), ran_for(remote_pod))
         may_again = self._ran_enough(ran) or self._preemptions < self.max_preemptions
         if ending.kind in _GO_BACK and may_again:
             self._count_preemption(ending.sentence, ran)
@@ -279,7 +279,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
         return self.execute(context)
 
     def _is_gone(self, event: dict[str, Any], why: str) -> NoReturn:
-        self._count_preemption(why or "it is gone", float(event.get("gpu_ran") or 0.0))
+        self._count_preemption(why or "it is gone", self._ran())
         raise BackToQueue(WaitReason.PREEMPTED, f"pod {event['name']} is gone")
 
     def _how_it_ended(self, pod: V1Pod) -> tuple[Ending, list[str]]:
@@ -334,12 +334,17 @@ class GpuKubernetesPodOperator(AdmittedPod):
             )
         self.log.info("Taken away, %d of %d: %s", self._preemptions, self.max_preemptions, why)
 
+    def _ran(self) -> float:
+        return 0.0 if self._started is None else time.monotonic() - self._started
+
     def _ran_enough(self, seconds: float) -> bool:
         return self.min_run_time is not None and seconds >= self.min_run_time
 
     def _recall(self, event: dict[str, Any]) -> None:
         """Take up again what an earlier leg knew."""
         self._take_up(event.get("gpu_carried") or {})  # empty keeps what there is
+        if "gpu_ran" in event:  # the trigger saw it start
+            self._started = time.monotonic() - float(event["gpu_ran"])
         if event.get("gpu_outcome") == "failed":
             self._not_started = event.get("gpu_why") or ""
         if "gpu_lease" not in event:  # of this very leg: its pod had ended before it deferred

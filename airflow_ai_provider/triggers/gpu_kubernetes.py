@@ -151,6 +151,8 @@ class GpuPodTrigger(KubernetesPodTrigger):
         """Fire once, as the parent does, with what else is known of the pod."""
         async for event in super().run():
             event.payload.update(self._said)
+            if self._started is not None:
+                event.payload["gpu_ran"] = time.monotonic() - self._started
             yield event
 
     async def _wait_for_pod_start(self) -> ContainerState:
@@ -187,10 +189,7 @@ class GpuPodTrigger(KubernetesPodTrigger):
         """Return the pod; its node is looked at, too: its silence says nothing of the pod."""
         document = await self._document()
         if document is None:
-            ran = 0.0 if self._started is None else time.monotonic() - self._started
-            self._said = {
-                "gpu_outcome": "gone", "gpu_why": "it is gone", "gpu_ran": ran, "status": "timeout"
-            }  # fmt: skip
+            self._said = {"gpu_outcome": "gone", "gpu_why": "it is gone", "status": "timeout"}
             raise ClusterUnavailableError(f"Pod {self.pod_name} is gone.")
         node = (document.get("spec") or {}).get("nodeName")
         over = (document.get("status") or {}).get("phase") in {"Succeeded", "Failed"}

@@ -115,7 +115,7 @@ class Queue(RuleBasedStateMachine):
         case = self._mine(person)
         if case is not None:
             make_late(self.store, exception_seat, "expires_at", case_id=case, person=person)
-            with pytest.raises(ExceptionReviewError, match="lapsed|expired"):
+            with pytest.raises(ExceptionReviewError, match=r"lapsed|expired"):
                 self.queue.answer(case, person, YES)
             self.queue.withdraw([])  # any change lets what is late go
 
