@@ -5,8 +5,6 @@ DuckDB reads and writes them; it is imported when it is used.
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_ai_provider.adapters.feedback_files import local_path
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.metrics import SliceMetrics
 from airflow_ai_provider.core.feedback.window import read_window
@@ -60,7 +59,6 @@ def write(
         / path_part(version)
         / f"{path_part(partition)}.parquet"
     )
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     with duckdb.connect() as connection:
         columns = load_rows(connection, rows)
         _check(connection, columns)
@@ -76,18 +74,16 @@ def write(
         key = "CAST(prediction_id AS VARCHAR) AS prediction_id"
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            connection.execute(
-                f"COPY (SELECT {', '.join([key, *added, *kept])} FROM rows)"  # noqa: S608 - quoted
-                f" TO {quoted(str(temporary))} (FORMAT parquet)"
-            )
-            os.replace(temporary, file)  # noqa: PTH105 - the atomic one
+            with whole_file(file) as unfinished:
+                connection.execute(
+                    f"COPY (SELECT {', '.join([key, *added, *kept])}"  # noqa: S608 - quoted
+                    f" FROM rows) TO {quoted(str(unfinished))} (FORMAT parquet)"
+                )
         except (OSError, duckdb.Error) as error:
             raise FeedbackSourceError(
                 f"The predictions cannot be written to {file}: {str(error).splitlines()[0]}.",
                 remedy="Check the folder and the columns; an earlier file stays as it was.",
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
     return file
 
 
