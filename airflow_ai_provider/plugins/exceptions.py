@@ -19,6 +19,7 @@ from airflow_ai_provider.core.errors import (
     FeedbackRecordError,
 )
 from airflow_ai_provider.core.feedback.exceptions import Case, CaseState
+from airflow_ai_provider.hooks.feedback import FeedbackHook
 from airflow_ai_provider.hooks.store import AiStoreHook
 from airflow_ai_provider.plugins._origin import refuse_other_sites
 from airflow_ai_provider.services.exceptions import ExceptionService, read_answer, shown
@@ -120,6 +121,7 @@ def _name(user: Any) -> str:
 
 def _service() -> ExceptionService:
     try:
-        return ExceptionService(open_store(AiStoreHook().get_url(), create=False))
+        store = open_store(AiStoreHook().get_url(), create=False)
+        return ExceptionService(store, FeedbackHook.settings())
     except AirflowAiError as error:
         raise HTTPException(503, str(error)) from error
