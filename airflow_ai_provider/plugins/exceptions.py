@@ -13,6 +13,7 @@ from fastapi import Body, FastAPI, HTTPException, Query
 
 from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackRecordError
 from airflow_ai_provider.core.feedback.exceptions import Case, CaseState
+from airflow_ai_provider.hooks.feedback import FeedbackHook
 from airflow_ai_provider.plugins._guard import may_answer, may_see_answers
 from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.services.exceptions import ExceptionService, read_answer, shown
@@ -36,14 +37,14 @@ def list_cases(
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> list[dict[str, Any]]:
     """Return the cases that the user may see, the most urgent first."""
-    found = ExceptionService(the_store()).queue.find(model_name=model, state=state, limit=limit)
+    found = _service().queue.find(model_name=model, state=state, limit=limit)
     may = {dag: may_see_answers(user, dag) for dag in {case.dag_id for case in found}}
     return [shown(case) for case in found if may[case.dag_id]]
 
 
 def claimed(user: GetUserDep) -> list[dict[str, Any]]:
     """Return the cases that the user looks at."""
-    return [shown(case) for case in ExceptionService(the_store()).queue.find(holder=_name(user))]
+    return [shown(case) for case in _service().queue.find(holder=_name(user))]
 
 
 def claim(
@@ -53,7 +54,7 @@ def claim(
     limit: Annotated[int, Body(ge=1, le=50)] = 1,
 ) -> list[dict[str, Any]]:
     """Give the user free cases to look at, and return them; none are free is an empty list."""
-    service = ExceptionService(the_store())
+    service = _service()
     waiting = service.queue.find(case_id=case, model_name=model, state=CaseState.OPEN, limit=None)
     dags = {found.dag_id for found in waiting}
     may = [dag for dag in dags if may_answer(user, dag)]
@@ -67,7 +68,7 @@ def answer(
     user: GetUserDep, case_id: str, said: Annotated[dict[str, Any], Body()]
 ) -> dict[str, Any]:
     """Take the user's answer in: ``{"label"}`` or ``{"score"}``, with a ``comment`` perhaps."""
-    service = ExceptionService(the_store())
+    service = _service()
     _guard(service, user, case_id)
     try:
         return service.answer(case_id, _name(user), read_answer(said))
@@ -79,7 +80,7 @@ def answer(
 
 def give_back(user: GetUserDep, case_id: str) -> dict[str, Any]:
     """Free the user's seat: the user cannot tell, and is not asked again."""
-    service = ExceptionService(the_store())
+    service = _service()
     _guard(service, user, case_id)
     try:
         service.queue.give_back(case_id, _name(user))
@@ -95,6 +96,10 @@ def _guard(service: ExceptionService, user: Any, case_id: str) -> Case:
     if not may_answer(user, found[0].dag_id):
         raise HTTPException(403, "You may not answer for the DAG that queued this case.")
     return found[0]
+
+
+def _service() -> ExceptionService:
+    return ExceptionService(the_store(), FeedbackHook.settings())
 
 
 def _name(user: Any) -> str:
