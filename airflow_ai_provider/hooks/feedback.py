@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.training_set import TrainingSet
     from airflow_ai_provider.services.exceptions import ExceptionService
     from airflow_ai_provider.services.feedback import FeedbackService
-    from airflow_ai_provider.services.settings import FeedbackSettings
+    from airflow_ai_provider.services.feedback_settings import FeedbackSettings
     from airflow_ai_provider.store.feedback_sink import BatchCounts
 
 
@@ -60,7 +60,7 @@ class FeedbackHook(BaseHook):
     @staticmethod
     def settings() -> FeedbackSettings:
         """Return the settings of ``[ai_provider]`` that are about feedback."""
-        from airflow_ai_provider.services.settings import FeedbackSettings
+        from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 
         names = FeedbackSettings.__annotations__
         return FeedbackSettings.of(
@@ -130,7 +130,7 @@ class FeedbackHook(BaseHook):
         """Return the exception queue: claim cases, answer them, give them back."""
         from airflow_ai_provider.services.exceptions import ExceptionService
 
-        return ExceptionService(self.get_conn().store)
+        return ExceptionService(self.get_conn().store, self.settings())
 
     def previous(self, model_name: str, environment: str = "production") -> str | None:
         """Return the version that was in an environment before the one that is, by the ledger."""
