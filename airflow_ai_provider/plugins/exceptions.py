@@ -45,14 +45,14 @@ def list_cases(
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> list[dict[str, Any]]:
     """Return the cases that the user may see, the most urgent first."""
-    found = _service().queue.find(model_name=model, state=state, limit=limit)
-    may = {dag: _may(user, dag, "GET") for dag in {case.dag_id for case in found}}
+    found = open_queue().queue.find(model_name=model, state=state, limit=limit)
+    may = {dag: may_see(user, dag) for dag in {case.dag_id for case in found}}
     return [shown(case) for case in found if may[case.dag_id]]
 
 
 def claimed(user: GetUserDep) -> list[dict[str, Any]]:
     """Return the cases that the user looks at."""
-    return [shown(case) for case in _service().queue.find(holder=_name(user))]
+    return [shown(case) for case in open_queue().queue.find(holder=name_of(user))]
 
 
 def claim(
@@ -62,13 +62,13 @@ def claim(
     limit: Annotated[int, Body(ge=1, le=50)] = 1,
 ) -> list[dict[str, Any]]:
     """Give the user free cases to look at, and return them; none are free is an empty list."""
-    service = _service()
+    service = open_queue()
     waiting = service.queue.find(case_id=case, model_name=model, state=CaseState.OPEN, limit=None)
     dags = {found.dag_id for found in waiting}
-    may = [dag for dag in dags if _may(user, dag, "PUT")]
+    may = [dag for dag in dags if may_answer(user, dag)]
     if dags and not may:
         raise HTTPException(403, "You may not answer for the DAGs that queued these cases.")
-    taken = service.claim(_name(user), model_name=model, case_id=case, limit=limit, dag_ids=may)
+    taken = service.claim(name_of(user), model_name=model, case_id=case, limit=limit, dag_ids=may)
     return [shown(found) for found in taken]
 
 
@@ -76,22 +76,24 @@ def answer(
     user: GetUserDep, case_id: str, said: Annotated[dict[str, Any], Body()]
 ) -> dict[str, Any]:
     """Take the user's answer in: ``{"label"}`` or ``{"score"}``, with a ``comment`` perhaps."""
-    service = _service()
+    service = open_queue()
     _guard(service, user, case_id)
     try:
-        return service.answer(case_id, _name(user), read_answer(said))
+        return service.answer(case_id, name_of(user), read_answer(said))
     except FeedbackRecordError as error:
         raise HTTPException(422, str(error)) from error
     except ExceptionReviewError as error:
         raise HTTPException(409, str(error)) from error
 
 
-def give_back(user: GetUserDep, case_id: str) -> dict[str, Any]:
-    """Free the user's seat: the user cannot tell, and is not asked again."""
-    service = _service()
+def give_back(
+    user: GetUserDep, case_id: str, cannot_tell: Annotated[bool, Body(embed=True)] = True
+) -> dict[str, Any]:
+    """Free the user's seat; who cannot tell is not asked again."""
+    service = open_queue()
     _guard(service, user, case_id)
     try:
-        service.queue.give_back(case_id, _name(user))
+        service.queue.give_back(case_id, name_of(user), cannot_tell=cannot_tell)
     except ExceptionReviewError as error:
         raise HTTPException(409, str(error)) from error
     return {"case": case_id}
@@ -99,11 +101,21 @@ def give_back(user: GetUserDep, case_id: str) -> dict[str, Any]:
 
 def _guard(service: ExceptionService, user: Any, case_id: str) -> Case:
     found = service.queue.find(case_id=case_id)
-    if not found or not _may(user, found[0].dag_id, "GET"):
+    if not found or not may_see(user, found[0].dag_id):
         raise HTTPException(404, "There is no such case.")
-    if not _may(user, found[0].dag_id, "PUT"):
+    if not may_answer(user, found[0].dag_id):
         raise HTTPException(403, "You may not answer for the DAG that queued this case.")
     return found[0]
+
+
+def may_see(user: Any, dag_id: str | None) -> bool:
+    """Whether the user may see what a DAG asks people; any DAG, where none is named."""
+    return _may(user, dag_id, "GET")
+
+
+def may_answer(user: Any, dag_id: str | None) -> bool:
+    """Whether the user may answer what a DAG asks people; any DAG, where none is named."""
+    return _may(user, dag_id, "PUT")
 
 
 def _may(user: Any, dag_id: str | None, method: Any) -> bool:
@@ -115,11 +127,16 @@ def _may(user: Any, dag_id: str | None, method: Any) -> bool:
     )
 
 
-def _name(user: Any) -> str:
-    return str(user.get_id())  # what Airflow's own assignments are compared with
+def name_of(user: Any) -> str:
+    """Return the name of a user, as Airflow's own assignments have it."""
+    return str(user.get_id())
 
 
-def _service() -> ExceptionService:
+def open_queue() -> ExceptionService:
+    """Return the queue.
+
+    :raises HTTPException: 503: the store cannot be opened; says why and what to do.
+    """
     try:
         store = open_store(AiStoreHook().get_url(), create=False)
         return ExceptionService(store, FeedbackHook.settings())

@@ -15,6 +15,7 @@ from airflow_ai_provider.core.errors import AirflowAiError, LifecycleError
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.hooks.store import AiStoreHook
 from airflow_ai_provider.plugins.ui import draw, frame, guard
+from airflow_ai_provider.plugins.ui.cases import add_case_routes
 from airflow_ai_provider.services import project_view
 from airflow_ai_provider.services.store import open_store
 from airflow_ai_provider.services.views.feedback import feedback_view, model_feedback_view
@@ -48,6 +49,7 @@ def add_ui_routes(app: FastAPI) -> None:
     }
     for path, page in pages.items():
         app.get(f"/ui/{path}", response_model=None)(page)
+    add_case_routes(app)
     app.exception_handler(StarletteHTTPException)(frame.trouble)
     app.get("/ui", response_model=None)(home)
 
