@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.training_set import TrainingSet
     from airflow_ai_provider.services.exceptions import ExceptionService
     from airflow_ai_provider.services.feedback import FeedbackService
-    from airflow_ai_provider.services.settings import FeedbackSettings
+    from airflow_ai_provider.services.feedback_settings import FeedbackSettings
     from airflow_ai_provider.store.feedback_sink import BatchCounts
 
 
@@ -60,7 +60,7 @@ class FeedbackHook(BaseHook):
     @staticmethod
     def settings() -> FeedbackSettings:
         """Return the settings of ``[ai_provider]`` that are about feedback."""
-        from airflow_ai_provider.services.settings import FeedbackSettings
+        from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 
         names = FeedbackSettings.__annotations__
         return FeedbackSettings.of(

@@ -20,13 +20,13 @@ from airflow_ai_provider.core.gate import GateDraft
 from airflow_ai_provider.services.feedback_delta import DeltaFeedback
 from airflow_ai_provider.services.feedback_files import local_sources
 from airflow_ai_provider.services.feedback_intake import Terms, take_in
+from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 from airflow_ai_provider.services.retraining import (
     Facts,
     RetrainingService,
     read_champion,
     read_policy,
 )
-from airflow_ai_provider.services.settings import FeedbackSettings
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import FeedbackStore, First
 from airflow_ai_provider.store.feedback_series import MetricSeries

@@ -12,19 +12,9 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.core.feedback.exceptions import Answer, Asking, Finding, Reason
 from airflow_ai_provider.services.views.exceptions import HELD_SHOWN, PER_PAGE, exceptions_view
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exceptions import ExceptionQueue
 from airflow_ai_provider.store.schema import exception_case, exception_seat
-
-
-@pytest.fixture(params=["memory", "postgresql"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    if request.param == "memory":
-        opened = Store.open(MEMORY_URL)
-    else:
-        opened = Store.open(request.getfixturevalue("postgres_url"))
-    yield opened
-    opened.close()
 
 
 def queue_of(store: Store, number: int = 3, *, model: str = "m", **asking: Any) -> ExceptionQueue:

@@ -10,7 +10,8 @@ from fastapi import FastAPI, Query, Request, Response
 
 from airflow_ai_provider.core.feedback.parse import MAX_LABEL
 from airflow_ai_provider.hooks.feedback import FeedbackHook
-from airflow_ai_provider.plugins.exceptions import may_answer, may_see, name_of, open_queue
+from airflow_ai_provider.plugins._guard import may_answer, may_see_answers
+from airflow_ai_provider.plugins.exceptions import name_of, open_queue
 from airflow_ai_provider.plugins.ui import frame
 from airflow_ai_provider.services.views.exceptions import exceptions_view
 
@@ -32,7 +33,7 @@ def exceptions(
     view = exceptions_view(
         open_queue().store,
         person=name_of(user),
-        may_see=lambda dag: may_see(user, dag),
+        may_see=lambda dag: may_see_answers(user, dag),
         may_answer=lambda dag: may_answer(user, dag),
         model=model,
         page=page,

@@ -22,6 +22,11 @@
       || String(window.getSelection() || "") !== "";
   }
 
+  // what a change must carry, since the cookie comes along with any site's request
+  function token(page = document) {
+    return page.querySelector("meta[name=csrf-token]");
+  }
+
   let shown = null;
   async function refresh() {
     const live = document.getElementById("live");
@@ -42,9 +47,11 @@
       return;
     }
     const text = await answer.text();
-    const found = new DOMParser().parseFromString(text, "text/html").getElementById("live");
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const found = page.getElementById("live");
     if (!found || isBusy(live)) { return; }
-    document.dispatchEvent(new CustomEvent("ai:fresh", { detail: found.ownerDocument }));
+    token().content = token(page).content;
+    document.dispatchEvent(new CustomEvent("ai:fresh", { detail: page }));
     const open = new Set([...live.querySelectorAll("details[open][id]")].map((d) => d.id));
     if (shown !== found.innerHTML) {
       shown = found.innerHTML;
@@ -90,7 +97,7 @@
         credentials: "same-origin",
         headers: {
           "Content-Type": "application/json",
-          "X-Airflow-AI-Token": document.querySelector("meta[name=csrf-token]").content,
+          "X-Airflow-AI-Token": token().content,
         },
         body: button.dataset.body || JSON.stringify(bodyOf(form)),
       });
