@@ -27,7 +27,7 @@ from airflow_ai_provider.core.feedback.exceptions import (
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.services.settings import FeedbackSettings
+from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exception_answers import ExceptionAnswers
 from airflow_ai_provider.store.exception_figures import queue_figures, with_outcome

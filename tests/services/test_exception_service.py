@@ -27,7 +27,7 @@ from airflow_ai_provider.services.exceptions import (
 )
 from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
 from airflow_ai_provider.services.feedback_forget import forget
-from airflow_ai_provider.services.settings import FeedbackSettings
+from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.schema import exception_case, exception_seat, feedback
