@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import DataReadError
 
 FORMATS = {
@@ -93,26 +92,21 @@ def write_sample(location: str, target: str, *, rows: int = SAMPLE_ROWS) -> Samp
     """
     files, kind = _files(location)
     path = Path(target)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _reading(location) as connection:
+        with whole_file(path) as unfinished, _reading(location) as connection:
             connection.execute("SET threads = 1")  # a repeatable sample needs one order
             (written,) = connection.execute(
                 f"COPY (SELECT * FROM {_table(files, kind)} "  # noqa: S608 - quoted by us
                 f"USING SAMPLE reservoir({int(rows)} ROWS) REPEATABLE (1)) "
                 f"TO {_literal(str(unfinished))} (FORMAT parquet)"
             ).fetchall()[0]
-        digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
-        unfinished.replace(path)
+            digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
     except OSError as error:
         raise DataReadError(
             f"The sample {target} cannot be written: {error.strerror}.",
             remedy="Name another place under data_sources.sample.",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
     return Sample(path=str(path), rows=int(written), digest=digest)
 
 

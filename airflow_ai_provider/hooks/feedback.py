@@ -131,7 +131,7 @@ class FeedbackHook(BaseHook):
         """Return the exception queue: claim cases, answer them, give them back."""
         from airflow_ai_provider.services.exceptions import ExceptionService
 
-        return ExceptionService(self.get_conn().store)
+        return ExceptionService(self.get_conn().store, self.settings())
 
     def previous(self, model_name: str, environment: str = "production") -> str | None:
         """Return the version that was in an environment before the one that is, by the ledger."""

@@ -8,33 +8,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import Body, Depends, FastAPI, HTTPException, Query
+from fastapi import Body, FastAPI, HTTPException, Query
 
-from airflow_ai_provider.core.errors import (
-    AirflowAiError,
-    ExceptionReviewError,
-    FeedbackRecordError,
-)
+from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackRecordError
 from airflow_ai_provider.core.feedback.exceptions import Case, CaseState
-from airflow_ai_provider.hooks.store import AiStoreHook
-from airflow_ai_provider.plugins._origin import refuse_other_sites
+from airflow_ai_provider.hooks.feedback import FeedbackHook
+from airflow_ai_provider.plugins._guard import may_answer, may_see_answers
+from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.services.exceptions import ExceptionService, read_answer, shown
-from airflow_ai_provider.services.store import open_store
 
 Name = Annotated[str | None, Query(min_length=1, max_length=250)]
 
 
 def add_exception_routes(app: FastAPI) -> None:
     """Add the routes to an application that guards them."""
-    changes = [Depends(refuse_other_sites)]
     app.get("/exceptions")(list_cases)
     app.get("/exceptions/mine")(claimed)
-    app.post("/exceptions/claim", dependencies=changes)(claim)
-    app.post("/exceptions/{case_id}/answer", dependencies=changes)(answer)
-    app.post("/exceptions/{case_id}/return", dependencies=changes)(give_back)
+    app.post("/exceptions/claim")(claim)
+    app.post("/exceptions/{case_id}/answer")(answer)
+    app.post("/exceptions/{case_id}/return")(give_back)
 
 
 def list_cases(
@@ -45,7 +38,7 @@ def list_cases(
 ) -> list[dict[str, Any]]:
     """Return the cases that the user may see, the most urgent first."""
     found = _service().queue.find(model_name=model, state=state, limit=limit)
-    may = {dag: _may(user, dag, "GET") for dag in {case.dag_id for case in found}}
+    may = {dag: may_see_answers(user, dag) for dag in {case.dag_id for case in found}}
     return [shown(case) for case in found if may[case.dag_id]]
 
 
@@ -64,7 +57,7 @@ def claim(
     service = _service()
     waiting = service.queue.find(case_id=case, model_name=model, state=CaseState.OPEN, limit=None)
     dags = {found.dag_id for found in waiting}
-    may = [dag for dag in dags if _may(user, dag, "PUT")]
+    may = [dag for dag in dags if may_answer(user, dag)]
     if dags and not may:
         raise HTTPException(403, "You may not answer for the DAGs that queued these cases.")
     taken = service.claim(_name(user), model_name=model, case_id=case, limit=limit, dag_ids=may)
@@ -98,28 +91,16 @@ def give_back(user: GetUserDep, case_id: str) -> dict[str, Any]:
 
 def _guard(service: ExceptionService, user: Any, case_id: str) -> Case:
     found = service.queue.find(case_id=case_id)
-    if not found or not _may(user, found[0].dag_id, "GET"):
+    if not found or not may_see_answers(user, found[0].dag_id):
         raise HTTPException(404, "There is no such case.")
-    if not _may(user, found[0].dag_id, "PUT"):
+    if not may_answer(user, found[0].dag_id):
         raise HTTPException(403, "You may not answer for the DAG that queued this case.")
     return found[0]
 
 
-def _may(user: Any, dag_id: str | None, method: Any) -> bool:
-    return get_auth_manager().is_authorized_dag(
-        method=method,
-        access_entity=DagAccessEntity.HITL_DETAIL,
-        details=DagDetails(id=dag_id) if dag_id else None,
-        user=user,
-    )
+def _service() -> ExceptionService:
+    return ExceptionService(the_store(), FeedbackHook.settings())
 
 
 def _name(user: Any) -> str:
     return str(user.get_id())  # what Airflow's own assignments are compared with
-
-
-def _service() -> ExceptionService:
-    try:
-        return ExceptionService(open_store(AiStoreHook().get_url(), create=False))
-    except AirflowAiError as error:
-        raise HTTPException(503, str(error)) from error

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
-from airflow_ai_provider.core.errors import AirflowAiError, LedgerError
+from airflow_ai_provider.core.errors import LedgerError
 from airflow_ai_provider.core.gate import GateRecord
 from airflow_ai_provider.core.quality.page.build import record_page
 from airflow_ai_provider.core.quality.page.history import Decision, data_set_of, decision_of
@@ -20,8 +20,7 @@ from airflow_ai_provider.core.quality.page.render import (
     waiting_html,
 )
 from airflow_ai_provider.core.quality.page.values import from_kept
-from airflow_ai_provider.hooks.store import AiStoreHook
-from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.store.gate_reports import GateReports
 from airflow_ai_provider.store.ledger import Ledger
 
@@ -48,17 +47,17 @@ def add_quality_routes(app: FastAPI) -> None:
 
 def overview() -> HTMLResponse:
     """Return the list of data sets, each with its newest decision."""
-    return _page(overview_html(_decisions(_reports(), None, limit=_LISTED)))
+    return _page(overview_html(_decisions(GateReports(the_store()), None, limit=_LISTED)))
 
 
 def history(name: Name) -> HTMLResponse:
     """Return the decisions on one data set."""
-    return _page(history_html(name, _decisions(_reports(), name, limit=_LISTED)))
+    return _page(history_html(name, _decisions(GateReports(the_store()), name, limit=_LISTED)))
 
 
 def of_task(dag_id: Name, run_id: Name, task_id: Name, map_index: int = -1) -> HTMLResponse:
     """Return the page about what a task decided in a run; until then one that waits for it."""
-    reports = _reports()
+    reports = GateReports(the_store())
     record = reports.newest_of_task(dag_id, run_id, task_id, map_index)
     if record is None:
         return _page(waiting_html(f"{dag_id}.{task_id}", refresh=REFRESH))
@@ -67,7 +66,7 @@ def of_task(dag_id: Name, run_id: Name, task_id: Name, map_index: int = -1) -> H
 
 def of_record(record_id: str) -> HTMLResponse:
     """Return the page about one gate record."""
-    reports = _reports()
+    reports = GateReports(the_store())
     try:
         record = Ledger(reports.store).get(record_id)
     except LedgerError as error:
@@ -92,10 +91,3 @@ def _decisions(reports: GateReports, name: str | None, *, limit: int) -> list[De
 
 def _page(html: str) -> HTMLResponse:
     return HTMLResponse(html, headers=_HEADERS)
-
-
-def _reports() -> GateReports:
-    try:
-        return GateReports(open_store(AiStoreHook().get_url(), create=False))
-    except AirflowAiError as error:
-        raise HTTPException(503, str(error)) from error

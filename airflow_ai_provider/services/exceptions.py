@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from airflow_ai_provider.adapters import exception_search
 from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackRecordError
+from airflow_ai_provider.core.feedback.comments import kept
 from airflow_ai_provider.core.feedback.exceptions import (
     Answer,
     Asking,
@@ -27,6 +28,7 @@ from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.services.feedback_records import records_of
+from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exception_answers import ExceptionAnswers
 from airflow_ai_provider.store.exception_figures import open_cases, queue_figures
@@ -54,10 +56,11 @@ class Search:
 
 
 class ExceptionService:
-    """The exception queue of one store."""
+    """The exception queue of one store; settings come from the environment unless given."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, settings: FeedbackSettings | None = None) -> None:
         self.store = store
+        self.settings = settings or FeedbackSettings.from_environment()
         self.queue = ExceptionQueue(store)
         self.answers = ExceptionAnswers(self.queue)
 
@@ -126,6 +129,8 @@ class ExceptionService:
     ) -> dict[str, Any]:
         """Record an answer and take it in as feedback.
 
+        Of its comment no more is recorded than ``feedback_comments`` lets feedback keep.
+
         Returns ``{"case", "feedback_id", "batch"}``.
 
         :raises ExceptionReviewError: the case is not the holder's, or did not ask for this.
@@ -137,7 +142,7 @@ class ExceptionService:
                 f"There is no case {case_id}.", remedy="Look at the list of open cases."
             )
         _check_fits(case, by or holder, answer)
-        given = self.queue.answer(case_id, holder, answer, by=by)
+        given = self.queue.answer(case_id, holder, self._kept(answer), by=by)
         batch = self.deliver()
         return {"case": case_id, "feedback_id": feedback_of(given)["feedback_id"], "batch": batch}
 
@@ -146,10 +151,10 @@ class ExceptionService:
 
         Whatever died between an answer and this: the same answer is the same record.
         """
-        given = self.answers.undelivered()
+        given = [replace(g, answer=self._kept(g.answer)) for g in self.answers.undelivered()]
         if not given:
             return None
-        counts = FeedbackService(self.store).ingest_from([_Answers(given)])
+        counts = FeedbackService(self.store, self.settings).ingest_from([_Answers(given)])
         self.answers.delivered(given, counts.batch)
         log.info("Batch %s took in %s answers", counts.batch, len(given))
         return counts.batch
@@ -157,6 +162,11 @@ class ExceptionService:
     def figures(self, model_name: str | None = None) -> dict[str, Any]:
         """Return, per model, how many cases are in which state, and since when the oldest waits."""
         return queue_figures(self.store, model_name)
+
+    def _kept(self, answer: Answer) -> Answer:
+        if answer.comment is None:
+            return answer
+        return replace(answer, comment=kept(answer.comment, self.settings.feedback_comments))
 
 
 class _Answers:

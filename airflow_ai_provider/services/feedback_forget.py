@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.adapters.delta_removal import delete_ids, ids_of
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.gate import plain
 from airflow_ai_provider.services.feedback import FeedbackService
@@ -84,25 +84,22 @@ def export(
     :raises FeedbackSinkError: a Delta table that has records cannot be read.
     """
     target = Path(path).expanduser().resolve()
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     count = 0
     try:
-        with partial.open("w", encoding="utf-8") as stream:
-            for document in _documents(service, model_name, revisions):
-                stream.write(json.dumps(document, ensure_ascii=False) + "\n")
-                count += 1
-            stream.flush()
-            os.fsync(stream.fileno())
-        # noted first: a file that nobody knows of would be missed by who forgets
-        note_export(service.store, str(target), model_name, count)
-        partial.replace(target)
+        with whole_file(target) as unfinished:
+            with unfinished.open("w", encoding="utf-8") as stream:
+                for document in _documents(service, model_name, revisions):
+                    stream.write(json.dumps(document, ensure_ascii=False) + "\n")
+                    count += 1
+                stream.flush()
+                os.fsync(stream.fileno())
+            # noted first: a file that nobody knows of would be missed by who forgets
+            note_export(service.store, str(target), model_name, count)
     except OSError as error:
         raise FeedbackError(
             f"Feedback cannot be written to {target}: {error.strerror or error}.",
             remedy="Name a file in a folder that this user may write to, with room for it.",
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return count
 
 

@@ -1,4 +1,4 @@
-"""Whoever reads feedback gets the same answers from the store, from a Delta table, and from both."""
+"""Feedback is read with the same answers from the store, from a Delta table, and from both."""
 
 from __future__ import annotations
 

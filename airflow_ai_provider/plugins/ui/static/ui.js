@@ -22,6 +22,11 @@
       || String(window.getSelection() || "") !== "";
   }
 
+  // what a change must carry, since the cookie comes along with any site's request
+  function token(page = document) {
+    return page.querySelector("meta[name=csrf-token]");
+  }
+
   let shown = null;
   async function refresh() {
     const live = document.getElementById("live");
@@ -42,8 +47,10 @@
       return;
     }
     const text = await answer.text();
-    const found = new DOMParser().parseFromString(text, "text/html").getElementById("live");
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const found = page.getElementById("live");
     if (!found || isBusy(live)) { return; }
+    token().content = token(page).content;
     const open = new Set([...live.querySelectorAll("details[open][id]")].map((d) => d.id));
     if (shown !== found.innerHTML) {
       shown = found.innerHTML;
@@ -87,7 +94,7 @@
         credentials: "same-origin",
         headers: {
           "Content-Type": "application/json",
-          "X-Airflow-AI-Token": document.querySelector("meta[name=csrf-token]").content,
+          "X-Airflow-AI-Token": token().content,
         },
         body: JSON.stringify(bodyOf(form)),
       });
