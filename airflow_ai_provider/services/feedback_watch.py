@@ -17,7 +17,7 @@ from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.feedback.watching import Ask, Seen
 from airflow_ai_provider.services.feedback_records import TableRecords, tables_of
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback_watch import look
+from airflow_ai_provider.store.feedback_watch import keep, kept, look, newest_batch
 
 _STALE = 300.0  # seconds: scores leave the window of days that is looked at
 
@@ -74,3 +74,32 @@ class FeedbackWatch:
         counts = records.counts([model]) if any(ask.counts for ask in mine) else {}
         self._read[model] = _Read(state=state, at=now, counts=counts, scores=scores)
         return self._read[model]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPlace:
+    """From which batch on records are new to a task, over its runs and their tries.
+
+    What is kept is the place and, for the run that moved it last, the one before: a try that is
+    repeated must not wait for records that it has counted already.
+    """
+
+    store: Store
+    key: str
+    run: str
+
+    def begin(self) -> int:
+        """Return the batch after which records are new; now, where nothing is kept yet."""
+        state = kept(self.store, self.key)
+        if state is None:
+            begun = newest_batch(self.store)
+            self._keep(begun, begun)
+            return begun
+        return int(state["before"] if state["run"] == self.run else state["batch"])
+
+    def succeeded(self, batch: int) -> None:
+        """Keep that the records up to ``batch`` are new no longer, but to this run."""
+        self._keep(batch, self.begin())
+
+    def _keep(self, batch: int, before: int) -> None:
+        keep(self.store, {self.key: {"batch": batch, "before": before, "run": self.run}})

@@ -68,6 +68,21 @@ def keep(store: Store, states: Mapping[str, Mapping[str, Any]]) -> None:
         )
 
 
+def kept(store: Store, key: str) -> Mapping[str, Any] | None:
+    """Return what is kept under ``key``; None when nothing is."""
+    statement = sa.select(feedback_watch.c.state).where(feedback_watch.c.key == key)
+    with store.read() as connection:
+        found: Mapping[str, Any] | None = connection.execute(statement).scalar_one_or_none()
+        return found
+
+
+def newest_batch(store: Store) -> int:
+    """Return the number of the newest batch; 0 with none."""
+    with store.read() as connection:
+        found = connection.execute(sa.select(sa.func.max(feedback_batch.c.id))).scalar_one()
+        return int(found or 0)
+
+
 def _row(
     kind: str,
     *,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_ai_provider.cli import main
@@ -68,6 +68,7 @@ said = st.lists(
             "attributes": st.fixed_dictionaries({"reviewer": st.sampled_from(["ann", "bob"])}),
         },
     ),
+    min_size=8,
     max_size=14,
 ).map(lambda found: [document(number, more) for number, more in enumerate(found)])
 
@@ -110,13 +111,7 @@ def plainly(row: Any) -> dict[str, Any]:
     return {name: row[name] for name in sorted(row) if name not in {"sequence", "batch_id"}}
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(documents=said, begin=st.integers(0, 14), end=st.integers(0, 14))
-def test_every_place_gives_the_same_answers(
-    documents: list[dict[str, Any]], begin: int, end: int
-) -> None:
+def holds(documents: list[dict[str, Any]], begin: int, end: int) -> None:
     """``begin`` and ``end`` say which part goes into the table; the rest goes into the store."""
     folder = tempfile.mkdtemp()
     stores = [Store.open(MEMORY_URL) for _ in range(2)]
@@ -131,6 +126,27 @@ def test_every_place_gives_the_same_answers(
         shutil.rmtree(folder)
         for store in stores:
             store.close()
+
+
+cuts = st.integers(0, 14)
+
+
+@pytest.mark.slow
+@settings(max_examples=4, deadline=None)
+@given(documents=said, begin=cuts, end=cuts)
+def test_every_place_gives_the_same_answers(
+    documents: list[dict[str, Any]], begin: int, end: int
+) -> None:
+    holds(documents, begin, end)
+
+
+@pytest.mark.faults
+@settings(max_examples=200, deadline=None)
+@given(documents=said, begin=cuts, end=cuts)
+def test_every_place_gives_the_same_answers_two_hundred_times(
+    documents: list[dict[str, Any]], begin: int, end: int
+) -> None:
+    holds(documents, begin, end)
 
 
 Services = tuple[FeedbackService, FeedbackService]
@@ -206,7 +222,7 @@ def test_a_training_set_is_made_wherever_the_records_are(
         target, log = tmp_path / "set.parquet", tmp_path / "log"
         records = service.records_of("m")
         make_training_set(target, log, records, model_name="m", as_of=MOMENT + timedelta(days=9))
-        named = "prediction_id, feedback_id, label_number, label_source, observed_at"
+        named = "prediction_id, feedback_id, label_number, label_source, epoch_us(observed_at)"
         return duckdb.sql(f"SELECT {named} FROM '{target}' ORDER BY 1").fetchall()
 
     assert len(same(services, made)) == 32
