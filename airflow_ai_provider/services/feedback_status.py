@@ -18,7 +18,7 @@ def feedback_status(store: Store, *, delta: str | None = None) -> dict[str, Any]
     """Return the counts over all time, and under the models' names what is known of each.
 
     ``exceptions`` is the queue; ``live`` the newest figures of each version with their partition;
-    ``decision`` the newest retrain decision. ``delta`` is the table that has the records, if any.
+    ``decision`` the newest retrain decision. ``delta`` is a further table to read.
     """
     counts = FeedbackService(store, delta=delta).status()
     queues, series = queue_figures(store), MetricSeries(store)
