@@ -47,6 +47,7 @@ class KubernetesApi:
 
         self._core = CoreV1Api(api_client)
         self._custom = CustomObjectsApi(api_client)
+        self.address = str(api_client.configuration.host)
 
     def identity(self) -> str:
         """Return what tells this cluster from every other: the UID of its ``kube-system``."""
