@@ -180,7 +180,7 @@ def test_the_setting_for_comments_holds_for_the_queue_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     operator, pushed = review(log, ask=True), {}
-    with pytest.raises(TaskAwaitingInput):
+    with pytest.raises(AskedSomebody):
         operator.execute(context_of(operator, pushed))
     form = {field_of(case): "late" for case in service.queue.find()}
     monkeypatch.setenv("AIRFLOW__AI_PROVIDER__FEEDBACK_COMMENTS", "drop")
