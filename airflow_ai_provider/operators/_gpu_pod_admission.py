@@ -24,6 +24,7 @@ from airflow_ai_provider.operators._gpu_pod import (
     add_gpus,
     card_expressions,
     gpus_of,
+    own,
     require,
     share_memory,
     stamp,
@@ -119,6 +120,7 @@ class AdmittedPod(PodAccess):
         """Find the pod of an earlier leg or try, or get a lease for a new one."""
         self.name = self._set_name(self.name)
         self.pod_request_obj = self.build_pod_request_obj(context)
+        own(self.pod_request_obj, identity_of(context))
         self._namespace = self.pod_request_obj.metadata.namespace
         self.log.debug("In the cluster %s", self._cluster.identity)  # which must answer first
         self._check_capacity()

@@ -286,10 +286,24 @@ class GpuKubernetesPodOperator(AdmittedPod):
                 if event["status"] == "success":
                     raise
                 self._is_gone(event, why)  # taken away since we looked
+            except AirflowException as error:
+                if document is not None and self.pod is None:  # gone while the parent looked
+                    self._was_going(document, event, error)
+                raise
         except BackToQueue as back:
             self._go_back(back)
             self._pause(back.reason)
         return self.execute(context)
+
+    def _was_going(
+        self, document: dict[str, Any], event: dict[str, Any], error: AirflowException
+    ) -> None:
+        """Say of a pod that is gone by now what its last JSON says."""
+        ending = ending_of(document, container=self.base_container_name)
+        if ending.kind in _GO_BACK:
+            self._is_gone(event, ending.sentence)
+        self._give_back(ending.sentence)
+        self._fail(ending, [], error)
 
     def _is_gone(self, event: dict[str, Any], why: str) -> NoReturn:
         self._count_preemption(why or "it is gone", self._ran())

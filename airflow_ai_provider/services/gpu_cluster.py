@@ -130,15 +130,18 @@ class ClusterPool:
             )
         return asked
 
-    def look(self) -> None:
+    def look(self, *, checked: bool = True) -> None:
         """Look at the cluster as it is now, and write down what follows.
+
+        Unless ``checked``, it may be that no node has the resource any more.
 
         :raises ClusterError: it does not answer, or not to us.
         :raises GpuRequestError: no node has the resource.
         """
         before = self.leases.leases(self.cluster)  # first: a pod of theirs that lives is listed
         nodes = [node_of(document) for document in self.api.nodes()[0]]
-        self._check_resource(nodes)
+        if checked:
+            self._check_resource(nodes)
         pods = [pod_of(document) for document in self.api.pods()[0]]
         self.settle(nodes, pods, before)
 

@@ -17,6 +17,7 @@ from airflow_ai_provider.core.gpu.devices import DEFAULT_POOL, Device, DeviceKin
 from airflow_ai_provider.core.gpu.nodes import NodeFacts, allows, placement_of, taints_of
 
 LEASE_ANNOTATION = "airflow-ai/lease"  # <id>:<fence> of the lease that a pod holds
+OWNER_ANNOTATION = "airflow-ai/task"  # JSON of the task instance that made a pod
 POOL_LABEL = "airflow-ai/gpu-pool"  # of a node: to which pool its devices belong
 DEFAULT_RESOURCE = "nvidia.com/gpu"
 _MODEL_LABELS = (
@@ -64,6 +65,7 @@ class ClusterPod:
     mark: str | None = None
     gated: bool = False
     deleting: bool = False
+    owner: str = ""  # JSON of the task instance that made it, if one of ours did
     where: str = ""  # of one that is not bound: where its own spec lets it go
 
     @property
@@ -115,6 +117,7 @@ def pod_of(document: Mapping[str, Any]) -> ClusterPod:
         phase=(document.get("status") or {}).get("phase") or "Pending",
         requests=requests_of(spec),
         mark=(meta.get("annotations") or {}).get(LEASE_ANNOTATION),
+        owner=(meta.get("annotations") or {}).get(OWNER_ANNOTATION) or "",
         gated=bool(spec.get("schedulingGates")),
         deleting=bool(meta.get("deletionTimestamp")),
         where="" if is_bound else placement_of(document, cluster="", resource=""),
