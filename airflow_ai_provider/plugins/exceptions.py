@@ -13,7 +13,8 @@ from fastapi import Body, FastAPI, HTTPException, Query
 
 from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackRecordError
 from airflow_ai_provider.core.feedback.exceptions import Case, CaseState
-from airflow_ai_provider.plugins._guard import may_answer, may_see_answers
+from airflow_ai_provider.core.lifecycle.visible import Sight
+from airflow_ai_provider.plugins._guard import Seen, may_answer, may_see_answers
 from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.services.exceptions import ExceptionService, read_answer, shown
 
@@ -31,6 +32,7 @@ def add_exception_routes(app: FastAPI) -> None:
 
 def list_cases(
     user: GetUserDep,
+    sight: Seen,
     model: Name = None,
     state: CaseState | None = CaseState.OPEN,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
@@ -38,16 +40,20 @@ def list_cases(
     """Return the cases that the user may see, the most urgent first."""
     found = ExceptionService(the_store()).queue.find(model_name=model, state=state, limit=limit)
     may = {dag: may_see_answers(user, dag) for dag in {case.dag_id for case in found}}
-    return [shown(case) for case in found if may[case.dag_id]]
+    return [
+        shown(case) for case in found if may[case.dag_id] and sight.shows_model(case.model_name)
+    ]
 
 
-def claimed(user: GetUserDep) -> list[dict[str, Any]]:
+def claimed(user: GetUserDep, sight: Seen) -> list[dict[str, Any]]:
     """Return the cases that the user looks at."""
-    return [shown(case) for case in ExceptionService(the_store()).queue.find(holder=_name(user))]
+    found = ExceptionService(the_store()).queue.find(holder=_name(user))
+    return [shown(case) for case in found if sight.shows_model(case.model_name)]
 
 
 def claim(
     user: GetUserDep,
+    sight: Seen,
     model: Annotated[str | None, Body(min_length=1, max_length=250)] = None,
     case: Annotated[str | None, Body(min_length=1, max_length=64)] = None,
     limit: Annotated[int, Body(ge=1, le=50)] = 1,
@@ -55,20 +61,27 @@ def claim(
     """Give the user free cases to look at, and return them; none are free is an empty list."""
     service = ExceptionService(the_store())
     waiting = service.queue.find(case_id=case, model_name=model, state=CaseState.OPEN, limit=None)
-    dags = {found.dag_id for found in waiting}
+    dags = {found.dag_id for found in waiting if sight.shows_model(found.model_name)}
     may = [dag for dag in dags if may_answer(user, dag)]
     if dags and not may:
         raise HTTPException(403, "You may not answer for the DAGs that queued these cases.")
-    taken = service.claim(_name(user), model_name=model, case_id=case, limit=limit, dag_ids=may)
+    taken = service.claim(
+        _name(user),
+        model_name=model,
+        case_id=case,
+        limit=limit,
+        dag_ids=may,
+        but_models=sight.models,
+    )
     return [shown(found) for found in taken]
 
 
 def answer(
-    user: GetUserDep, case_id: str, said: Annotated[dict[str, Any], Body()]
+    user: GetUserDep, sight: Seen, case_id: str, said: Annotated[dict[str, Any], Body()]
 ) -> dict[str, Any]:
     """Take the user's answer in: ``{"label"}`` or ``{"score"}``, with a ``comment`` perhaps."""
     service = ExceptionService(the_store())
-    _guard(service, user, case_id)
+    _guard(service, user, sight, case_id)
     try:
         return service.answer(case_id, _name(user), read_answer(said))
     except FeedbackRecordError as error:
@@ -77,10 +90,10 @@ def answer(
         raise HTTPException(409, str(error)) from error
 
 
-def give_back(user: GetUserDep, case_id: str) -> dict[str, Any]:
+def give_back(user: GetUserDep, sight: Seen, case_id: str) -> dict[str, Any]:
     """Free the user's seat: the user cannot tell, and is not asked again."""
     service = ExceptionService(the_store())
-    _guard(service, user, case_id)
+    _guard(service, user, sight, case_id)
     try:
         service.queue.give_back(case_id, _name(user))
     except ExceptionReviewError as error:
@@ -88,9 +101,10 @@ def give_back(user: GetUserDep, case_id: str) -> dict[str, Any]:
     return {"case": case_id}
 
 
-def _guard(service: ExceptionService, user: Any, case_id: str) -> Case:
+def _guard(service: ExceptionService, user: Any, sight: Sight, case_id: str) -> Case:
     found = service.queue.find(case_id=case_id)
-    if not found or not may_see_answers(user, found[0].dag_id):
+    there = found and sight.shows_model(found[0].model_name)
+    if not there or not may_see_answers(user, found[0].dag_id):
         raise HTTPException(404, "There is no such case.")
     if not may_answer(user, found[0].dag_id):
         raise HTTPException(403, "You may not answer for the DAG that queued this case.")
