@@ -13,7 +13,7 @@ from airflow_ai_provider.core.errors import FeedbackError
 def register(commands: Any) -> None:
     """Add the actions to ``airflow-ai feedback``."""
     status = commands.add_parser("status", help="counts over all time, and what they say")
-    status.add_argument("--delta", metavar="ADDRESS", help="the Delta table that has the records")
+    status.add_argument("--delta", metavar="ADDRESS", help="a further Delta table to read")
     add_viewer(status)
     status.set_defaults(run=run_status)
     metrics = commands.add_parser("metrics", help="the series of a model's live metrics")

@@ -110,7 +110,7 @@ class ProjectReportOperator(BaseOperator):
     def _failure(self, notifier: Any, context: dict[str, Any]) -> Exception | None:
         try:
             notifier(context)
-        except Exception as error:
+        except Exception as error:  # the other notifiers are still to be called
             self.log.exception("%s did not send the report", type(notifier).__name__)
             return error
         return None

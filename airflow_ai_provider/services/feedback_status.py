@@ -21,8 +21,8 @@ def feedback_status(
     """Return the counts over all time, and under the models' names what is known of each.
 
     ``exceptions`` is the queue; ``live`` the newest figures of each version with their partition;
-    ``decision`` the newest retrain decision. ``delta`` is the table that has the
-    records, if any. Models out of ``sight`` are left out.
+    ``decision`` the newest retrain decision. ``delta`` is a further table to read. Models out of
+    ``sight`` are left out.
     """
     counts = FeedbackService(store, delta=delta).status()
     queues, series = _seen(queue_figures(store), sight), MetricSeries(store)

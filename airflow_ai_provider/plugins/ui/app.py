@@ -16,6 +16,7 @@ from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.plugins._guard import Seen, may_start_runs
 from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.plugins.ui import draw, frame
+from airflow_ai_provider.plugins.ui.cases import add_case_routes
 from airflow_ai_provider.services import project_view
 from airflow_ai_provider.services.views.feedback import feedback_view, model_feedback_view
 from airflow_ai_provider.services.views.gpu import gpu_view
@@ -47,6 +48,7 @@ def add_ui_routes(app: FastAPI) -> None:
     }
     for path, page in pages.items():
         app.get(f"/ui/{path}", response_model=None)(page)
+    add_case_routes(app)
     app.exception_handler(StarletteHTTPException)(frame.trouble)
     app.exception_handler(AirflowAiError)(frame.unavailable)
     app.get("/ui", response_model=None)(home)
