@@ -88,6 +88,7 @@ ROUTES: dict[tuple[str, str], Row] = {
     ("GET", "/ui/models"): read(),
     ("GET", "/ui/model"): read(query="name=m"),
     ("GET", "/ui/feedback"): read(),
+    ("GET", "/ui/exceptions"): read(),
     ("GET", "/ui/live"): read(query="name=m"),
     ("GET", "/ui/ledger"): read(),
     ("GET", "/ui/record"): read(query="id=RECORD"),
