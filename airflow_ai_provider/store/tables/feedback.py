@@ -92,6 +92,14 @@ feedback_export = sa.Table(
     sa.Column("at", UtcDateTime, nullable=False),
 )
 
+# the Delta tables that hold feedback on a model besides the table above
+feedback_place = sa.Table(
+    "feedback_place",
+    metadata,
+    sa.Column("model_name", sa.String(250), primary_key=True),
+    sa.Column("address", sa.String(1000), primary_key=True),
+)
+
 feedback_metric = sa.Table(
     "feedback_metric",
     metadata,
