@@ -20,7 +20,7 @@ from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.testing import fake_devices
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.every_airflow, pytest.mark.timeout(240)]
 
 PATHS = [
     "/airflow-ai/ledger",
