@@ -101,7 +101,6 @@ class DeltaTable:
                 self.address if found is None else found,
                 rows,
                 mode="error" if found is None else "append",
-                partition_by=["model_name"],
                 name="feedback",
                 storage_options=self._options or None,
                 writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=100_000),
