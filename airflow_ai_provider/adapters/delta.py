@@ -66,7 +66,7 @@ class DeltaTable:
 
     def stage(self) -> ArrowStage:
         """Return where rows wait for ``staged``."""
-        return ArrowStage(said=self._said)
+        return ArrowStage(said=self.said)
 
     @contextmanager
     def staged(self, stage: ArrowStage) -> Iterator[Staged]:
@@ -74,7 +74,7 @@ class DeltaTable:
         import duckdb
 
         folder = stage.folder
-        with self._said(folder):
+        with self.said(folder):
             connection = duckdb.connect(f"{folder}/sorted.duckdb")
             try:
                 connection.execute(f"SET memory_limit = '{_MEMORY}'")
@@ -135,7 +135,7 @@ class DeltaTable:
 
         with (
             tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder,
-            self._said(folder),
+            self.said(folder),
             duckdb.connect(config={"temp_directory": folder}) as connection,
         ):
             found = self.snapshot(columns)
@@ -146,12 +146,34 @@ class DeltaTable:
                 connection.register("feedback", _arrow(found[2]))
             yield connection
 
+    def version(self) -> int | None:
+        """Return the number of the newest version; None when the table is not there.
+
+        :raises FeedbackSinkError: its place cannot be looked at.
+        """
+        with self.said(None):
+            found = self._open()
+            return None if found is None else int(found.version())
+
+    def check(self) -> None:
+        """Do nothing when the table is there.
+
+        :raises FeedbackSinkError: it is not, or its place cannot be looked at.
+        """
+        if self.version() is None:
+            raise FeedbackSinkError(
+                f"The Delta table {self.address}, which has feedback, is not there.",
+                remedy="Make it readable from here (mount it, or give its storage's options); if "
+                f"it was removed for good: `airflow-ai feedback tables --drop {self.address}`.",
+                address=self.address,
+            )
+
     def remove(self, conditions: Iterable[str]) -> None:
         """Delete the rows that SQL ``conditions`` mean, and the files that older versions need.
 
         :raises FeedbackSinkError: the table cannot be changed.
         """
-        with self._said(None):
+        with self.said(None):
             opened = self._open()
             if opened is not None:
                 for condition in conditions:
@@ -160,7 +182,7 @@ class DeltaTable:
 
     def metas(self) -> Iterator[dict[str, Any]]:
         """Yield what the commits say of themselves, newest first."""
-        with self._said(None):
+        with self.said(None):
             found = self._open()
             for commit in found.history() if found is not None else ():
                 if _META in commit:
@@ -176,7 +198,7 @@ class DeltaTable:
             return None
 
     @contextmanager
-    def _said(self, folder: str | None) -> Iterator[None]:
+    def said(self, folder: str | None) -> Iterator[None]:
         """Raise what the libraries say as ours, naming the table."""
         try:
             import duckdb
@@ -231,6 +253,11 @@ class Staged:
             remedy="Try again; nothing of this batch was taken.",
             address=self._table.address,
         )
+
+    def models(self) -> list[str]:
+        """Return the models that the rows are of."""
+        found = self._connection.execute("SELECT DISTINCT model_name FROM staged").fetchall()
+        return [name for (name,) in found]
 
     def _sort_out(self, there: Any) -> Added:
         connection = self._connection

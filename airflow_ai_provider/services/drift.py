@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError, QualityError
 from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError, Source
 from airflow_ai_provider.core.quality.drift.compare import ColumnDrift, compare_columns
@@ -180,18 +181,15 @@ def write_profile(profile: ReferenceProfile, target: str | os.PathLike[str]) -> 
     :raises DataReadError: it cannot be written.
     """
     path = Path(target)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(profile.dumps(), encoding="utf-8")
-        unfinished.replace(path)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(profile.dumps(), encoding="utf-8")
     except OSError as error:
         raise DataReadError(
             f"Cannot write the profile {path}: {error.strerror or error}.",
             remedy="Check the path.",
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -18,12 +18,14 @@ from airflow_ai_provider.core.lifecycle.happened import Decided, happened, passe
 from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
 from airflow_ai_provider.core.lifecycle.project import PHASES
 from airflow_ai_provider.core.lifecycle.timeline import Happened, timeline
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.services.project_kpis import kpis_of, risks_of, wanted
 from airflow_ai_provider.services.project_parts import (
     decisions_next,
     gates_of,
     models_of,
     resources_of,
+    seen_plan,
 )
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.lifecycle import ProjectRow, Projects
@@ -53,14 +55,14 @@ class Given:
     holidays: frozenset[date] = frozenset()
 
 
-def board(store: Store, *, today: date) -> dict[str, Any]:
-    """Return every project as a card, by phase, and how many stand in each phase.
+def board(store: Store, *, today: date, sight: Sight = EVERYTHING) -> dict[str, Any]:
+    """Return every project in ``sight`` as a card, by phase, and how many stand in each phase.
 
     ``{"today", "phases": [{"name", "projects", "cards": [...]}]}``; a card is ``{"name", "title",
     "owner", "phase", "progress", "next_gate", "waiting_for", "late", "p50", "p90",
     "planned_finish", "live_model_limit", "updated_at", "problem"}``.
     """
-    rows = Projects(store).all()
+    rows = [row for row in Projects(store).all() if sight.shows_project(row.name)]
     wanted = [subject for row in rows for subject in subjects_of(row.name)]
     decided: dict[str, list[PhaseDecided]] = {}
     for found in ProjectFigures(store).phase_decisions(wanted):
@@ -81,21 +83,29 @@ def board(store: Store, *, today: date) -> dict[str, Any]:
     }
 
 
-def project(store: Store, name: str, *, today: date, given: Given | None = None) -> dict[str, Any]:
-    """Return everything that is to be seen of one project.
+def project(
+    store: Store,
+    name: str,
+    *,
+    today: date,
+    given: Given | None = None,
+    sight: Sight = EVERYTHING,
+) -> dict[str, Any]:
+    """Return everything that is to be seen of one project by who has this ``sight``.
 
     ``{"name", "title", "owner", "phase", "progress", "phases", "timeline", "gates", "kpis",
     "models", "resources", "risks", "waiting_for", "decisions", ...}``, as ``project_parts`` and
     ``core.lifecycle.timeline`` describe them.
 
-    :raises LifecycleError: the store never saw it.
+    :raises LifecycleError: the store never saw it, or it is out of sight: nobody is told which.
     """
     row = Projects(store).get(name)
-    if row is None:
+    if row is None or not sight.shows_project(name):
         raise LifecycleError(
             f"The store knows no project {name}.",
             remedy="Complete its first milestone: that reads the project file.",
         )
+    row = replace(row, plan=seen_plan(row.plan, sight))
     given, figures = given or Given(), ProjectFigures(store)
     decided = figures.phase_decisions(subjects_of(name))
     models = [str(use["name"]) for use in row.plan.get("use_cases") or ()]
@@ -106,7 +116,8 @@ def project(store: Store, name: str, *, today: date, given: Given | None = None)
         *(f"mlflow://{model}" for model in models),
         *(f"ai-data://{source}" for source in sources),
     ]
-    records = figures.records([*dict.fromkeys([*subjects, *needed.subjects])], limit=GATES)
+    found = figures.records([*dict.fromkeys([*subjects, *needed.subjects])], limit=GATES)
+    records = [record for record in found if sight.shows_subject(record.subject)]
     metrics = figures.live_metrics([*models, *needed.models], needed.metrics)
     base = _standing(row, decided, today, given, draws=None)
     kpis = kpis_of(row.plan, records, metrics, given.kpis, given.problems)
@@ -116,8 +127,8 @@ def project(store: Store, name: str, *, today: date, given: Given | None = None)
         "business_need": row.plan.get("business_need"),
         "expected_value": row.plan.get("expected_value"),
         "objectives": list(row.plan.get("objectives") or ()),
-        "phases": _phases(row, base["passed"], records),
-        "gates": gates_of(records),
+        "phases": _phases(row, base["passed"], records, sight),
+        "gates": gates_of(records, sight),
         "kpis": kpis,
         "models": models_of(row.plan, records),
         "resources": resources_of(row.plan, figures.device_use(name), given.spent),
@@ -202,7 +213,7 @@ def _named(row: ProjectRow) -> dict[str, Any]:
 
 
 def _phases(
-    row: ProjectRow, done: Mapping[str, str], records: Sequence[GateRecord]
+    row: ProjectRow, done: Mapping[str, str], records: Sequence[GateRecord], sight: Sight
 ) -> list[dict[str, Any]]:
     """Return the phases in order, each with when it was left and its newest gate."""
     now = PHASES.index(row.phase)
@@ -214,7 +225,7 @@ def _phases(
                 "name": phase,
                 "state": "done" if number < now else "current" if number == now else "ahead",
                 "left_at": done.get(phase),
-                "gate": gates_of([gate])[0] if gate else None,
+                "gate": gates_of([gate], sight)[0] if gate else None,
             }
         )
     return found

@@ -80,6 +80,14 @@ class LiveStage(Observer):
         self.runner.stdin.flush()
         assert json.loads(self.runner.stdout.readline()) == {"started": name}
 
+    def kill_worker(self) -> None:
+        """SIGKILL a process of the executor that runs a task now; its task is left alone."""
+        assert self.runner.stdin is not None
+        assert self.runner.stdout is not None
+        self.runner.stdin.write("worker\n")
+        self.runner.stdin.flush()
+        assert json.loads(self.runner.stdout.readline())["killed"] > 0
+
     def keepers(self) -> list[int]:
         """Return the keepers of this stage that live."""
         said = f"TMPDIR={self.environment['TMPDIR']}".encode()
@@ -167,7 +175,9 @@ class LiveStage(Observer):
 
 
 @contextmanager
-def live(folder: Path, *, store: str, env: Mapping[str, str]) -> Iterator[LiveStage]:
+def live(
+    folder: Path, *, store: str, env: Mapping[str, str], dags: Path = DAGS
+) -> Iterator[LiveStage]:
     """Run an Airflow in ``folder`` while the block does."""
     home, events, temporary = folder / "home", folder / "events", folder / "tmp"
     for path in (home, events, temporary):
@@ -193,7 +203,7 @@ def live(folder: Path, *, store: str, env: Mapping[str, str]) -> Iterator[LiveSt
     assert runner.stdin is not None
     assert runner.stdout is not None
     try:
-        runner.stdin.write(json.dumps({"env": ours, "dags": str(DAGS)}) + "\n")
+        runner.stdin.write(json.dumps({"env": ours, "dags": str(dags)}) + "\n")
         runner.stdin.flush()
         told = runner.stdout.readline()
         assert told, (folder / "runner.log").read_text()
