@@ -30,6 +30,7 @@ from airflow_ai_provider.services.promotion.timeline import holders
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects
+from airflow_ai_provider.store.model_places import ModelPlaces
 from airflow_ai_provider.store.promotion import Promotions
 
 RETIRED = "retired"
@@ -139,11 +140,15 @@ def _leaving(
 
 
 def hand_over(
-    file: ProjectFile, *, by: str, store: Store, origin: Origin | None = None
+    file: ProjectFile, *, by: str, store: Store, reason: str = "", origin: Origin | None = None
 ) -> GateRecord:
     """Let operations take the project over: it enters maintenance, with a gate record.
 
-    :raises LifecycleError: ``by`` is not the person of operations, or nothing is in production.
+    The record says which version of which model was in production then. The same file taken over
+    again adds nothing.
+
+    :raises LifecycleError: ``by`` is not the person of operations, or the project is not in
+        production.
     """
     project = file.project
     if project.person("operations") != by:
@@ -151,12 +156,7 @@ def hand_over(
             f"Only who fills people.operations takes {project.name} over.",
             remedy="Let that person accept it.",
         )
-    projects = Projects(store)
-    row = projects.get(project.name)
-    if row is None or row.phase not in {"production", "maintenance"}:
-        raise LifecycleError(
-            f"{project.name} is not in production.", remedy="Let it pass the gates before."
-        )
+    in_production(project.name, store)
     draft = GateDraft(
         kind=GateKind.PHASE,
         subject=f"project://{project.name}/maintenance",
@@ -170,12 +170,35 @@ def hand_over(
                 sentence="Operations took the project over.",
             ),
         ),
-        evidence={"project_file": file.digest},
+        evidence={
+            "project_file": file.digest,
+            "models": handed_over(file, store),
+            "reason": reason.strip(),
+        },
         decided_by=by,
         origin=origin or Origin(),
     )
     key = f"hand over:{project.name}:{file.digest}"
-    return projects.decide(project.name, draft, key=key, move=("production", "maintenance"))
+    return Projects(store).decide(project.name, draft, key=key, move=("production", "maintenance"))
+
+
+def in_production(name: str, store: Store) -> None:
+    """Make sure that project ``name`` is in production, or was handed over already.
+
+    :raises LifecycleError: it is in an earlier phase, or the store never saw it.
+    """
+    row = Projects(store).get(name)
+    if row is None or row.phase not in {"production", "maintenance"}:
+        remedy = "Let it pass the gates before."
+        raise LifecycleError(f"{name} is not in production.", remedy=remedy)
+
+
+def handed_over(file: ProjectFile, store: Store) -> dict[str, str]:
+    """Return the version of each of the project's models that is in production."""
+    names = [use_case.name for use_case in file.project.use_cases]
+    places = ModelPlaces(store).of(names)
+    last = DEFAULT_PATH.last
+    return {n: str(places[n][last]["version"]) for n in names if last in places.get(n, {})}
 
 
 def _may(file: ProjectFile, by: str) -> None:
