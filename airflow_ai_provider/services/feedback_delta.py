@@ -25,8 +25,8 @@ class DeltaFeedback(FeedbackStore):
     """Feedback in the Delta table at ``address``; quarantine, batches and positions in a store.
 
     Spark, DuckDB and polars read the table as it is: a row for each revision, its columns those of
-    the contract, ``content_hash`` and ``sequence`` (the order of arrival). It is not partitioned: the
-    name of a model may be longer than that of a folder.
+    the contract, ``content_hash`` and ``sequence`` (the order of arrival). It is not partitioned:
+    the name of a model may be longer than that of a folder.
     """
 
     def __init__(

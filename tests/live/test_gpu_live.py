@@ -92,6 +92,7 @@ def last_seen(events: list[Event], held: Event) -> list[float]:
     return [seen[who] for who in (held["who"], *children)]
 
 
+@pytest.mark.timeout(900)
 def test_waiting_tasks_survive_their_triggerer(stage: LiveStage) -> None:
     enough = stage.folder / "enough"
     for number in range(2):
