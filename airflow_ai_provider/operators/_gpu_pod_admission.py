@@ -230,7 +230,7 @@ class AdmittedPod(PodAccess):
         self._is_waiting = True
         try:
             return acquire_in_process(self._cluster, ticket, self._wait, too_long=self._too_long)
-        except BaseException:
+        except BaseException:  # a task that is ended must not keep its place
             self._withdraw("the one who asked gave up")
             raise
         finally:
