@@ -43,21 +43,35 @@ def moves_of(
     held: dict[str, set[str]] = {}
     for record in leases:
         held.setdefault(record.host, set()).update(record.devices)
-    moves = []
-    for record in sorted(leases, key=lambda record: record.id):
-        host = bound.get(record.id, record.host)
-        if host == record.host or host not in nodes:
-            continue
-        count = int(nodes[host].allocatable.get(resource, 0))
-        names = (f"{resource}:{number}" for number in range(count))
-        free = [name for name in names if name not in held.get(host, ())][: len(record.devices)]
-        if len(free) == len(record.devices):
-            held.setdefault(host, set()).update(free)
-            held[record.host] -= set(record.devices)
-            moves.append(
-                Move(
-                    lease_id=record.id, fence=record.fence, was=record.host, host=host,
-                    devices=tuple(free),
-                )
-            )  # fmt: skip
-    return moves
+    moves: list[Move] = []
+    waiting = [r for r in sorted(leases, key=lambda r: r.id) if bound.get(r.id, r.host) != r.host]
+    while True:  # what one leaves another may have
+        moved = [m for r in waiting if (m := _move(r, nodes, bound, held, resource)) is not None]
+        if not moved:
+            return moves
+        moves += moved
+        gone = {move.lease_id for move in moved}
+        waiting = [record for record in waiting if record.id not in gone]
+
+
+def _move(
+    record: LeaseRecord,
+    nodes: Mapping[str, Node],
+    bound: Mapping[str, str],
+    held: dict[str, set[str]],
+    resource: str,
+) -> Move | None:
+    """Return the move of a lease to the host of its pod, if there is room for it."""
+    host = bound[record.id]
+    if host not in nodes:
+        return None
+    count = int(nodes[host].allocatable.get(resource, 0))
+    names = (f"{resource}:{number}" for number in range(count))
+    free = [name for name in names if name not in held.get(host, ())][: len(record.devices)]
+    if len(free) < len(record.devices):
+        return None
+    held.setdefault(host, set()).update(free)
+    held[record.host] -= set(record.devices)
+    return Move(
+        lease_id=record.id, fence=record.fence, was=record.host, host=host, devices=tuple(free)
+    )
