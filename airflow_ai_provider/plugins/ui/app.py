@@ -137,7 +137,8 @@ def live(request: Request, sight: Seen, name: Name) -> Response:
         page="feedback",
         title=name,
         view=view,
-        pictures=draw.series_of(view["series"]),
+        pictures=draw.live_pictures(view["points"]),
+        legend=draw.legend_of(view["points"]),
     )
 
 
