@@ -47,7 +47,7 @@ def live_page(model_name: str, points: Sequence[Point], queue: Mapping[str, Any]
     if not shown:
         body.append('<p class="faint">Nothing was measured on feedback yet.</p>')
     else:
-        body.append(legend(points))
+        body.append(_legend(points))
     for metric, title in shown.items():
         drawn = series_picture(points, metric, title)
         body.append(f'<div class="card"><h3>{escape(title)}</h3><figure>{drawn}</figure></div>')
@@ -149,12 +149,16 @@ def _line_of(
     return found
 
 
-def legend(points: Sequence[Point]) -> str:
-    """Return which colour is which version."""
+def colours(points: Sequence[Point]) -> dict[str, str]:
+    """Return the colour of each version that is drawn."""
+    return dict(zip(_versions(points), _COLOURS, strict=False))
+
+
+def _legend(points: Sequence[Point]) -> str:
     shapes, x = [], 0.0
-    for place, version in enumerate(_versions(points)):
+    for version, colour in colours(points).items():
         words = f"version {version[:20]}"
-        dot = rect(x, 4, 12, 12, "").replace("<rect", f'<rect fill="{_COLOURS[place]}"')
+        dot = rect(x, 4, 12, 12, "").replace("<rect", f'<rect fill="{colour}"')
         shapes += [dot, text(x + 18, 14, words, look="name")]
         x += 18 + 7.0 * len(words) + 18
     return picture(22, shapes, "Versions")

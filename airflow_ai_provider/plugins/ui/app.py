@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_ai_provider.core.errors import AirflowAiError, LifecycleError
+from airflow_ai_provider.core.feedback.page import colours
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.plugins._guard import Seen, may_start_runs
 from airflow_ai_provider.plugins._store import the_store
@@ -138,7 +139,7 @@ def live(request: Request, sight: Seen, name: Name) -> Response:
         title=name,
         view=view,
         pictures=draw.live_pictures(view["points"]),
-        legend=draw.legend_of(view["points"]),
+        legend=colours(view["points"]),
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from markupsafe import Markup
 
 from airflow_ai_provider.core.feedback.page import (
-    legend,
     newest_point,
     series_picture,
     titled,
@@ -100,8 +99,3 @@ def live_pictures(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for metric, title in titled(points).items()
     ]
-
-
-def legend_of(points: Sequence[Mapping[str, Any]]) -> Markup:
-    """Return which colour is which version."""
-    return Markup(legend(points))  # noqa: S704 - every word in it was escaped
