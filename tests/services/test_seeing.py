@@ -183,6 +183,25 @@ def test_a_report_holds_what_all_its_readers_may_see(store: Store, tmp_path: Pat
             told(PROJECT, readers)
 
 
+def test_what_is_exported_is_of_models_that_are_seen(
+    capsys: pytest.CaptureFixture[str], url: str, tmp_path: Path
+) -> None:
+    records = [
+        {"feedback_id": model, "model_name": model, "observed_at": "2026-01-01T00:00:00Z",
+         "score": 4}
+        for model in (MODEL, "open_model")
+    ]  # fmt: skip
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert main(["feedback", "ingest", str(source), "--store", url]) == 0
+    for who, models in (("eve", ["open_model"]), ("/Op", [MODEL, "open_model"])):
+        command = ["feedback", "export", str(target), "--store", url, "--as", who]
+        assert main(command) == 0
+        lines = target.read_text().splitlines()
+        assert sorted(json.loads(line)["model_name"] for line in lines) == sorted(models)
+    assert "2 records" in capsys.readouterr().out
+
+
 COMMANDS: dict[str, tuple[list[str], set[str]]] = {
     "project": (["project", "show", PROJECT], {PROJECT, MODEL}),
     "history": (["promotion", "history", MODEL], {MODEL}),
