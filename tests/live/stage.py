@@ -65,12 +65,18 @@ class LiveStage(Observer):
     """One running Airflow; its tasks log what they use to ``folder``."""
 
     def __init__(
-        self, folder: Path, rest: People, runner: subprocess.Popen[str], environment: dict[str, str]
+        self,
+        folder: Path,
+        rest: People,
+        runner: subprocess.Popen[str],
+        environment: dict[str, str],
+        url: str,
     ) -> None:
         super().__init__(folder)
         self.rest = rest
         self.runner = runner
         self.environment = environment
+        self.url = url
 
     def kill_component(self, name: str, *, for_seconds: float) -> None:
         """SIGKILL a component, and start it again after a while."""
@@ -202,7 +208,8 @@ def live(
         answer = json.loads(told)
         rest = People(answer["url"], USER, answer["password"])
         outside = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
-        stage = LiveStage(events, rest, runner, {**outside, "PYTHONPATH": str(REPOSITORY), **ours})
+        environment = {**outside, "PYTHONPATH": str(REPOSITORY), **ours}
+        stage = LiveStage(events, rest, runner, environment, answer["url"])
         yield stage
         rest.close()
     finally:
