@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_ai_provider.adapters.prediction_reading import load_outcomes, log_columns, reading_log
 from airflow_ai_provider.core.feedback.exceptions import Finding, Reason
+from airflow_ai_provider.core.quality.sql import identifier
 
 
 def search(
@@ -60,7 +61,9 @@ def _narrow(
     show: Sequence[str],
 ) -> None:
     columns = log_columns(connection, predictions, show)
-    shown = "".join(f", {_name(column)} AS {_name(f'shown_{n}')}" for n, column in enumerate(show))
+    shown = "".join(
+        f", {identifier(column)} AS {identifier(f'shown_{n}')}" for n, column in enumerate(show)
+    )
     sure = "confidence" if "confidence" in columns else "greatest(score, 1 - score)"
     connection.execute(
         f"""
@@ -162,7 +165,3 @@ def _finding(
         urgency=min(1.0, max(0.0, float(urgency))),
         facts={**shown, "model's score": round(row["score"], 4), **facts},
     )
-
-
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'

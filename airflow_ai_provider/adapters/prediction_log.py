@@ -22,6 +22,7 @@ from airflow_ai_provider.adapters.prediction_reading import (
 from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.metrics import SliceMetrics
+from airflow_ai_provider.core.quality.sql import identifier, text
 
 COLUMNS = ("prediction_id", "model_name", "model_version", "score", "predicted_at", "partition")
 _NEEDED = ("prediction_id", "score", "day")
@@ -58,31 +59,27 @@ def write(
     """
     import duckdb
 
-    file = (
-        local_path(root)
-        / path_part(model_name)
-        / path_part(version)
-        / f"{path_part(partition)}.parquet"
-    )
+    folder = local_path(root) / path_part(model_name) / path_part(version)
+    file = folder / f"{path_part(partition)}.parquet"
     with duckdb.connect() as connection:
         columns = load_rows(connection, rows)
         _check(connection, columns)
         constants = {
-            "model_name": quoted(model_name),
-            "model_version": quoted(version),
-            "partition": quoted(partition),
+            "model_name": text(str(model_name)),
+            "model_version": text(str(version)),
+            "partition": text(str(partition)),
         }
         if "predicted_at" not in columns:
-            constants["predicted_at"] = f"TIMESTAMPTZ {quoted(predicted_at.isoformat())}"
-        kept = [named(c) for c in columns if c not in {*constants, "prediction_id"}]
-        added = [f"{value} AS {named(column)}" for column, value in constants.items()]
+            constants["predicted_at"] = f"TIMESTAMPTZ {text(predicted_at.isoformat())}"
+        kept = [identifier(c) for c in columns if c not in {*constants, "prediction_id"}]
+        added = [f"{value} AS {identifier(column)}" for column, value in constants.items()]
         key = "CAST(prediction_id AS VARCHAR) AS prediction_id"
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             with whole_file(file) as unfinished:
                 connection.execute(
                     f"COPY (SELECT {', '.join([key, *added, *kept])}"  # noqa: S608 - quoted
-                    f" FROM rows) TO {quoted(str(unfinished))} (FORMAT parquet)"
+                    f" FROM rows) TO {text(str(unfinished))} (FORMAT parquet)"
                 )
         except (OSError, duckdb.Error) as error:
             raise FeedbackSourceError(
@@ -128,7 +125,7 @@ def _join(
 ) -> None:
     wanted = [*COLUMNS, *([group] if group else []), *slices]
     log_columns(connection, predictions, wanted)
-    extra = "".join(f", {named(name)}" for name in dict.fromkeys(wanted[len(COLUMNS) :]))
+    extra = "".join(f", {identifier(name)}" for name in dict.fromkeys(wanted[len(COLUMNS) :]))
     connection.execute(
         f"""
         CREATE TABLE joined AS
@@ -155,7 +152,7 @@ def _join(
 def _version(
     connection: Any, version: str, count: int, group: str | None, slices: Sequence[str]
 ) -> JoinedVersion:
-    of_group = f"CAST({named(group)} AS VARCHAR)" if group else "NULL"
+    of_group = f"CAST({identifier(group)} AS VARCHAR)" if group else "NULL"
     found = connection.execute(
         f"SELECT label, score, {of_group} AS part FROM joined"  # noqa: S608 - names, quoted
         " WHERE version = ? AND label IS NOT NULL ORDER BY part, prediction_id",
@@ -164,7 +161,7 @@ def _version(
     cut: list[SliceMetrics] = []
     for column in slices:
         rows = connection.execute(
-            f"SELECT CAST({named(column)} AS VARCHAR), count(*), avg(label), avg(score)"  # noqa: S608
+            f"SELECT CAST({identifier(column)} AS VARCHAR), count(*), avg(label), avg(score)"  # noqa: S608
             " FROM joined WHERE version = ? AND label IS NOT NULL"
             " GROUP BY 1 ORDER BY 2 DESC, 1",
             [version],
@@ -192,7 +189,7 @@ def _version(
 def load_rows(connection: Any, rows: Any) -> list[str]:
     """Make ``rows`` a view of that name and return its columns."""
     if isinstance(rows, (str, Path)):
-        source = f"read_parquet({quoted(str(local_path(str(rows))))})"
+        source = f"read_parquet({text(str(local_path(str(rows))))})"
         connection.execute(f"CREATE VIEW rows AS SELECT * FROM {source}")  # noqa: S608 - quoted
         return _columns(connection, "rows")
     if isinstance(rows, dict):
@@ -231,13 +228,3 @@ def _check(connection: Any, columns: Sequence[str]) -> None:
 def path_part(part: str) -> str:
     """Return a name as a part of a path, whatever it holds."""
     return quote(str(part), safe="=@+ ,").replace("..", "%2E%2E")
-
-
-def named(column: str | None) -> str:
-    """Return a column's name for SQL."""
-    return '"' + str(column).replace('"', '""') + '"'
-
-
-def quoted(value: str) -> str:
-    """Return a text for SQL."""
-    return "'" + str(value).replace("'", "''") + "'"

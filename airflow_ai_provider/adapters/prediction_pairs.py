@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_ai_provider.adapters.prediction_reading import in_partition, load_outcomes, reading_log
 from airflow_ai_provider.core.feedback.comparison import Pair, compare
+from airflow_ai_provider.core.quality.sql import identifier
 
 MOST_VERSIONS = 6  # that are compared, each with each: those with the most predictions
 
@@ -42,7 +43,7 @@ def pairs(
 
 
 def _answered(connection: Any, model_name: str, partition: str, group: str | None) -> None:
-    part = 'CAST("' + group.replace('"', '""') + '" AS VARCHAR)' if group else "NULL"
+    part = f"CAST({identifier(group)} AS VARCHAR)" if group else "NULL"
     connection.execute(
         f"""
         CREATE TABLE answered AS

@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.quality.sql import identifier, text
 
 FORMATS = {
     ".parquet": "parquet",
@@ -66,7 +67,8 @@ def profile(location: str) -> Profile:
         described = connection.execute(f"DESCRIBE FROM {table}").fetchall()
         names, types = [str(row[0]) for row in described], [str(row[1]) for row in described]
         times = [n for n, type_ in zip(names, types, strict=True) if type_.startswith(_TIMES)]
-        asked = [f"count({_quoted(n)})" for n in names] + [f"max({_quoted(n)})" for n in times]
+        asked = [f"count({identifier(n)})" for n in names]
+        asked += [f"max({identifier(n)})" for n in times]
         counted = ", ".join(["count(*)", *(f"CAST({what} AS VARCHAR)" for what in asked)])
         counts = connection.execute(f"SELECT {counted} FROM {table}").fetchall()[0]  # noqa: S608
     rows = int(counts[0])
@@ -99,7 +101,7 @@ def write_sample(location: str, target: str, *, rows: int = SAMPLE_ROWS) -> Samp
             (written,) = connection.execute(
                 f"COPY (SELECT * FROM {_table(files, kind)} "  # noqa: S608 - quoted by us
                 f"USING SAMPLE reservoir({int(rows)} ROWS) REPEATABLE (1)) "
-                f"TO {_literal(str(unfinished))} (FORMAT parquet)"
+                f"TO {text(str(unfinished))} (FORMAT parquet)"
             ).fetchall()[0]
             digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
     except OSError as error:
@@ -132,7 +134,7 @@ def _files(location: str) -> tuple[list[str], str]:
 
 
 def _table(files: Sequence[str], kind: str) -> str:
-    listed = ", ".join(_literal(file) for file in files)
+    listed = ", ".join(map(text, files))
     return f"read_{kind}([{listed}], union_by_name = true)"
 
 
@@ -156,11 +158,3 @@ class _reading:  # noqa: N801 - a context manager, used like a function
                 f"The files at {self.location} cannot be read: {reason}",
                 remedy="Ask for the delivery again.",
             ) from error
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

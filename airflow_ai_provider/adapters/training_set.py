@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow_ai_provider.adapters.duckdb import copy_to_parquet
-from airflow_ai_provider.adapters.prediction_log import named, quoted
 from airflow_ai_provider.adapters.prediction_reading import log_columns, reading_log
+from airflow_ai_provider.core.quality.sql import identifier, text
 
 SAID = ("feedback_id", "label", "label_number", "value", "opinion", "label_source", "observed_at")
 _SAID = {
@@ -92,7 +92,7 @@ def write_training_set(
         wanted = _wanted(columns, features)
         _judge(connection, model_name, version, window, wanted)
         counts = _counts(connection)
-        listed = ", ".join(named(name) for name in (*wanted, *SAID))
+        listed = ", ".join(identifier(name) for name in (*wanted, *SAID))
         copy_to_parquet(
             connection,
             f"SELECT {listed} FROM judged WHERE state = 'rows' ORDER BY prediction_id",  # noqa: S608
@@ -135,8 +135,8 @@ def _judge(
     closes = "NULL::TIMESTAMPTZ"
     if window.length is not None:
         closes = f"predicted_at + INTERVAL ({window.length.total_seconds():.6f}) SECOND"
-    listed = ", ".join(named(name) for name in wanted if name not in _KEYS)
-    one = "" if version is None else f" AND CAST(model_version AS VARCHAR) = {quoted(version)}"
+    listed = ", ".join(identifier(name) for name in wanted if name not in _KEYS)
+    one = "" if version is None else f" AND CAST(model_version AS VARCHAR) = {text(str(version))}"
     connection.execute(
         f"""
         CREATE TABLE judged AS

@@ -23,7 +23,8 @@ class FeedbackHook(BaseHook):
     """Take in feedback, measure live models and decide on retraining, in one store.
 
     :param store_conn_id: the connection, of type ``ai_store``.
-    :param delta: the address of a Delta table that holds the records instead of the store.
+    :param delta: the address of a Delta table that takes records in instead of the store; whatever
+        reads feedback finds it there.
     :param delta_options: what its storage wants to know, such as ``{"AWS_REGION": "eu-west-1"}``.
     """
 
@@ -119,7 +120,7 @@ class FeedbackHook(BaseHook):
         """
         from airflow_ai_provider.services.predictions import make_training_set
 
-        records = self.get_conn().records
+        records = self.get_conn().records_of(model_name)
         return make_training_set(target, predictions, records, model_name=model_name, **arguments)
 
     def count(self, model_name: str, partition: str | None = None) -> int:

@@ -23,6 +23,10 @@ from airflow.configuration import conf
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials
 
+from airflow_ai_provider.core.lifecycle.visible import Sight, Viewer
+from airflow_ai_provider.plugins._store import the_store
+from airflow_ai_provider.services.seeing import sight_of
+
 CSRF_HEADER = "X-Airflow-AI-Token"
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)]
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -59,13 +63,22 @@ def token_for_page(request: Request) -> str:
     return str(getattr(request.state, "airflow_ai_token", ""))
 
 
-def roles_of(user: GetUserDep) -> frozenset[str]:
-    """Return the names of a user's roles, as far as the auth manager tells them, and their id."""
-    found = {str(user.get_id()), str(user.get_name())}
+def viewer_of(user: Any) -> Viewer:
+    """Return a user's names and the names of their roles, as far as the auth manager tells them."""
     role = getattr(user, "role", None)
     roles = getattr(user, "roles", None) or ([role] if role else [])
-    found.update(str(getattr(each, "name", each)) for each in roles)
-    return frozenset(name.lower() for name in found)
+    return Viewer(
+        users=frozenset({str(user.get_id()), str(user.get_name())}),
+        roles=frozenset(str(getattr(each, "name", each)) for each in roles),
+    )
+
+
+def sight_of_user(user: GetUserDep) -> Sight:
+    """Return what the user may not see of projects and models."""
+    return sight_of(the_store(), viewer_of(user))
+
+
+Seen = Annotated[Sight, Depends(sight_of_user)]
 
 
 def may_start_runs(user: GetUserDep, dag_id: str) -> bool:

@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query
 
 from airflow_ai_provider.core.errors import LedgerError
 from airflow_ai_provider.core.gate import GateKind
-from airflow_ai_provider.plugins._guard import need_token
+from airflow_ai_provider.plugins._guard import Seen, need_token
 from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.plugins.exceptions import add_exception_routes
 from airflow_ai_provider.plugins.feedback import add_feedback_routes
@@ -24,6 +24,7 @@ from airflow_ai_provider.plugins.gpu import add_gpu_routes
 from airflow_ai_provider.plugins.promotion import add_promotion_routes
 from airflow_ai_provider.plugins.quality import add_quality_routes
 from airflow_ai_provider.plugins.ui.app import add_ui_routes
+from airflow_ai_provider.services.views.ledger import seen_records
 from airflow_ai_provider.store.ledger import Ledger
 
 
@@ -52,21 +53,32 @@ def make_app() -> FastAPI:
 
 
 def list_records(
+    sight: Seen,
     kind: GateKind | None = None,
     subject: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[dict[str, Any]]:
     """Return gate records, newest first."""
-    found = Ledger(the_store()).search(kind=kind, subject=subject, newest_first=True, limit=limit)
-    return [asdict(record) for record in found]
+    found = Ledger(the_store()).search(
+        kind=kind,
+        subject=subject,
+        newest_first=True,
+        limit=limit,
+        but_below=sight.hidden_subjects(),
+    )
+    return seen_records(found, sight)
 
 
-def get_record(record_id: str) -> dict[str, Any]:
+def get_record(sight: Seen, record_id: str) -> dict[str, Any]:
     """Return one gate record."""
+    ledger = Ledger(the_store())
     try:
-        return asdict(Ledger(the_store()).get(record_id))
-    except LedgerError as error:
-        raise HTTPException(404, str(error)) from error
+        found = seen_records([ledger.get(record_id)], sight)
+    except LedgerError:
+        found = []
+    if not found:
+        raise HTTPException(404, "The ledger has no such record.")
+    return found[0]
 
 
 def verify() -> dict[str, Any]:

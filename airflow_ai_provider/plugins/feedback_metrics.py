@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query
 
 from airflow_ai_provider.core.gate import plain
+from airflow_ai_provider.plugins._guard import Seen
 from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.store.feedback_series import MetricSeries
 
@@ -18,7 +19,9 @@ def add_feedback_metric_routes(app: FastAPI) -> None:
     app.get("/feedback/metrics")(series)
 
 
-def series(model: Name, metric: str | None = None) -> list[dict[str, Any]]:
+def series(sight: Seen, model: Name, metric: str | None = None) -> list[dict[str, Any]]:
     """Return the points of the series, slices and all."""
+    if not sight.shows_model(model):
+        return []
     found = MetricSeries(the_store()).read(model, metric=metric, slice_=None)
     return [plain(point) for point in found]

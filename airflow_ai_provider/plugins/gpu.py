@@ -11,6 +11,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
 from airflow_ai_provider.core.gpu.planner import sentence
+from airflow_ai_provider.plugins._guard import Seen
 from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.store.gpu_lookup import LeaseView, TicketStory, look_up
 from airflow_ai_provider.store.gpu_status import snapshot
@@ -38,15 +39,15 @@ def add_gpu_routes(app: FastAPI) -> None:
     app.get("/gpu/lease/{lease_id}", response_class=HTMLResponse)(lease_page)
 
 
-def status() -> dict[str, Any]:
+def status(sight: Seen) -> dict[str, Any]:
     """Return devices and queue in the shape of ``airflow-ai gpu status --json``."""
-    return snapshot(the_store())
+    return snapshot(the_store(), hidden=sight.projects)
 
 
-def lease_page(lease_id: str) -> HTMLResponse:
+def lease_page(sight: Seen, lease_id: str) -> HTMLResponse:
     """Return the page about a ticket, by its id or that of its lease."""
     story = look_up(the_store(), lease_id)
-    if story is None:
+    if story is None or not sight.shows_project(story.spec.get("project")):
         raise HTTPException(404, "The store knows no ticket and no lease of this id.")
     return HTMLResponse(render(story), headers=_HEADERS)
 

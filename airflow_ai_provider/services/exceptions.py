@@ -27,13 +27,13 @@ from airflow_ai_provider.core.feedback.exceptions import (
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
 from airflow_ai_provider.services.feedback import FeedbackService
+from airflow_ai_provider.services.feedback_records import records_of
 from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exception_answers import ExceptionAnswers
-from airflow_ai_provider.store.exception_figures import queue_figures, with_outcome
+from airflow_ai_provider.store.exception_figures import open_cases, queue_figures
 from airflow_ai_provider.store.exceptions import HOLD_FOR, Added, ExceptionQueue
-from airflow_ai_provider.store.feedback import FeedbackStore
-from airflow_ai_provider.store.feedback_disputes import contradicted, disliked
+from airflow_ai_provider.store.feedback_records import FeedbackRecords
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,8 @@ class ExceptionService:
 
         :raises FeedbackSourceError: the prediction log cannot be read or lacks a column.
         """
-        wanted = self._wanted(model_name, search)
-        records = FeedbackStore(self.store)
+        records = records_of(self.store, model_name)
+        wanted = _wanted(records, model_name, search)
         if predictions is None:
             found = [
                 Finding(
@@ -111,7 +111,11 @@ class ExceptionService:
 
     def settle(self, model_name: str) -> int:
         """Withdraw the open cases whose prediction has an outcome by now; return how many."""
-        moot = with_outcome(self.store, model_name)
+        waiting = open_cases(self.store, model_name)
+        if not waiting:
+            return 0
+        known = records_of(self.store, model_name).with_outcome(model_name, waiting.values())
+        moot = [case for case, prediction in waiting.items() if prediction in known]
         return self.queue.withdraw(moot) if moot else 0
 
     def claim(
@@ -164,24 +168,6 @@ class ExceptionService:
             return answer
         return replace(answer, comment=kept(answer.comment, self.settings.feedback_comments))
 
-    def _wanted(
-        self, model_name: str, search: Search
-    ) -> dict[str, list[tuple[Reason, float, Mapping[str, Any]]]]:
-        wanted: dict[str, list[tuple[Reason, float, Mapping[str, Any]]]] = {}
-        if search.disputed:
-            for name, number in contradicted(self.store, model_name).items():
-                wanted.setdefault(name, []).append(
-                    (Reason.DISPUTED, 1.0, {"different labels": number})
-                )
-        if search.max_score is not None:
-            low = disliked(self.store, model_name, search.max_score, most=search.limit)
-            for name, score in low.items():
-                urgency = (5 - score) / 4
-                wanted.setdefault(name, []).append(
-                    (Reason.LOW_SCORE, urgency, {"lowest score": score})
-                )
-        return wanted
-
 
 class _Answers:
     """Answers as a source of feedback."""
@@ -199,6 +185,22 @@ class _Answers:
 
     def position(self) -> None:
         return None
+
+
+def _wanted(
+    records: FeedbackRecords, model_name: str, search: Search
+) -> dict[str, list[tuple[Reason, float, Mapping[str, Any]]]]:
+    wanted: dict[str, list[tuple[Reason, float, Mapping[str, Any]]]] = {}
+    if search.disputed:
+        for name, number in records.contradicted(model_name).items():
+            facts = {"different labels": number}
+            wanted.setdefault(name, []).append((Reason.DISPUTED, 1.0, facts))
+    if search.max_score is not None:
+        low = records.disliked(model_name, search.max_score, most=search.limit)
+        for name, score in low.items():
+            told = (Reason.LOW_SCORE, (5 - score) / 4, {"lowest score": score})
+            wanted.setdefault(name, []).append(told)
+    return wanted
 
 
 def _check_fits(case: Case, person: str, answer: Answer) -> None:

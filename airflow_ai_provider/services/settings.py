@@ -15,12 +15,16 @@ _PREFIX = "AIRFLOW__AI_PROVIDER__"
 
 @dataclass(frozen=True, kw_only=True)
 class GpuSettings:
-    """How this host takes part in the pool; ``static_devices`` empty means that nobody said."""
+    """How this host takes part in the pool; ``static_devices`` empty means that nobody said.
+
+    ``node_groups`` is JSON: see ``core.gpu.node_groups``.
+    """
 
     static_devices: str = ""
     lease_ttl: float = 60.0
     device_host: str = ""
     reserve_after: float = 600.0
+    node_groups: str = ""
 
     @classmethod
     def of(cls, options: Mapping[str, str]) -> GpuSettings:
@@ -33,6 +37,7 @@ class GpuSettings:
             lease_ttl=_seconds(options, "lease_ttl", cls.lease_ttl, least=1.0),
             device_host=(options.get("device_host") or "").strip(),
             reserve_after=_seconds(options, "reserve_after", cls.reserve_after, least=0.0),
+            node_groups=(options.get("node_groups") or "").strip(),
         )
 
     @classmethod

@@ -78,6 +78,11 @@ class LiveStage(Observer):
         self.environment = environment
         self.url = url
 
+    def as_user(self, name: str) -> People:
+        """Return what user ``name`` sees; close it."""
+        passwords = json.loads((self.folder.with_name("home") / "passwords.json").read_text())
+        return People(self.rest.url, name, passwords[name])
+
     def kill_component(self, name: str, *, for_seconds: float) -> None:
         """SIGKILL a component, and start it again after a while."""
         assert self.runner.stdin is not None
@@ -85,6 +90,14 @@ class LiveStage(Observer):
         self.runner.stdin.write(f"kill {name} {for_seconds}\n")
         self.runner.stdin.flush()
         assert json.loads(self.runner.stdout.readline()) == {"started": name}
+
+    def kill_worker(self) -> None:
+        """SIGKILL a process of the executor that runs a task now; its task is left alone."""
+        assert self.runner.stdin is not None
+        assert self.runner.stdout is not None
+        self.runner.stdin.write("worker\n")
+        self.runner.stdin.flush()
+        assert json.loads(self.runner.stdout.readline())["killed"] > 0
 
     def keepers(self) -> list[int]:
         """Return the keepers of this stage that live."""

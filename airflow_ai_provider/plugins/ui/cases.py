@@ -10,7 +10,7 @@ from fastapi import FastAPI, Query, Request, Response
 
 from airflow_ai_provider.core.feedback.parse import MAX_LABEL
 from airflow_ai_provider.hooks.feedback import FeedbackHook
-from airflow_ai_provider.plugins._guard import may_answer, may_see_answers
+from airflow_ai_provider.plugins._guard import Seen, may_answer, may_see_answers
 from airflow_ai_provider.plugins.exceptions import name_of, open_queue
 from airflow_ai_provider.plugins.ui import frame
 from airflow_ai_provider.services.views.exceptions import exceptions_view
@@ -26,6 +26,7 @@ def add_case_routes(app: FastAPI) -> None:
 def exceptions(
     request: Request,
     user: GetUserDep,
+    sight: Seen,
     model: Annotated[str, Query(max_length=500)] = "",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
 ) -> Response:
@@ -37,6 +38,7 @@ def exceptions(
         may_answer=lambda dag: may_answer(user, dag),
         model=model,
         page=page,
+        sight=sight,
     )
     return frame.render(
         request,

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.feedback.exceptions import CaseState, SeatState
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exception_rows import is_in
 from airflow_ai_provider.store.exceptions import MOST_CLAIMED
@@ -32,25 +33,28 @@ def exceptions_view(
     may_answer: May,
     model: str = "",
     page: int = 1,
+    sight: Sight = EVERYTHING,
 ) -> dict[str, Any]:
     """Return ``mine`` (cases that ``person`` looks at), one page of ``waiting``, and ``answered``.
 
     ``may_see`` and ``may_answer`` decide by the DAG that queued a case. Each case has ``form``: the
     person may answer it; one that waits has ``free``, or else ``why_not``. ``answered`` are the
-    person's own newest answers, of all that are recorded as they are kept.
+    person's own newest answers, of all that are recorded as they are kept. Models out of ``sight``
+    are left out.
     """
     with store.read() as connection:
         now = store.utcnow(connection)
         dags = connection.execute(sa.select(cases.c.dag_id).distinct()).scalars().all()
         seen = [dag for dag in dags if may_see(dag)]
         may = {dag: may_answer(dag) for dag in seen}
-        visible = _of_dags(seen)
+        in_sight = cases.c.model_name.not_in(sorted(sight.models))
+        visible = sa.and_(_of_dags(seen), in_sight)
         if model:
             visible = sa.and_(visible, cases.c.model_name.icontains(model, autoescape=True))
-        held = connection.execute(_held_by(person, now)).mappings().all()
+        held = connection.execute(_held_by(person, now).where(in_sight)).mappings().all()
         free = connection.execute(_waiting(visible, person, now, page)).mappings().all()
         counts = connection.execute(_counts(visible, now)).one()
-        said = connection.execute(_answered_by(person)).mappings().all()
+        said = connection.execute(_answered_by(person).where(in_sight)).mappings().all()
     return {
         "mine": [_held(row, now, may) for row in held[:HELD_SHOWN]],
         "held": len(held),
