@@ -15,16 +15,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.adapters.arrow_stage import NUMBERS, ArrowStage
 from airflow_ai_provider.core.errors import FeedbackSinkError, in_one_line
-from airflow_ai_provider.core.feedback.quick import ROW, Row
+from airflow_ai_provider.core.feedback.quick import ROW
 
 APP = "airflow-ai-feedback"
 _META = "airflow_ai"
 _MOST_TRIES = 30
-_NUMBERS = frozenset({"label_number", "value", "score"})
 _MEMORY = "384MB"
 _STEP = 1 << 32  # numbers of arrival in one batch
 _COLUMNS = ", ".join(f'"{name}"' for name in ROW)
@@ -65,16 +64,22 @@ class DeltaTable:
         self.address = address.removeprefix("file://")
         self._options = dict(options or {})
 
+    def stage(self) -> ArrowStage:
+        """Return where rows wait for ``staged``."""
+        return ArrowStage(said=self.said)
+
     @contextmanager
-    def staged(self, pieces: Iterable[Sequence[Row]]) -> Iterator[Staged]:
-        """Yield the rows of ``pieces`` on their way into the table."""
+    def staged(self, stage: ArrowStage) -> Iterator[Staged]:
+        """Yield the rows of ``stage`` on their way into the table."""
         import duckdb
 
-        with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder, self.said(folder):
+        folder = stage.folder
+        with self.said(folder):
             connection = duckdb.connect(f"{folder}/sorted.duckdb")
             try:
                 connection.execute(f"SET memory_limit = '{_MEMORY}'")
-                yield Staged(self, connection, _stage(connection, pieces, Path(folder) / "staged"))
+                connection.register("staged", stage.table())
+                yield Staged(self, connection, stage.count)
             finally:
                 connection.close()
 
@@ -278,26 +283,8 @@ class Staged:
         return Added(offered=self._offered, news=news, revised=sum(news.values()) - first)
 
 
-def _stage(connection: Any, pieces: Iterable[Sequence[Row]], file: Path) -> int:
-    """Make ``staged`` of the rows, in an Arrow file that is mapped and not read into memory."""
-    import pyarrow as pa
-
-    kinds = [pa.float64() if name in _NUMBERS else pa.string() for name in ROW]
-    fields = [*zip(ROW, kinds, strict=True), ("place", pa.int64())]
-    schema, offered = pa.schema(fields), 0
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for piece in filter(None, pieces):
-            columns = zip(*piece, strict=True)
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-            arrays.append(pa.array(range(offered, offered + len(piece)), pa.int64()))
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-            offered += len(piece)
-    connection.register("staged", pa.ipc.open_file(pa.memory_map(str(file))).read_all())
-    return offered
-
-
 def _kind(name: str) -> str:
-    if name in _NUMBERS:
+    if name in NUMBERS:
         return "DOUBLE"
     if name == "sequence":
         return "BIGINT"

@@ -59,12 +59,8 @@ def write(
     """
     import duckdb
 
-    file = (
-        local_path(root)
-        / path_part(model_name)
-        / path_part(version)
-        / f"{path_part(partition)}.parquet"
-    )
+    folder = local_path(root) / path_part(model_name) / path_part(version)
+    file = folder / f"{path_part(partition)}.parquet"
     with duckdb.connect() as connection:
         columns = load_rows(connection, rows)
         _check(connection, columns)
@@ -79,7 +75,7 @@ def write(
         added = [f"{value} AS {identifier(column)}" for column, value in constants.items()]
         key = "CAST(prediction_id AS VARCHAR) AS prediction_id"
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             with whole_file(file) as unfinished:
                 connection.execute(
                     f"COPY (SELECT {', '.join([key, *added, *kept])}"  # noqa: S608 - quoted

@@ -204,6 +204,19 @@ class ProjectHook(BaseHook):
             origin=origin_of(context),
         )
 
+    def hand_over(self, context: Any, path: str, *, by: str, reason: str) -> GateRecord:
+        """Let operations take the project over; see ``services.retiring``."""
+        from airflow_ai_provider.hooks.store import origin_of
+        from airflow_ai_provider.services.retiring import hand_over
+
+        return hand_over(
+            self.read(path, context),
+            by=by,
+            reason=reason,
+            store=self.get_conn().store,
+            origin=origin_of(context),
+        )
+
     def kpi_values(self, path: str, context: Any = None) -> list[KpiValue]:
         """Return the project's KPIs as they stand; a query's ``conn_id`` is Airflow's."""
         from airflow_ai_provider.services.kpi_values import kpi_values

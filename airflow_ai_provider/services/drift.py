@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.adapters.whole_file import whole_file
-from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError, QualityError
+from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError
 from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError, Source
 from airflow_ai_provider.core.quality.drift.compare import ColumnDrift, compare_columns
 from airflow_ai_provider.core.quality.drift.measures import Kind
@@ -76,7 +76,7 @@ def compare(
     :raises DriftSettingsError: a setting means nothing, or names an unknown column.
     :raises DataReadError: data or reference is absent, cut short or malformed.
     """
-    settings, limit = parse_settings(columns, methods, thresholds), _fail_on(fail_on)
+    settings, limit = parse_settings(columns, methods, thresholds), Severity.of(fail_on)
     with (
         open_reference(
             reference,
@@ -268,12 +268,3 @@ def _need_known(names: Sequence[str], source: Source, path: str) -> None:
             f"{path} has no column {unknown[0]!r}.",
             remedy=f"It has {', '.join(list(source.types)[:40])}.",
         )
-
-
-def _fail_on(said: str | Severity) -> Severity:
-    try:
-        return Severity(said)
-    except ValueError:
-        raise QualityError(
-            f"There is no severity {said!r}.", remedy="Use critical, warning or info."
-        ) from None

@@ -8,23 +8,25 @@ recorded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, cast
 
+from airflow_ai_provider.adapters.arrow_stage import ArrowStage
 from airflow_ai_provider.adapters.delta import DeltaTable
 from airflow_ai_provider.core.feedback.quick import Row
 from airflow_ai_provider.services.feedback_records import TableRecords, address_of
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import FeedbackStore, First
+from airflow_ai_provider.store.feedback import FeedbackStore, First, Pieces
 from airflow_ai_provider.store.feedback_places import note_place
-from airflow_ai_provider.store.feedback_sink import BatchCounts
+from airflow_ai_provider.store.feedback_sink import BatchCounts, Stage
 
 
 class DeltaFeedback(FeedbackStore):
     """Feedback in the Delta table at ``address``; quarantine, batches and positions in a store.
 
     Spark, DuckDB and polars read the table as it is: a row for each revision, its columns those of
-    the contract, ``content_hash`` and ``sequence`` (the order of arrival). It is not partitioned: the
-    name of a model may be longer than that of a folder.
+    the contract, ``content_hash`` and ``sequence`` (the order of arrival). It is not partitioned:
+    the name of a model may be longer than that of a folder.
     """
 
     def __init__(
@@ -34,9 +36,13 @@ class DeltaFeedback(FeedbackStore):
         self.table = DeltaTable(address, options)
         self._read = TableRecords(store, [self.table])
 
+    def stage(self) -> ArrowStage:
+        """Return where records wait until their batch is written."""
+        return self.table.stage()
+
     def write_batch(
         self,
-        records: Iterable[Sequence[Row]],
+        records: Pieces | Stage,
         quarantined: Iterable[Sequence[Row]],
         *,
         sources: Sequence[str],
@@ -44,7 +50,11 @@ class DeltaFeedback(FeedbackStore):
         first: First | None = None,
     ) -> BatchCounts:
         """Write a batch: see ``FeedbackStore``."""
-        with self.table.staged(records) as staged, self.alone() as connection:
+        with (
+            self._waiting(records) as stage,
+            self.table.staged(stage) as staged,
+            self.alone() as connection,
+        ):
             batch = self.open_batch(connection, sources, run_key)
             if first is not None:
                 first(connection, batch)
@@ -60,6 +70,16 @@ class DeltaFeedback(FeedbackStore):
             )
             self.close_batch(connection, counts)
         return counts
+
+    @contextmanager
+    def _waiting(self, records: Pieces | Stage) -> Iterator[ArrowStage]:
+        if isinstance(records, ArrowStage):
+            yield records
+            return
+        with self.stage() as stage:
+            for piece in cast("Pieces", records):
+                stage.extend(piece)
+            yield stage
 
     def news(self, run_key: str) -> dict[str, int]:
         """Return, per model, how many records a task instance added over all its tries."""

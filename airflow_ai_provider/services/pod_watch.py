@@ -14,6 +14,7 @@ from airflow_ai_provider.core.gpu.cluster import Node, node_of
 from airflow_ai_provider.services.reflected import Events, Reflected
 
 _SHARED = 5.0  # seconds
+_LISTED = 10.0  # seconds that the first list may take
 _IDLE = 120.0  # seconds without a question after which it looks no longer
 
 
@@ -52,7 +53,9 @@ class PodWatch:
 
         :raises ClusterError: it had to be asked, and does not answer.
         """
-        found: dict[str, Any] | None = self._running().pods.get(f"{namespace}/{name}")
+        pods = self._running().pods
+        pods.wait(_LISTED)  # a thousand that ask at once ask the API server once
+        found: dict[str, Any] | None = pods.get(f"{namespace}/{name}")
         return self._api.pod(namespace, name) if found is None else found
 
     def node_trouble(self, name: str) -> str:

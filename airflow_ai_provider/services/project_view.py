@@ -1,11 +1,10 @@
 """What is to be seen of projects, as JSON-safe values: a page, a report and a script show the same.
 
-``board`` asks the store two questions whatever the number of projects, ``project`` six.
+``board`` asks the store three questions whatever the number of projects, ``project`` six.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -19,6 +18,7 @@ from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
 from airflow_ai_provider.core.lifecycle.project import PHASES
 from airflow_ai_provider.core.lifecycle.timeline import Happened, timeline
 from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
+from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
 from airflow_ai_provider.services.project_kpis import kpis_of, risks_of, wanted
 from airflow_ai_provider.services.project_parts import (
     decisions_next,
@@ -29,6 +29,7 @@ from airflow_ai_provider.services.project_parts import (
 )
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.lifecycle import ProjectRow, Projects
+from airflow_ai_provider.store.model_places import ModelPlaces
 from airflow_ai_provider.store.project_figures import PhaseDecided, ProjectFigures
 
 BOARD_DRAWS = 400  # plans drawn for a card; a page draws many times as many
@@ -56,11 +57,13 @@ class Given:
 
 
 def board(store: Store, *, today: date, sight: Sight = EVERYTHING) -> dict[str, Any]:
-    """Return every project in ``sight`` as a card, by phase, and how many stand in each phase.
+    """Return every project in ``sight`` as a card, by phase, and how much is under way.
 
-    ``{"today", "phases": [{"name", "projects", "cards": [...]}]}``; a card is ``{"name", "title",
+    ``{"today", "phases": [{"name", "projects", "live_models", "live_model_limit", "over",
+    "cards": [...]}]}``: how many projects stand there, how many models of theirs are in production,
+    how many may be, and how many projects have more than they may. A card is ``{"name", "title",
     "owner", "phase", "progress", "next_gate", "waiting_for", "late", "p50", "p90",
-    "planned_finish", "live_model_limit", "updated_at", "problem"}``.
+    "planned_finish", "live_models": [names], "live_model_limit", "updated_at", "problem"}``.
     """
     rows = [row for row in Projects(store).all() if sight.shows_project(row.name)]
     wanted = [subject for row in rows for subject in subjects_of(row.name)]
@@ -68,18 +71,43 @@ def board(store: Store, *, today: date, sight: Sight = EVERYTHING) -> dict[str, 
     for found in ProjectFigures(store).phase_decisions(wanted):
         name = found.subject.removeprefix("project://").partition("/")[0]
         decided.setdefault(name, []).append(found)
-    cards = [_card(row, decided.get(row.name, []), today) for row in rows]
-    count = Counter(card["phase"] for card in cards)
+    live = _live_models(store, rows, sight)
+    cards = [
+        {
+            **_card(row, decided.get(row.name, []), today),
+            "live_models": live[row.name],
+            "live_model_limit": row.plan.get("live_model_limit"),
+        }
+        for row in rows
+    ]
     return {
         "today": today.isoformat(),
         "phases": [
-            {
-                "name": phase,
-                "projects": count[phase],
-                "cards": [card for card in cards if card["phase"] == phase],
-            }
-            for phase in PHASES
+            _phase(phase, [card for card in cards if card["phase"] == phase]) for phase in PHASES
         ],
+    }
+
+
+def _live_models(store: Store, rows: Sequence[ProjectRow], sight: Sight) -> dict[str, list[str]]:
+    """Return the models of each project that are in production; those that retired are not."""
+    named = {row.name: [str(u["name"]) for u in row.plan.get("use_cases") or ()] for row in rows}
+    models = {name: [m for m in found if sight.shows_model(m)] for name, found in named.items()}
+    places = ModelPlaces(store).of([name for names in models.values() for name in names])
+    return {
+        project: [name for name in names if DEFAULT_PATH.last in places.get(name, {})]
+        for project, names in models.items()
+    }
+
+
+def _phase(name: str, cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    limits = [(len(card["live_models"]), int(card["live_model_limit"] or 0)) for card in cards]
+    return {
+        "name": name,
+        "projects": len(cards),
+        "live_models": sum(live for live, _ in limits),
+        "live_model_limit": sum(limit for _, limit in limits),
+        "over": sum(live > limit for live, limit in limits),
+        "cards": list(cards),
     }
 
 
@@ -150,7 +178,6 @@ def _card(row: ProjectRow, decided: Sequence[PhaseDecided], today: date) -> dict
         "waiting_for": found["waiting_for"],
         "late": times["late"],
         **{key: times[key] for key in ("planned_finish", "p50", "p90")},
-        "live_model_limit": row.plan.get("live_model_limit"),
         "problem": None,
     }
 

@@ -47,6 +47,7 @@ class Reflected:
         self._key = key
         self._lock = threading.Lock()
         self._found: dict[str, Any] | None = None
+        self._listed = threading.Event()
 
     def all(self) -> list[Any] | None:
         """Return what is there; None before the first list."""
@@ -57,6 +58,10 @@ class Reflected:
         """Return one of them; None when it is not there, or nothing was listed yet."""
         with self._lock:
             return None if self._found is None else self._found.get(key)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the first list is there, or there will be none."""
+        self._listed.wait(seconds)
 
     def run(self, is_over: Callable[[], bool]) -> None:
         """List and watch until ``is_over``."""
@@ -69,6 +74,7 @@ class Reflected:
                 _running.discard(self)
             with self._lock:
                 self._found = None  # it is kept up no longer
+            self._listed.set()
 
     def _run(self, is_over: Callable[[], bool]) -> None:
         version, pause = "", _RETRY
@@ -96,6 +102,7 @@ class Reflected:
         items, version = self._lists()
         with self._lock:
             self._found = {self._key(item): self._read(item) for item in items}
+        self._listed.set()
         self._changed()
         return version
 

@@ -109,7 +109,7 @@ def test_bad_data_fail_without_retry_after_report_and_record(
 def test_a_retry_leaves_one_record(ledger: Ledger, bad: str) -> None:
     for attempt in (1, 2):
         with pytest.raises(AirflowFailException):
-            gate(data=bad).execute(context_of(gate(data=bad), attempt))
+            gate(data=bad).execute(context_of(gate(data=bad), try_number=attempt))
     assert len(ledger.search(kind=GateKind.DATA)) == 1
 
 

@@ -72,6 +72,11 @@ class LiveStage(Observer):
         self.runner = runner
         self.environment = environment
 
+    def as_user(self, name: str) -> People:
+        """Return what user ``name`` sees; close it."""
+        passwords = json.loads((self.folder.with_name("home") / "passwords.json").read_text())
+        return People(self.rest.url, name, passwords[name])
+
     def kill_component(self, name: str, *, for_seconds: float) -> None:
         """SIGKILL a component, and start it again after a while."""
         assert self.runner.stdin is not None

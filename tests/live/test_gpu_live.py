@@ -93,7 +93,6 @@ def last_seen(events: list[Event], held: Event) -> list[float]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.every_airflow
 def test_waiting_tasks_survive_their_triggerer(stage: LiveStage) -> None:
     enough = stage.folder / "enough"
     for number in range(2):
