@@ -172,8 +172,10 @@ class LiveStage(Observer):
 
 
 @contextmanager
-def live(folder: Path, *, store: str, env: Mapping[str, str]) -> Iterator[LiveStage]:
-    """Run an Airflow in ``folder`` while the block does."""
+def live(
+    folder: Path, *, store: str, env: Mapping[str, str], dags: Path = DAGS
+) -> Iterator[LiveStage]:
+    """Run an Airflow in ``folder``, with the DAG files in ``dags``, while the block does."""
     home, events, temporary = folder / "home", folder / "events", folder / "tmp"
     for path in (home, events, temporary):
         path.mkdir()
@@ -198,7 +200,7 @@ def live(folder: Path, *, store: str, env: Mapping[str, str]) -> Iterator[LiveSt
     assert runner.stdin is not None
     assert runner.stdout is not None
     try:
-        runner.stdin.write(json.dumps({"env": ours, "dags": str(DAGS)}) + "\n")
+        runner.stdin.write(json.dumps({"env": ours, "dags": str(dags)}) + "\n")
         runner.stdin.flush()
         told = runner.stdout.readline()
         assert told, (folder / "runner.log").read_text()
