@@ -191,6 +191,34 @@ def _config() -> dict[str, Any]:
                     "",
                     "gpu-box-1",
                 ),
+                "gpu_backend": _option(
+                    "Where @task.gpu runs what does not say: local (on a worker) or kubernetes. "
+                    "The same wherever DAG files are parsed and tasks run.",
+                    "string",
+                    "local",
+                    "kubernetes",
+                ),
+                "gpu_image": _option(
+                    "The image of @task.gpu's pods that name none; it needs a Python.",
+                    "string",
+                    "",
+                    "registry.example.com/trainer:1",
+                ),
+                "gpu_pod_template": _option(
+                    "The pod template file of @task.gpu's pods that name none: service account, "
+                    "volumes, environment.",
+                    "string",
+                    "",
+                    "/opt/airflow/gpu_pod.yaml",
+                ),
+                "node_groups": _option(
+                    "Groups of nodes that a cluster's autoscaler makes, as a JSON list: for tasks "
+                    "with capacity='autoscale'. labels tell a group's nodes, labels_later come "
+                    "when they run (the model of their cards); also taints, resource, cluster.",
+                    "string",
+                    "",
+                    '[{"name": "h100", "labels": {"pool": "h100"}, "devices": 8, "max_nodes": 4}]',
+                ),
                 "feedback_comments": _option(
                     "What is kept of the comments in feedback: keep, hash (SHA-256) or drop. After "
                     "a change a source that is read again is read as revisions.",

@@ -1,4 +1,4 @@
-"""``airflow-ai feedback export | forget | schema``: what is kept, and what no longer."""
+"""``airflow-ai feedback export | forget | tables | schema``: what is kept, and what no longer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from airflow_ai_provider.commands.output import DONE, emit, open_store
+from airflow_ai_provider.commands.output import DONE, REFUSED, emit, open_store, table
 
 
 def register(commands: Any) -> None:
@@ -32,8 +32,14 @@ def register(commands: Any) -> None:
         metavar="NAME",
         help="a further attribute that names a person",
     )
-    forget.add_argument("--delta", metavar="ADDRESS", help="the Delta table that has the records")
+    forget.add_argument("--delta", metavar="ADDRESS", help="a further Delta table to remove from")
     forget.set_defaults(run=run_forget)
+    export.add_argument("--delta", metavar="ADDRESS", help="a further Delta table to read")
+    tables = commands.add_parser("tables", help="the Delta tables that hold records, by model")
+    tables.add_argument(
+        "--drop", metavar="ADDRESS", help="read this one no longer; its files are not touched"
+    )
+    tables.set_defaults(run=run_tables)
     schema = commands.add_parser("schema", help="the JSON Schema of a record")
     schema.set_defaults(run=run_schema)
 
@@ -43,7 +49,7 @@ def run_export(args: argparse.Namespace) -> int:
     from airflow_ai_provider.services.feedback import FeedbackService
     from airflow_ai_provider.services.feedback_forget import export
 
-    service = FeedbackService(open_store(args))
+    service = FeedbackService(open_store(args), delta=args.delta)
     count = export(service, args.path, model_name=args.model, revisions=args.revisions)
     emit(args, {"path": args.path, "records": count}, [f"{count} records in {args.path}."])
     return DONE
@@ -67,6 +73,23 @@ def run_forget(args: argparse.Namespace) -> int:
         "Not touched: the files and systems that it came from, and backups.",
     ]
     emit(args, asdict(removed), lines)
+    return DONE
+
+
+def run_tables(args: argparse.Namespace) -> int:
+    """Print which tables are read, or let one go; the exit status is 1 when it was none."""
+    from airflow_ai_provider.services.feedback_records import address_of
+    from airflow_ai_provider.store.feedback_places import drop_place, places
+
+    store = open_store(args)
+    if args.drop is not None:
+        count = drop_place(store, address_of(args.drop))
+        emit(args, {"dropped": count}, [f"{args.drop} is read no longer for {count} models."])
+        return DONE if count else REFUSED
+    found = places(store)
+    rows = [(address, ", ".join(models)) for address, models in found.items()]
+    lines = table(rows, ("address", "models")) if rows else ["Every record is in the store."]
+    emit(args, found, lines)
     return DONE
 
 

@@ -22,6 +22,7 @@ AirflowAiError
 │   ├── GpuDriverError
 │   ├── QuotaError
 │   ├── CudaInitialisedError
+│   ├── FunctionNotPortableError
 │   ├── ClusterError
 │   │   ├── ClusterUnavailableError
 │   │   ├── ClusterForbiddenError
@@ -187,6 +188,10 @@ class HolderBusyError(GpuRequestError):
 
 class CudaInitialisedError(GpuError):
     """CUDA is initialised in this process already: it would not see the devices of a lease."""
+
+
+class FunctionNotPortableError(GpuError):
+    """A function cannot be sent to a pod: something of it would not be there."""
 
 
 class ClusterError(GpuError):

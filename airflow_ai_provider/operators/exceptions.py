@@ -251,10 +251,9 @@ class ExceptionReviewOperator(HITLOperator):
         return [str(one["id"]) if isinstance(one, dict) else str(one) for one in found]
 
     def _service(self) -> ExceptionService:
-        from airflow_ai_provider.hooks.store import AiStoreHook
-        from airflow_ai_provider.services.exceptions import ExceptionService
+        from airflow_ai_provider.hooks.feedback import FeedbackHook
 
-        return ExceptionService(AiStoreHook(self.store_conn_id).get_conn())
+        return FeedbackHook(self.store_conn_id).exceptions()
 
     def _result(self, counts: Mapping[str, int], *, asked: int = 0) -> dict[str, Any]:
         return {

@@ -50,6 +50,7 @@ _FIELDS = (
     "phase",
     "estimate",
     "max_wait",
+    "capacity",
     "priority_class_name",
     "store_conn_id",
 )
@@ -85,6 +86,11 @@ class GpuKubernetesPodOperator(AdmittedPod):
     :param phase: for which phase of it.
     :param estimate: how many seconds the pod will run.
     :param max_wait: how many seconds to wait for devices at most, over the whole try.
+    :param capacity: ``free`` makes a pod once a node has room; ``autoscale`` also while a group of
+        nodes may grow by one for it (setting ``node_groups``): no more pods than such nodes can
+        take are Pending.
+    :param node_timeout: how many seconds a pod may wait for the node that an autoscaler is to
+        bring; that counts for no other limit.
     :param store_conn_id: the connection of the store, of type ``ai_store``.
     """
 
@@ -109,6 +115,8 @@ class GpuKubernetesPodOperator(AdmittedPod):
         phase: str | None = None,
         estimate: float | str | None = None,
         max_wait: float | str | None = None,
+        capacity: str = "free",
+        node_timeout: float = 900.0,
         store_conn_id: str = GpuPoolHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -128,6 +136,8 @@ class GpuKubernetesPodOperator(AdmittedPod):
         self.phase = phase
         self.estimate = estimate
         self.max_wait = max_wait
+        self.capacity = capacity
+        self.node_timeout = node_timeout
         self.store_conn_id = store_conn_id
         self._not_started = ""
         self._started: float | None = None
@@ -165,6 +175,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
             leased=self._lease is not None,
             schedule_timeout=self.schedule_timeout_seconds,
             startup_timeout=self.startup_timeout_seconds,
+            node_timeout=self._node_timeout,
         )
         said, why, look_again = "", "", 0.0
         self._started = None
@@ -246,7 +257,9 @@ class GpuKubernetesPodOperator(AdmittedPod):
             mark = self._lease.mark if self._lease else None
             carried = {"gpu_lease": mark, "gpu_carried": self._carried}
             arguments["trigger_kwargs"] = {**(arguments.get("trigger_kwargs") or {}), **carried}
-            trigger = GpuPodTrigger(leased=self._lease is not None, **arguments)
+            trigger = GpuPodTrigger(
+                leased=self._lease is not None, node_timeout=self._node_timeout, **arguments
+            )
         super().defer(trigger=trigger, **kwargs)
         raise AssertionError("defer returned")
 
@@ -273,10 +286,24 @@ class GpuKubernetesPodOperator(AdmittedPod):
                 if event["status"] == "success":
                     raise
                 self._is_gone(event, why)  # taken away since we looked
+            except AirflowException as error:
+                if document is not None and self.pod is None:  # gone while the parent looked
+                    self._was_going(document, event, error)
+                raise
         except BackToQueue as back:
             self._go_back(back)
             self._pause(back.reason)
         return self.execute(context)
+
+    def _was_going(
+        self, document: dict[str, Any], event: dict[str, Any], error: AirflowException
+    ) -> None:
+        """Say of a pod that is gone by now what its last JSON says."""
+        ending = ending_of(document, container=self.base_container_name)
+        if ending.kind in _GO_BACK:
+            self._is_gone(event, ending.sentence)
+        self._give_back(ending.sentence)
+        self._fail(ending, [], error)
 
     def _is_gone(self, event: dict[str, Any], why: str) -> NoReturn:
         self._count_preemption(why or "it is gone", self._ran())

@@ -1,8 +1,7 @@
 """Feedback over HTTP: one record or many, answered one by one; and Label Studio's webhooks.
 
 Who may create asset events may send feedback, since feedback becomes the event
-``ai-feedback://MODEL``. A body must say that it is JSON: a form in a browser, which would bring
-the cookie of whoever looks at a page, cannot.
+``ai-feedback://MODEL``. A body must say that it is JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from airflow_ai_provider.adapters.feedback_files import read_line
-from airflow_ai_provider.core.errors import AirflowAiError
 from airflow_ai_provider.core.feedback.json_schema import record_schema
 from airflow_ai_provider.core.feedback.label_studio import of_event
 from airflow_ai_provider.core.feedback.source import SourceRecord
@@ -68,13 +66,10 @@ class _Inbox:
     def get(self) -> Inbox:
         now = time.monotonic()
         if self._inbox is None or now >= self._until:
-            try:
-                url = AiStoreHook().get_url()
-                if self._inbox is None or url != self._url:
-                    service = FeedbackService(open_store(url), FeedbackHook.settings())
-                    self._inbox, self._url = Inbox(service), url
-            except AirflowAiError as error:
-                raise HTTPException(503, str(error)) from error
+            url = AiStoreHook().get_url()
+            if self._inbox is None or url != self._url:
+                service = FeedbackService(open_store(url), FeedbackHook.settings())
+                self._inbox, self._url = Inbox(service), url
             self._until = now + _LOOK_AGAIN
         return self._inbox
 
@@ -99,10 +94,7 @@ def _take(inbox: _Inbox, source: str, read: Any, body: bytes, kind: str) -> JSON
     records = read(body, kind)
     if len(records) > MAX_RECORDS:
         raise HTTPException(413, f"A body may have {MAX_RECORDS} records: send them in parts.")
-    try:
-        batch, answers = inbox.get().take(source, records) if records else (None, [])
-    except AirflowAiError as error:
-        raise HTTPException(503, str(error)) from error
+    batch, answers = inbox.get().take(source, records) if records else (None, [])
     return JSONResponse({**_counts(answers), "batch": batch, "records": _told(answers)})
 
 

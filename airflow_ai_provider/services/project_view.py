@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -17,6 +17,7 @@ from airflow_ai_provider.core.lifecycle.happened import Decided, happened, passe
 from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
 from airflow_ai_provider.core.lifecycle.project import PHASES
 from airflow_ai_provider.core.lifecycle.timeline import Happened, timeline
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
 from airflow_ai_provider.services.project_kpis import kpis_of, risks_of, wanted
 from airflow_ai_provider.services.project_parts import (
@@ -24,6 +25,7 @@ from airflow_ai_provider.services.project_parts import (
     gates_of,
     models_of,
     resources_of,
+    seen_plan,
 )
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.lifecycle import ProjectRow, Projects
@@ -54,8 +56,8 @@ class Given:
     holidays: frozenset[date] = frozenset()
 
 
-def board(store: Store, *, today: date) -> dict[str, Any]:
-    """Return every project as a card, by phase, and how much is under way beside its limit.
+def board(store: Store, *, today: date, sight: Sight = EVERYTHING) -> dict[str, Any]:
+    """Return every project in ``sight`` as a card, by phase, and how much is under way.
 
     ``{"today", "phases": [{"name", "projects", "live_models", "live_model_limit", "over",
     "cards": [...]}]}``: how many projects stand there, how many models of theirs are in production,
@@ -63,13 +65,13 @@ def board(store: Store, *, today: date) -> dict[str, Any]:
     "owner", "phase", "progress", "next_gate", "waiting_for", "late", "p50", "p90",
     "planned_finish", "live_models": [names], "live_model_limit", "updated_at", "problem"}``.
     """
-    rows = Projects(store).all()
+    rows = [row for row in Projects(store).all() if sight.shows_project(row.name)]
     wanted = [subject for row in rows for subject in subjects_of(row.name)]
     decided: dict[str, list[PhaseDecided]] = {}
     for found in ProjectFigures(store).phase_decisions(wanted):
         name = found.subject.removeprefix("project://").partition("/")[0]
         decided.setdefault(name, []).append(found)
-    live = _live_models(store, rows)
+    live = _live_models(store, rows, sight)
     cards = [
         {
             **_card(row, decided.get(row.name, []), today),
@@ -86,9 +88,10 @@ def board(store: Store, *, today: date) -> dict[str, Any]:
     }
 
 
-def _live_models(store: Store, rows: Sequence[ProjectRow]) -> dict[str, list[str]]:
+def _live_models(store: Store, rows: Sequence[ProjectRow], sight: Sight) -> dict[str, list[str]]:
     """Return the models of each project that are in production; those that retired are not."""
-    models = {row.name: [str(u["name"]) for u in row.plan.get("use_cases") or ()] for row in rows}
+    named = {row.name: [str(u["name"]) for u in row.plan.get("use_cases") or ()] for row in rows}
+    models = {name: [m for m in found if sight.shows_model(m)] for name, found in named.items()}
     places = ModelPlaces(store).of([name for names in models.values() for name in names])
     return {
         project: [name for name in names if DEFAULT_PATH.last in places.get(name, {})]
@@ -108,21 +111,29 @@ def _phase(name: str, cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def project(store: Store, name: str, *, today: date, given: Given | None = None) -> dict[str, Any]:
-    """Return everything that is to be seen of one project.
+def project(
+    store: Store,
+    name: str,
+    *,
+    today: date,
+    given: Given | None = None,
+    sight: Sight = EVERYTHING,
+) -> dict[str, Any]:
+    """Return everything that is to be seen of one project by who has this ``sight``.
 
     ``{"name", "title", "owner", "phase", "progress", "phases", "timeline", "gates", "kpis",
     "models", "resources", "risks", "waiting_for", "decisions", ...}``, as ``project_parts`` and
     ``core.lifecycle.timeline`` describe them.
 
-    :raises LifecycleError: the store never saw it.
+    :raises LifecycleError: the store never saw it, or it is out of sight: nobody is told which.
     """
     row = Projects(store).get(name)
-    if row is None:
+    if row is None or not sight.shows_project(name):
         raise LifecycleError(
             f"The store knows no project {name}.",
             remedy="Complete its first milestone: that reads the project file.",
         )
+    row = replace(row, plan=seen_plan(row.plan, sight))
     given, figures = given or Given(), ProjectFigures(store)
     decided = figures.phase_decisions(subjects_of(name))
     models = [str(use["name"]) for use in row.plan.get("use_cases") or ()]
@@ -133,7 +144,8 @@ def project(store: Store, name: str, *, today: date, given: Given | None = None)
         *(f"mlflow://{model}" for model in models),
         *(f"ai-data://{source}" for source in sources),
     ]
-    records = figures.records([*dict.fromkeys([*subjects, *needed.subjects])], limit=GATES)
+    found = figures.records([*dict.fromkeys([*subjects, *needed.subjects])], limit=GATES)
+    records = [record for record in found if sight.shows_subject(record.subject)]
     metrics = figures.live_metrics([*models, *needed.models], needed.metrics)
     base = _standing(row, decided, today, given, draws=None)
     kpis = kpis_of(row.plan, records, metrics, given.kpis, given.problems)
@@ -143,8 +155,8 @@ def project(store: Store, name: str, *, today: date, given: Given | None = None)
         "business_need": row.plan.get("business_need"),
         "expected_value": row.plan.get("expected_value"),
         "objectives": list(row.plan.get("objectives") or ()),
-        "phases": _phases(row, base["passed"], records),
-        "gates": gates_of(records),
+        "phases": _phases(row, base["passed"], records, sight),
+        "gates": gates_of(records, sight),
         "kpis": kpis,
         "models": models_of(row.plan, records),
         "resources": resources_of(row.plan, figures.device_use(name), given.spent),
@@ -228,7 +240,7 @@ def _named(row: ProjectRow) -> dict[str, Any]:
 
 
 def _phases(
-    row: ProjectRow, done: Mapping[str, str], records: Sequence[GateRecord]
+    row: ProjectRow, done: Mapping[str, str], records: Sequence[GateRecord], sight: Sight
 ) -> list[dict[str, Any]]:
     """Return the phases in order, each with when it was left and its newest gate."""
     now = PHASES.index(row.phase)
@@ -240,7 +252,7 @@ def _phases(
                 "name": phase,
                 "state": "done" if number < now else "current" if number == now else "ahead",
                 "left_at": done.get(phase),
-                "gate": gates_of([gate])[0] if gate else None,
+                "gate": gates_of([gate], sight)[0] if gate else None,
             }
         )
     return found

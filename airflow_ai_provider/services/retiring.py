@@ -6,7 +6,7 @@ the registry and every decision on it stays in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,35 +87,14 @@ def retire_model(
     for environment in reversed(DEFAULT_PATH.names):  # what people see goes first
         if environment not in held:
             continue
-        version = held[environment]
-        draft = GateDraft(
-            kind=GateKind.PROMOTION,
-            subject=version_subject(model_name, version),
-            verdict=Verdict.PASS,
-            evidence={
-                "model_name": model_name,
-                "environment": environment,
-                "from": version,
-                "to": None,
-                "why": f"Retired: {reason.strip()}",
-                "moved_by": by,
-                "archive": kept.get(version),
-                "project": project.name,
-            },
-            decided_by=by,
-            origin=origin or Origin(),
-        )
-        move = Move(
-            model_name=model_name,
-            environment=environment,
-            version=None,
-            expected=version,
-            draft=draft,
-            left_as=RETIRED,
-        )
+        evidence = {
+            "why": f"Retired: {reason.strip()}",
+            "archive": kept.get(held[environment]),
+            "project": project.name,
+        }
         last = holders(model_name, ledger=ledger)[environment]["record"]
         moved = make_move(
-            move,
+            _leaving(model_name, environment, held[environment], by, evidence, origin),
             promotions=Promotions(store),
             registry=registry,
             key=f"retire:{last}",
@@ -124,6 +103,40 @@ def retire_model(
         )
         records.append(moved.record)
     return Retired(model_name=model_name, versions=held, records=records, archive=kept)
+
+
+def _leaving(
+    model_name: str,
+    environment: str,
+    version: str,
+    by: str,
+    evidence: Mapping[str, str | None],
+    origin: Origin | None,
+) -> Move:
+    """Return the move that takes ``version`` out of ``environment`` and puts nothing there."""
+    draft = GateDraft(
+        kind=GateKind.PROMOTION,
+        subject=version_subject(model_name, version),
+        verdict=Verdict.PASS,
+        evidence={
+            "model_name": model_name,
+            "environment": environment,
+            "from": version,
+            "to": None,
+            "moved_by": by,
+            **evidence,
+        },
+        decided_by=by,
+        origin=origin or Origin(),
+    )
+    return Move(
+        model_name=model_name,
+        environment=environment,
+        version=None,
+        expected=version,
+        draft=draft,
+        left_as=RETIRED,
+    )
 
 
 def hand_over(

@@ -124,6 +124,12 @@ class Projects:
         with self.store.read() as connection:
             return [PlanVersion(**row._mapping) for row in connection.execute(statement)]
 
+    def plans(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return every project's name and newest plan."""
+        with self.store.read() as connection:
+            rows = connection.execute(sa.select(project.c.name, project.c.plan)).all()
+        return [(row.name, row.plan) for row in rows]
+
     def all(self) -> list[ProjectRow]:
         """Return every project, by name."""
         with self.store.read() as connection:

@@ -11,9 +11,8 @@ from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.lifecycle import Projects
 from airflow_ai_provider.testing import fake_devices
+from tests.browser.words import HOSTILE
 from tests.services.promotion_world import World
-
-HOSTILE = "<img src=x onerror=\"document.title='broken in'\">"
 
 
 def fill(store: Store) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from airflow_ai_provider.store.engine import Store
-from tests.browser.life import HOSTILE, fill
+from tests.browser.life import fill
+from tests.browser.words import HOSTILE
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

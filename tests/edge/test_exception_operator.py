@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time import task_runner
@@ -23,6 +24,7 @@ from airflow_ai_provider.services.exceptions import ExceptionService
 from airflow_ai_provider.services.feedback import write_predictions
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.schema import exception_seat
 from tests.edge.airflow_versions import AskedSomebody
 
 MODEL = "m"
@@ -169,6 +171,26 @@ def test_what_is_left_empty_or_wrong_goes_to_somebody_else(
     assert (told["returned"], told["answered"], len(told["refused"])) == (1, 0, 1)
     assert [case.id for case in service.claim("ann", limit=5)] == [two.id]
     assert [case.id for case in service.claim("bob", limit=5)] == [one.id]
+
+
+def test_the_setting_for_comments_holds_for_the_queue_too(
+    service: ExceptionService,
+    log: str,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operator, pushed = review(log, ask=True), {}
+    with pytest.raises(AskedSomebody):
+        operator.execute(context_of(operator, pushed))
+    form = {field_of(case): "late" for case in service.queue.find()}
+    monkeypatch.setenv("AIRFLOW__AI_PROVIDER__FEEDBACK_COMMENTS", "drop")
+    told = operator.execute_complete(
+        context_of(operator, pushed), answered({**form, COMMENT: "call ann"})
+    )
+    assert told["answered"] == 2
+    with service.store.read() as connection:
+        kept = connection.execute(sa.select(exception_seat.c.answer)).scalars().all()
+    assert [answer["comment"] for answer in kept] == [None, None]
 
 
 def test_no_answer_in_time_gives_the_cases_back(

@@ -27,6 +27,7 @@ HEAVY = (
 # what a module extends has its own price, which whoever imports it pays anyway
 _POD = "airflow.providers.cncf.kubernetes.{}.pod"
 PARENTS = {
+    "airflow_ai_provider.decorators._gpu_pod": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_access": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_admission": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_manager": _POD.format("operators"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,13 +37,19 @@ def context(try_number: int = 1, **named: Any) -> dict[str, Any]:
     return {"ti": ti, "run_id": ti.run_id, "dag": SimpleNamespace(parent_dag=None)}
 
 
-def run(at: dict[str, Any] | None = None, *, within: float = 30, **given: Any) -> Any:
-    """Run a task to its end as Airflow does, each leg by an operator of its own."""
+def run(
+    at: dict[str, Any] | None = None,
+    *,
+    within: float = 30,
+    make: Callable[..., Any] = operator,
+    **given: Any,
+) -> Any:
+    """Run a task to its end as Airflow does, each leg by an operator that ``make`` makes."""
     at = at or context()
     method, arguments = "execute", []
     while True:
         try:
-            return execute(operator(**given), method, at, *arguments)
+            return execute(make(**given), method, at, *arguments)
         except TaskDeferred as deferred:  # noqa: PERF203 - a leg of a task
             event = asyncio.run(asyncio.wait_for(_first(deferred.trigger), within))
             method, arguments = deferred.method_name, [event]

@@ -85,6 +85,14 @@ class LiveStage(Observer):
         self.runner.stdin.flush()
         assert json.loads(self.runner.stdout.readline()) == {"started": name}
 
+    def kill_worker(self) -> None:
+        """SIGKILL a process of the executor that runs a task now; its task is left alone."""
+        assert self.runner.stdin is not None
+        assert self.runner.stdout is not None
+        self.runner.stdin.write("worker\n")
+        self.runner.stdin.flush()
+        assert json.loads(self.runner.stdout.readline())["killed"] > 0
+
     def keepers(self) -> list[int]:
         """Return the keepers of this stage that live."""
         said = f"TMPDIR={self.environment['TMPDIR']}".encode()

@@ -114,11 +114,7 @@ def _plan(project: Project) -> Iterator[tuple[Steps, str, str]]:
     for i, milestone in enumerate(project.milestones):
         for j, before in enumerate(milestone.after):
             if before not in names:
-                yield (
-                    ("milestones", i, "after", j),
-                    f"There is no milestone {before}.",
-                    "Name one of this plan.",
-                )
+                yield _no_milestone(("milestones", i, "after", j), before)
         estimate = milestone.estimate
         if estimate and not estimate.best <= estimate.likely <= estimate.worst:
             yield (
@@ -165,6 +161,10 @@ def _figures(project: Project) -> Iterator[tuple[Steps, str, str]]:
             )
 
 
+def _no_milestone(place: Steps, name: str) -> tuple[Steps, str, str]:
+    return place, f"There is no milestone {name}.", "Name one of this plan."
+
+
 def _iterations(project: Project) -> Iterator[tuple[Steps, str, str]]:
     names = {milestone.name for milestone in project.milestones}
     for i, iteration in enumerate(project.iterations):
@@ -176,8 +176,4 @@ def _iterations(project: Project) -> Iterator[tuple[Steps, str, str]]:
             )
         for j, name in enumerate(iteration.milestones):
             if name not in names:
-                yield (
-                    ("iterations", i, "milestones", j),
-                    f"There is no milestone {name}.",
-                    "Name one of this plan.",
-                )
+                yield _no_milestone(("iterations", i, "milestones", j), name)
