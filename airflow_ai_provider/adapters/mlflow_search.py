@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,11 +16,12 @@ def log_search(client: Any, *, experiment: str, task: str, best: Mapping[str, An
     """
     there = client.get_experiment_by_name(experiment)
     place = there.experiment_id if there else client.create_experiment(experiment)
-    quoted = task.replace("'", "\\'")
-    known = client.search_runs([place], filter_string=f"tags.`{_TAG}` = '{quoted}'", max_results=1)
+    # a digest, since MLflow's filters take no quotation mark within a text
+    key = hashlib.sha256(task.encode()).hexdigest()
+    known = client.search_runs([place], filter_string=f"tags.`{_TAG}` = '{key}'", max_results=1)
     if known:
         return str(known[0].info.run_id)
-    tags = {_TAG: task, "mlflow.runName": f"search of {best['study']}"}
+    tags = {_TAG: key, f"{_TAG}_task": task, "mlflow.runName": f"search of {best['study']}"}
     run_id = str(client.create_run(place, tags=tags).info.run_id)
     for name, value in best["run"]["params"].items():
         client.log_param(run_id, name, value)

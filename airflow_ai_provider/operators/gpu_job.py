@@ -92,6 +92,7 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
     :param store_conn_id: the connection of the store, of type ``ai_store``.
     """
 
+    name: str | None
     template_fields: Sequence[str] = (*KubernetesJobOperator.template_fields, *_FIELDS)
     operator_extra_links = (_link,)
 
@@ -123,7 +124,7 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
         }
         super().__init__(completion_mode="Indexed", **{**defaults, **kwargs})
         # the parent follows the log of each pod in turn, of one that is gone for minutes
-        self._shows_logs, self.get_logs = self.get_logs, False
+        self._shows_logs, self.get_logs = bool(kwargs.get("get_logs", True)), False
         self.workers = workers
         self.gpus = gpus
         self.gpu_resource = gpu_resource
@@ -193,8 +194,9 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
 
     def build_job_request_obj(self, context: Context | None = None) -> V1Job:
         """Return the Job as the parent builds it, with GPUs for each pod, behind our gate."""
-        job = super().build_job_request_obj(context)
-        return make_distributed(job, self)
+        self.workers = GpuRequest.of(gpus=self.workers).wanted  # a whole number from one on
+        self.parallelism = self.completions = self.workers
+        return make_distributed(super().build_job_request_obj(context), self)
 
     def get_pods(
         self, pod_request_obj: V1Pod, context: Context, *, exclude_checked: bool = True
@@ -219,8 +221,6 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
     # --- devices for all of them -----------------------------------------------------------------
 
     def _prepare(self, context: Context) -> None:
-        self.workers = GpuRequest.of(gpus=self.workers).wanted  # a whole number from one on
-        self.parallelism = self.completions = self.workers
         self.name = self._set_name(self.name)
         job = self.build_job_request_obj(context)
         self.log.debug("In the cluster %s", self._cluster.identity)  # which must answer first

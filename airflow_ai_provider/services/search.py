@@ -165,10 +165,11 @@ class Search:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        direction: Any = self.settings.direction
         return optuna.create_study(
             study_name=self.settings.model_name,
             storage=self._storage,
-            direction=self.settings.direction,
+            direction=direction,
             sampler=self._sampler(slot),
             pruner=self._pruner(),
             load_if_exists=True,

@@ -44,7 +44,10 @@ def search(
                     raise optuna.TrialPruned
             return loss  # or {"value": loss, "run_id": ...}
 
-        best = search(objective, model_name="flights", trials=40, sampler="cmaes", gpus=1)
+        best = search(
+            objective, model_name="flights", trials=40, sampler="cmaes", gpus=1,
+            arguments={"data": features()},
+        )
         train_model(best["params"])
 
     There is one study for each model, in the store's database server or beside its file, and a
@@ -63,7 +66,7 @@ def search(
     :param sampler: ``tpe``, ``cmaes`` (evolution), ``nsgaii`` (genetic) or ``random``.
     :param pruner: ``median``, ``halving``, ``hyperband`` or ``none``.
     :param seed: for the sampler; with ``parallel`` the order of the trials still varies.
-    :param arguments: a dict that the objective also takes, or a task's output that is one.
+    :param arguments: what the objective also takes, by name; values may be outputs of tasks.
     :param experiment: the MLflow experiment that gets a run with the best parameters; its id is
         then ``run_id`` in the output.
     :param mlflow_conn_id: the connection of MLflow.

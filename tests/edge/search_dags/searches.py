@@ -25,11 +25,12 @@ def searching():
         return {"low": 1.0}
 
     @task
-    def train(params: dict[str, float]) -> float:
-        return params["x"]
+    def train(found: dict[str, float]) -> float:
+        return found["x"]
 
+    given = {"data": data()}
     best = search(
-        objective, model_name="toy", trials=4, sampler="cmaes", arguments=data(), gpus=1, seed=1
+        objective, model_name="toy", trials=4, sampler="cmaes", arguments=given, gpus=1, seed=1
     )
     train(best["params"])
 
