@@ -12,7 +12,8 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import feedback_alias, feedback_asset
-from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackError, FeedbackRecordError
+from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackRecordError
+from airflow_ai_provider.operators._feedback import hopeless_fails
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -120,7 +121,7 @@ class ExceptionReviewOperator(HITLOperator):
         """Fill the queue; then ask, or go on."""
         service = self._service()
         names = self._names()
-        try:
+        with hopeless_fails():
             service.deliver()
             added = service.collect(
                 model_name=self.model_name,
@@ -129,8 +130,6 @@ class ExceptionReviewOperator(HITLOperator):
                 predictions=self.predictions,
                 partition=self.partition,
             )
-        except FeedbackError as error:
-            raise AirflowFailException(str(error)) from error
         counts = {"added": added.added, "known": added.known, "left_out": added.left_out}
         self.log.info("Exceptions of %s: %s", self.model_name, counts)
         if added.left_out:

@@ -189,7 +189,7 @@ class LiveStage(Observer):
 def live(
     folder: Path, *, store: str, env: Mapping[str, str], dags: Path = DAGS
 ) -> Iterator[LiveStage]:
-    """Run an Airflow in ``folder`` while the block does."""
+    """Run an Airflow in ``folder``, with the DAG files in ``dags``, while the block does."""
     home, events, temporary = folder / "home", folder / "events", folder / "tmp"
     for path in (home, events, temporary):
         path.mkdir()

@@ -35,6 +35,7 @@ def stage_of(
         "LIVE_STORE": store,
         "LIVE_PODS": str(pods),
         "LIVE_SECONDS": str(seconds),
+        "AIRFLOW__CORE__EXECUTOR": "tests.live.executor.ReadyExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(slots),
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",  # many import it at once, on two cores
         "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(connection),
