@@ -37,6 +37,8 @@ def stage_of(
         "LIVE_SECONDS": str(seconds),
         "AIRFLOW__CORE__EXECUTOR": "tests.live.executor.ReadyExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(slots),
+        # a scheduler that is slow only must not take itself for dead, and its tasks for orphans
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "60",
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",  # many import it at once, on two cores
         "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(connection),
     }
