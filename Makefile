@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test faults bench bench-gpu bench-quality bench-promotion bench-feedback bench-lifecycle lint format clean
+.PHONY: demo test compat faults bench bench-gpu bench-quality bench-promotion bench-feedback bench-lifecycle lint format clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt .ci/environment
@@ -16,6 +16,9 @@ demo: $(STAMP)  ## a whole life of a project on a real Airflow; DEMO_HOME=DIR ke
 
 test: $(STAMP)  ## everything that fits twelve minutes on two cores
 	@$(BIN)/python -m pytest -m "not faults" -n 4 --dist loadfile --no-loadscope-reorder
+
+compat: $(STAMP)  ## the wheel on the oldest Airflow that is promised, in build/
+	@sh .ci/compat $(BIN)/python 3.2.2
 
 faults: $(STAMP)  ## the long fault runs
 	@$(BIN)/python -m pytest -m faults --timeout 3600

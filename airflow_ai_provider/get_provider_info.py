@@ -212,6 +212,14 @@ def _config() -> dict[str, Any]:
                     "",
                     "/opt/airflow/gpu_pod.yaml",
                 ),
+                "node_groups": _option(
+                    "Groups of nodes that a cluster's autoscaler makes, as a JSON list: for tasks "
+                    "with capacity='autoscale'. labels tell a group's nodes, labels_later come "
+                    "when they run (the model of their cards); also taints, resource, cluster.",
+                    "string",
+                    "",
+                    '[{"name": "h100", "labels": {"pool": "h100"}, "devices": 8, "max_nodes": 4}]',
+                ),
                 "feedback_comments": _option(
                     "What is kept of the comments in feedback: keep, hash (SHA-256) or drop. After "
                     "a change a source that is read again is read as revisions.",

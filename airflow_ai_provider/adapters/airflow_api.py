@@ -16,6 +16,7 @@ from airflow_ai_provider.core.errors import (
     AirflowApiRefusedError,
     AirflowApiUnavailableError,
 )
+from airflow_ai_provider.core.gpu.lease import TaskIdentity
 
 _PAGE = 100
 _NO_SUCH = 404
@@ -235,6 +236,32 @@ class AirflowPast(AirflowApi):
                     )
             if not found:
                 return
+
+
+class AirflowTasks(AirflowApi):
+    """What became of the task instances of one Airflow."""
+
+    _things = "task instances"
+    _needs = "read task instances"
+
+    def state(self, task: TaskIdentity) -> str | None:
+        """Return the state of a task instance, empty for none yet; None when there is no such."""
+        names = (task.dag_id, task.run_id, task.task_id)
+        dag, run, name = (quote(str(part), safe="") for part in names)
+        path = f"dags/{dag}/dagRuns/{run}/taskInstances/{name}"
+        if task.map_index not in {None, -1}:
+            path += f"/{task.map_index}"
+        try:
+            document = self._ask("GET", path)
+        except AirflowApiUnavailableError as error:
+            if error.facts.get("status") == _NO_SUCH and self._has_dags():
+                return None
+            raise
+        return str(document.get("state") or "")
+
+    def _has_dags(self) -> bool:
+        """Whether it is Airflow's API at all that says that there is no such thing."""
+        return isinstance(self._part(self._ask("GET", "dags?limit=1"), "dags", list), list)
 
 
 def _fields(pool: AirflowPool) -> dict[str, Any]:

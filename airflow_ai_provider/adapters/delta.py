@@ -15,16 +15,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.adapters.arrow_stage import NUMBERS, ArrowStage
 from airflow_ai_provider.core.errors import FeedbackSinkError, in_one_line
-from airflow_ai_provider.core.feedback.quick import ROW, Row
+from airflow_ai_provider.core.feedback.quick import ROW
 
 APP = "airflow-ai-feedback"
 _META = "airflow_ai"
 _MOST_TRIES = 30
-_NUMBERS = frozenset({"label_number", "value", "score"})
 _MEMORY = "384MB"
 _STEP = 1 << 32  # numbers of arrival in one batch
 _COLUMNS = ", ".join(f'"{name}"' for name in ROW)
@@ -65,16 +64,22 @@ class DeltaTable:
         self.address = address.removeprefix("file://")
         self._options = dict(options or {})
 
+    def stage(self) -> ArrowStage:
+        """Return where rows wait for ``staged``."""
+        return ArrowStage(said=self.said)
+
     @contextmanager
-    def staged(self, pieces: Iterable[Sequence[Row]]) -> Iterator[Staged]:
-        """Yield the rows of ``pieces`` on their way into the table."""
+    def staged(self, stage: ArrowStage) -> Iterator[Staged]:
+        """Yield the rows of ``stage`` on their way into the table."""
         import duckdb
 
-        with tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder, self._said(folder):
+        folder = stage.folder
+        with self.said(folder):
             connection = duckdb.connect(f"{folder}/sorted.duckdb")
             try:
                 connection.execute(f"SET memory_limit = '{_MEMORY}'")
-                yield Staged(self, connection, _stage(connection, pieces, Path(folder) / "staged"))
+                connection.register("staged", stage.table())
+                yield Staged(self, connection, stage.count)
             finally:
                 connection.close()
 
@@ -101,7 +106,6 @@ class DeltaTable:
                 self.address if found is None else found,
                 rows,
                 mode="error" if found is None else "append",
-                partition_by=["model_name"],
                 name="feedback",
                 storage_options=self._options or None,
                 writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=100_000),
@@ -130,7 +134,7 @@ class DeltaTable:
 
         with (
             tempfile.TemporaryDirectory(prefix="airflow-ai-") as folder,
-            self._said(folder),
+            self.said(folder),
             duckdb.connect(config={"temp_directory": folder}) as connection,
         ):
             found = self.snapshot(columns)
@@ -141,12 +145,34 @@ class DeltaTable:
                 connection.register("feedback", _arrow(found[2]))
             yield connection
 
+    def version(self) -> int | None:
+        """Return the number of the newest version; None when the table is not there.
+
+        :raises FeedbackSinkError: its place cannot be looked at.
+        """
+        with self.said(None):
+            found = self._open()
+            return None if found is None else int(found.version())
+
+    def check(self) -> None:
+        """Do nothing when the table is there.
+
+        :raises FeedbackSinkError: it is not, or its place cannot be looked at.
+        """
+        if self.version() is None:
+            raise FeedbackSinkError(
+                f"The Delta table {self.address}, which has feedback, is not there.",
+                remedy="Make it readable from here (mount it, or give its storage's options); if "
+                f"it was removed for good: `airflow-ai feedback tables --drop {self.address}`.",
+                address=self.address,
+            )
+
     def remove(self, conditions: Iterable[str]) -> None:
         """Delete the rows that SQL ``conditions`` mean, and the files that older versions need.
 
         :raises FeedbackSinkError: the table cannot be changed.
         """
-        with self._said(None):
+        with self.said(None):
             opened = self._open()
             if opened is not None:
                 for condition in conditions:
@@ -155,7 +181,7 @@ class DeltaTable:
 
     def metas(self) -> Iterator[dict[str, Any]]:
         """Yield what the commits say of themselves, newest first."""
-        with self._said(None):
+        with self.said(None):
             found = self._open()
             for commit in found.history() if found is not None else ():
                 if _META in commit:
@@ -171,7 +197,7 @@ class DeltaTable:
             return None
 
     @contextmanager
-    def _said(self, folder: str | None) -> Iterator[None]:
+    def said(self, folder: str | None) -> Iterator[None]:
         """Raise what the libraries say as ours, naming the table."""
         try:
             import duckdb
@@ -227,6 +253,11 @@ class Staged:
             address=self._table.address,
         )
 
+    def models(self) -> list[str]:
+        """Return the models that the rows are of."""
+        found = self._connection.execute("SELECT DISTINCT model_name FROM staged").fetchall()
+        return [name for (name,) in found]
+
     def _sort_out(self, there: Any) -> Added:
         connection = self._connection
         connection.execute(
@@ -252,26 +283,8 @@ class Staged:
         return Added(offered=self._offered, news=news, revised=sum(news.values()) - first)
 
 
-def _stage(connection: Any, pieces: Iterable[Sequence[Row]], file: Path) -> int:
-    """Make ``staged`` of the rows, in an Arrow file that is mapped and not read into memory."""
-    import pyarrow as pa
-
-    kinds = [pa.float64() if name in _NUMBERS else pa.string() for name in ROW]
-    fields = [*zip(ROW, kinds, strict=True), ("place", pa.int64())]
-    schema, offered = pa.schema(fields), 0
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for piece in filter(None, pieces):
-            columns = zip(*piece, strict=True)
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-            arrays.append(pa.array(range(offered, offered + len(piece)), pa.int64()))
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-            offered += len(piece)
-    connection.register("staged", pa.ipc.open_file(pa.memory_map(str(file))).read_all())
-    return offered
-
-
 def _kind(name: str) -> str:
-    if name in _NUMBERS:
+    if name in NUMBERS:
         return "DOUBLE"
     if name == "sequence":
         return "BIGINT"

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from airflow_ai_provider.adapters.data_files import DataFiles, find_files, unreadable
 from airflow_ai_provider.adapters.memory import default_memory
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import DataReadError, QualityError
 from airflow_ai_provider.core.quality.check import RELATION
 from airflow_ai_provider.core.quality.sql import Column, Family, text
@@ -148,20 +149,10 @@ def copy_to_parquet(connection: Any, statement: str, target: Path) -> int:
     They go to a temporary name beside ``target``, which is replaced only when all are written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, written = tempfile.mkstemp(
-        prefix=f".{target.name}.", suffix=".partial", dir=target.parent
-    )
-    os.close(handle)
-    try:
-        count = connection.execute(
-            f"COPY ({statement}) TO {text(written)} (FORMAT parquet, COMPRESSION zstd)"
-        ).fetchone()[0]
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(written).chmod(0o666 & ~umask)  # mkstemp's 0600 would hide it from other users
-        Path(written).replace(target)
-    finally:
-        Path(written).unlink(missing_ok=True)
+    with whole_file(target) as unfinished:
+        (count,) = connection.execute(
+            f"COPY ({statement}) TO {text(str(unfinished))} (FORMAT parquet, COMPRESSION zstd)"
+        ).fetchone()
     return int(count)
 
 

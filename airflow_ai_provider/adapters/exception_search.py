@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from airflow_ai_provider.adapters.prediction_log import load_outcomes, open_log
-from airflow_ai_provider.core.errors import FeedbackSourceError
+from airflow_ai_provider.adapters.prediction_reading import load_outcomes, log_columns, reading_log
 from airflow_ai_provider.core.feedback.exceptions import Finding, Reason
+from airflow_ai_provider.core.quality.sql import identifier
 
 
 def search(
@@ -36,24 +36,15 @@ def search(
 
     :raises FeedbackSourceError: there is no such file, or a column is missing.
     """
-    import duckdb
-
-    try:
-        with duckdb.connect() as connection:
-            load_outcomes(connection, outcomes)
-            _load_wanted(connection, wanted)
-            open_log(connection, predictions)
-            _narrow(connection, predictions, model_name, partition, show)
-            found = [*_wanted(connection, model_name, wanted, show)]
-            found += _disputed(connection, model_name, margin, show, limit)
-            if min_confidence is not None:
-                found += _unsure(connection, model_name, min_confidence, show, limit)
-            return found
-    except duckdb.Error as error:
-        raise FeedbackSourceError(
-            f"The predictions {predictions} cannot be read: {str(error).splitlines()[0]}",
-            remedy="Name the Parquet files (or their folder) that the scoring task wrote.",
-        ) from error
+    with reading_log(predictions) as connection:
+        load_outcomes(connection, outcomes)
+        _load_wanted(connection, wanted)
+        _narrow(connection, predictions, model_name, partition, show)
+        found = [*_wanted(connection, model_name, wanted, show)]
+        found += _disputed(connection, model_name, margin, show, limit)
+        if min_confidence is not None:
+            found += _unsure(connection, model_name, min_confidence, show, limit)
+        return found
 
 
 def _load_wanted(connection: Any, wanted: Mapping[str, Any]) -> None:
@@ -69,14 +60,10 @@ def _narrow(
     partition: str | None,
     show: Sequence[str],
 ) -> None:
-    columns = [row[0] for row in connection.execute("DESCRIBE log").fetchall()]
-    missing = [name for name in show if name not in columns]
-    if missing:
-        raise FeedbackSourceError(
-            f"The predictions {predictions} have no column {', '.join(missing)}.",
-            remedy=f"They have {', '.join(columns)}.",
-        )
-    shown = "".join(f", {_name(column)} AS {_name(f'shown_{n}')}" for n, column in enumerate(show))
+    columns = log_columns(connection, predictions, show)
+    shown = "".join(
+        f", {identifier(column)} AS {identifier(f'shown_{n}')}" for n, column in enumerate(show)
+    )
     sure = "confidence" if "confidence" in columns else "greatest(score, 1 - score)"
     connection.execute(
         f"""
@@ -178,7 +165,3 @@ def _finding(
         urgency=min(1.0, max(0.0, float(urgency))),
         facts={**shown, "model's score": round(row["score"], 4), **facts},
     )
-
-
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'

@@ -17,6 +17,7 @@ from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.quick import quick_json
 from airflow_ai_provider.core.feedback.source import SourceRecord
 from airflow_ai_provider.core.gate import plain
+from airflow_ai_provider.core.quality.sql import identifier, text
 
 MAX_LINE = 64 * 2**20
 _PIECE = 10_000
@@ -120,8 +121,7 @@ def _parquet(file: Path) -> Iterator[SourceRecord]:
     number = 0
     try:
         with duckdb.connect() as connection:
-            source = "'" + str(file).replace("'", "''") + "'"
-            source = f"read_parquet({source}, hive_partitioning=false)"
+            source = f"read_parquet({text(str(file))}, hive_partitioning=false)"
             described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608
             names = [column[0] for column in described]
             selected = ", ".join(_column(column[0], column[1]) for column in described)
@@ -140,7 +140,7 @@ def _parquet(file: Path) -> Iterator[SourceRecord]:
 
 
 def _column(name: str, kind: Any) -> str:
-    quoted = '"' + name.replace('"', '""') + '"'
+    quoted = identifier(name)
     if str(kind) == "TIMESTAMP WITH TIME ZONE":  # as a Python value it would need pytz
         return f"strftime(make_timestamp(epoch_us({quoted})), '%Y-%m-%dT%H:%M:%S.%fZ') AS {quoted}"
     return quoted

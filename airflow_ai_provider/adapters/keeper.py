@@ -206,7 +206,7 @@ class KeeperClient:
                     connection.connect(address)
             except (FileNotFoundError, ConnectionRefusedError):
                 connection.close()
-            except BaseException:
+            except BaseException:  # an interrupted connect must not leak its descriptor
                 connection.close()
                 raise
             else:

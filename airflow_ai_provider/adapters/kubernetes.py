@@ -47,6 +47,7 @@ class KubernetesApi:
 
         self._core = CoreV1Api(api_client)
         self._custom = CustomObjectsApi(api_client)
+        self.address = str(api_client.configuration.host)
 
     def identity(self) -> str:
         """Return what tells this cluster from every other: the UID of its ``kube-system``."""
@@ -181,6 +182,30 @@ class KubernetesApi:
             refuse(error)
         except (OSError, _http_error()) as error:
             raise _away(error) from error
+
+
+def client_from(
+    *, kubeconfig: str | None = None, context: str | None = None, in_cluster: bool = False
+) -> ApiClient:
+    """Return a client as ``kubectl`` would: from a file, ``KUBECONFIG``, or the pod that this is.
+
+    :raises ClusterUnavailableError: there is no way in.
+    """
+    from kubernetes import config
+    from kubernetes.client import ApiClient, Configuration
+    from kubernetes.config.config_exception import ConfigException
+
+    try:
+        if not in_cluster:
+            return config.new_client_from_config(config_file=kubeconfig, context=context)
+        settings = Configuration()
+        config.load_incluster_config(client_configuration=settings)
+        return ApiClient(settings)
+    except (ConfigException, OSError) as error:
+        raise ClusterUnavailableError(
+            f"There is no way into a cluster: {in_one_line(error)}.",
+            remedy="Name a file with --kubeconfig, or say --in-cluster in a pod.",
+        ) from error
 
 
 def refuse(error: Any) -> NoReturn:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.adapters.feedback_files import local_path
-from airflow_ai_provider.adapters.prediction_log import load_rows, named, path_part, quoted
+from airflow_ai_provider.adapters.prediction_log import load_rows, path_part
 from airflow_ai_provider.core.errors import FeedbackSinkError, FeedbackSourceError
+from airflow_ai_provider.core.quality.sql import identifier, text
 
 _OWN = ("prediction_id", "model_name", "model_version", "score", "predicted_at", "partition", "day")
 
@@ -65,7 +66,7 @@ def write_days(
         try:
             staged.mkdir(parents=True)
             connection.execute(
-                f"COPY (SELECT {selected} FROM rows) TO {quoted(str(staged))}"  # noqa: S608 - quoted
+                f"COPY (SELECT {selected} FROM rows) TO {text(str(staged))}"  # noqa: S608 - quoted
                 " (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (model_name, model_version, day),"
                 " WRITE_PARTITION_COLUMNS true, FILE_EXTENSION 'partial')"
             )
@@ -89,20 +90,20 @@ def _selected(columns: Sequence[str], place: LogPlace, features: Sequence[str] |
             remedy=f"Give prediction_id, score and the features asked for; there are "
             f"{', '.join(columns)}.",
         )
-    at = f"TIMESTAMPTZ {quoted(place.predicted_at.isoformat())}"
-    day = quoted(place.predicted_at.date().isoformat())
+    at = f"TIMESTAMPTZ {text(place.predicted_at.isoformat())}"
+    day = text(place.predicted_at.date().isoformat())
     own: Mapping[str, str] = {
         "prediction_id": "CAST(prediction_id AS VARCHAR)",
-        "model_name": quoted(place.model_name),
-        "model_version": quoted(place.version),
+        "model_name": text(str(place.model_name)),
+        "model_version": text(str(place.version)),
         "score": "score",
         "predicted_at": "predicted_at" if "predicted_at" in columns else at,
-        "partition": "NULL::VARCHAR" if place.partition is None else quoted(place.partition),
+        "partition": "NULL::VARCHAR" if place.partition is None else text(str(place.partition)),
         "day": "CAST(CAST(day AS DATE) AS VARCHAR)" if "day" in columns else day,
     }
     wanted = columns if features is None else features
-    kept = [named(name) for name in wanted if name not in _OWN]
-    return ", ".join([*(f"{value} AS {named(name)}" for name, value in own.items()), *kept])
+    kept = [identifier(name) for name in wanted if name not in _OWN]
+    return ", ".join([*(f"{value} AS {identifier(name)}" for name, value in own.items()), *kept])
 
 
 def _check(connection: Any, columns: Sequence[str]) -> None:

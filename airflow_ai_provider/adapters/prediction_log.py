@@ -5,8 +5,6 @@ DuckDB reads and writes them; it is imported when it is used.
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +13,16 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_ai_provider.adapters.feedback_files import local_path
+from airflow_ai_provider.adapters.prediction_reading import (
+    in_partition,
+    load_outcomes,
+    log_columns,
+    reading_log,
+)
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.metrics import SliceMetrics
-from airflow_ai_provider.core.feedback.window import read_window
+from airflow_ai_provider.core.quality.sql import identifier, text
 
 COLUMNS = ("prediction_id", "model_name", "model_version", "score", "predicted_at", "partition")
 _NEEDED = ("prediction_id", "score", "day")
@@ -54,40 +59,33 @@ def write(
     """
     import duckdb
 
-    file = (
-        local_path(root)
-        / path_part(model_name)
-        / path_part(version)
-        / f"{path_part(partition)}.parquet"
-    )
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    folder = local_path(root) / path_part(model_name) / path_part(version)
+    file = folder / f"{path_part(partition)}.parquet"
     with duckdb.connect() as connection:
         columns = load_rows(connection, rows)
         _check(connection, columns)
         constants = {
-            "model_name": quoted(model_name),
-            "model_version": quoted(version),
-            "partition": quoted(partition),
+            "model_name": text(str(model_name)),
+            "model_version": text(str(version)),
+            "partition": text(str(partition)),
         }
         if "predicted_at" not in columns:
-            constants["predicted_at"] = f"TIMESTAMPTZ {quoted(predicted_at.isoformat())}"
-        kept = [named(c) for c in columns if c not in {*constants, "prediction_id"}]
-        added = [f"{value} AS {named(column)}" for column, value in constants.items()]
+            constants["predicted_at"] = f"TIMESTAMPTZ {text(predicted_at.isoformat())}"
+        kept = [identifier(c) for c in columns if c not in {*constants, "prediction_id"}]
+        added = [f"{value} AS {identifier(column)}" for column, value in constants.items()]
         key = "CAST(prediction_id AS VARCHAR) AS prediction_id"
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            connection.execute(
-                f"COPY (SELECT {', '.join([key, *added, *kept])} FROM rows)"  # noqa: S608 - quoted
-                f" TO {quoted(str(temporary))} (FORMAT parquet)"
-            )
-            os.replace(temporary, file)  # noqa: PTH105 - the atomic one
+            folder.mkdir(parents=True, exist_ok=True)
+            with whole_file(file) as unfinished:
+                connection.execute(
+                    f"COPY (SELECT {', '.join([key, *added, *kept])}"  # noqa: S608 - quoted
+                    f" FROM rows) TO {text(str(unfinished))} (FORMAT parquet)"
+                )
         except (OSError, duckdb.Error) as error:
             raise FeedbackSourceError(
                 f"The predictions cannot be written to {file}: {str(error).splitlines()[0]}.",
                 remedy="Check the folder and the columns; an earlier file stays as it was.",
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
     return file
 
 
@@ -108,46 +106,13 @@ def join(
 
     :raises FeedbackSourceError: there is no such file, or a column is missing.
     """
-    import duckdb
-
-    try:
-        with duckdb.connect() as connection:
-            load_outcomes(connection, outcomes)
-            _join(connection, predictions, model_name, partition, group, slices)
-            versions = connection.execute(
-                "SELECT version, count(*) FROM joined GROUP BY version ORDER BY version"
-            ).fetchall()
-            return [
-                _version(connection, version, count, group, slices) for version, count in versions
-            ]
-    except duckdb.Error as error:
-        raise FeedbackSourceError(
-            f"The predictions {predictions} cannot be read: {str(error).splitlines()[0]}",
-            remedy="Name the Parquet files (or their folder) that the scoring task wrote.",
-        ) from error
-
-
-def load_outcomes(connection: Any, pieces: Iterable[Sequence[tuple[Any, ...]]]) -> None:
-    """Make the table ``outcome`` of what became of predictions; see ``join``."""
-    import numpy as np
-
-    connection.execute(
-        "CREATE TABLE outcome (prediction_id VARCHAR, label DOUBLE, is_outcome BOOLEAN,"
-        " observed_at VARCHAR, sequence BIGINT)"
-    )
-    kinds = (object, float, bool, object, np.int64)
-    names = ("prediction_id", "label", "is_outcome", "observed_at", "sequence")
-    for piece in pieces:
-        if not piece:
-            continue
-        columns = zip(*piece, strict=True)
-        arrays = {
-            name: np.array(column, dtype=kind)
-            for name, kind, column in zip(names, kinds, columns, strict=True)
-        }
-        connection.register("piece", arrays)
-        connection.execute("INSERT INTO outcome SELECT * FROM piece")
-        connection.unregister("piece")
+    with reading_log(predictions) as connection:
+        load_outcomes(connection, outcomes)
+        _join(connection, predictions, model_name, partition, group, slices)
+        versions = connection.execute(
+            "SELECT version, count(*) FROM joined GROUP BY version ORDER BY version"
+        ).fetchall()
+        return [_version(connection, version, count, group, slices) for version, count in versions]
 
 
 def _join(
@@ -158,16 +123,9 @@ def _join(
     group: str | None,
     slices: Sequence[str],
 ) -> None:
-    open_log(connection, predictions)
-    columns = _columns(connection, "log")
     wanted = [*COLUMNS, *([group] if group else []), *slices]
-    missing = [name for name in wanted if name not in columns]
-    if missing:
-        raise FeedbackSourceError(
-            f"The predictions {predictions} have no column {', '.join(missing)}.",
-            remedy=f"They have {', '.join(columns)}.",
-        )
-    extra = "".join(f", {named(name)}" for name in dict.fromkeys(wanted[len(COLUMNS) :]))
+    log_columns(connection, predictions, wanted)
+    extra = "".join(f", {identifier(name)}" for name in dict.fromkeys(wanted[len(COLUMNS) :]))
     connection.execute(
         f"""
         CREATE TABLE joined AS
@@ -191,27 +149,10 @@ def _join(
     )
 
 
-def in_partition(partition: str) -> str:
-    """Return the condition that a row of the log is of ``$partition``, or of a window's days."""
-    window = read_window(partition)
-    if window is None:
-        return 'CAST("partition" AS VARCHAR) = $partition'
-    days = f"DATE '{window.first}' AND DATE '{window.last}'"
-    return f"CAST(day AS DATE) BETWEEN {days} AND $partition IS NOT NULL"
-
-
-def open_log(connection: Any, predictions: str) -> None:
-    """Make the view ``log`` of the prediction log at a path, a glob or a folder."""
-    path = local_path(predictions)
-    pattern = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
-    source = f"read_parquet({quoted(pattern)}, union_by_name=true, hive_partitioning=false)"
-    connection.execute(f"CREATE VIEW log AS SELECT * FROM {source}")  # noqa: S608 - quoted
-
-
 def _version(
     connection: Any, version: str, count: int, group: str | None, slices: Sequence[str]
 ) -> JoinedVersion:
-    of_group = f"CAST({named(group)} AS VARCHAR)" if group else "NULL"
+    of_group = f"CAST({identifier(group)} AS VARCHAR)" if group else "NULL"
     found = connection.execute(
         f"SELECT label, score, {of_group} AS part FROM joined"  # noqa: S608 - names, quoted
         " WHERE version = ? AND label IS NOT NULL ORDER BY part, prediction_id",
@@ -220,7 +161,7 @@ def _version(
     cut: list[SliceMetrics] = []
     for column in slices:
         rows = connection.execute(
-            f"SELECT CAST({named(column)} AS VARCHAR), count(*), avg(label), avg(score)"  # noqa: S608
+            f"SELECT CAST({identifier(column)} AS VARCHAR), count(*), avg(label), avg(score)"  # noqa: S608
             " FROM joined WHERE version = ? AND label IS NOT NULL"
             " GROUP BY 1 ORDER BY 2 DESC, 1",
             [version],
@@ -248,7 +189,7 @@ def _version(
 def load_rows(connection: Any, rows: Any) -> list[str]:
     """Make ``rows`` a view of that name and return its columns."""
     if isinstance(rows, (str, Path)):
-        source = f"read_parquet({quoted(str(local_path(str(rows))))})"
+        source = f"read_parquet({text(str(local_path(str(rows))))})"
         connection.execute(f"CREATE VIEW rows AS SELECT * FROM {source}")  # noqa: S608 - quoted
         return _columns(connection, "rows")
     if isinstance(rows, dict):
@@ -287,13 +228,3 @@ def _check(connection: Any, columns: Sequence[str]) -> None:
 def path_part(part: str) -> str:
     """Return a name as a part of a path, whatever it holds."""
     return quote(str(part), safe="=@+ ,").replace("..", "%2E%2E")
-
-
-def named(column: str | None) -> str:
-    """Return a column's name for SQL."""
-    return '"' + str(column).replace('"', '""') + '"'
-
-
-def quoted(value: str) -> str:
-    """Return a text for SQL."""
-    return "'" + str(value).replace("'", "''") + "'"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
-from airflow_ai_provider.adapters.prediction_log import in_partition, load_outcomes, open_log
-from airflow_ai_provider.core.errors import FeedbackSourceError
+from airflow_ai_provider.adapters.prediction_reading import in_partition, load_outcomes, reading_log
 from airflow_ai_provider.core.feedback.comparison import Pair, compare
+from airflow_ai_provider.core.quality.sql import identifier
 
 MOST_VERSIONS = 6  # that are compared, each with each: those with the most predictions
 
@@ -28,32 +28,22 @@ def pairs(
 
     :raises FeedbackSourceError: there is no such file, or a column is missing.
     """
-    import duckdb
-
-    try:
-        with duckdb.connect() as connection:
-            load_outcomes(connection, outcomes)
-            open_log(connection, predictions)
-            _answered(connection, model_name, partition, group)
-            versions = connection.execute(
-                "SELECT version FROM answered GROUP BY version ORDER BY count(*) DESC, version"
-                " LIMIT ?",
-                [MOST_VERSIONS],
-            ).fetchall()
-            ordered = sorted((row[0] for row in versions), key=_age)
-            found: list[Pair] = []
-            for earlier, later in combinations(ordered, 2):
-                found += _compared(connection, later, earlier, grouped=group is not None)
-            return found
-    except duckdb.Error as error:
-        raise FeedbackSourceError(
-            f"The predictions {predictions} cannot be read: {str(error).splitlines()[0]}",
-            remedy="Name the Parquet files (or their folder) that the scoring task wrote.",
-        ) from error
+    with reading_log(predictions) as connection:
+        load_outcomes(connection, outcomes)
+        _answered(connection, model_name, partition, group)
+        versions = connection.execute(
+            "SELECT version FROM answered GROUP BY version ORDER BY count(*) DESC, version LIMIT ?",
+            [MOST_VERSIONS],
+        ).fetchall()
+        ordered = sorted((row[0] for row in versions), key=_age)
+        found: list[Pair] = []
+        for earlier, later in combinations(ordered, 2):
+            found += _compared(connection, later, earlier, grouped=group is not None)
+        return found
 
 
 def _answered(connection: Any, model_name: str, partition: str, group: str | None) -> None:
-    part = 'CAST("' + group.replace('"', '""') + '" AS VARCHAR)' if group else "NULL"
+    part = f"CAST({identifier(group)} AS VARCHAR)" if group else "NULL"
     connection.execute(
         f"""
         CREATE TABLE answered AS

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_ai_provider.core.errors import EvidenceError
+from airflow_ai_provider.core.quality.sql import identifier
 
 if TYPE_CHECKING:
     from airflow_ai_provider.core.promotion.metrics import Array
@@ -81,7 +82,7 @@ def _refuse_missing(path: Path, columns: Sequence[str], types: dict[str, str]) -
 
 
 def _cast(column: str, kind: str) -> str:
-    name = '"' + column.replace('"', '""') + '"'
+    name = identifier(column)
     numeric = kind.startswith(("DECIMAL", "FLOAT", "DOUBLE")) or kind.endswith("INT")
     target = "DOUBLE" if numeric or kind in {"BOOLEAN", "INTEGER", "UINTEGER"} else "VARCHAR"
     return f"CAST({name} AS {target}) AS {name}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import DataReadError
+from airflow_ai_provider.core.quality.sql import identifier, text
 
 FORMATS = {
     ".parquet": "parquet",
@@ -67,7 +67,8 @@ def profile(location: str) -> Profile:
         described = connection.execute(f"DESCRIBE FROM {table}").fetchall()
         names, types = [str(row[0]) for row in described], [str(row[1]) for row in described]
         times = [n for n, type_ in zip(names, types, strict=True) if type_.startswith(_TIMES)]
-        asked = [f"count({_quoted(n)})" for n in names] + [f"max({_quoted(n)})" for n in times]
+        asked = [f"count({identifier(n)})" for n in names]
+        asked += [f"max({identifier(n)})" for n in times]
         counted = ", ".join(["count(*)", *(f"CAST({what} AS VARCHAR)" for what in asked)])
         counts = connection.execute(f"SELECT {counted} FROM {table}").fetchall()[0]  # noqa: S608
     rows = int(counts[0])
@@ -93,26 +94,21 @@ def write_sample(location: str, target: str, *, rows: int = SAMPLE_ROWS) -> Samp
     """
     files, kind = _files(location)
     path = Path(target)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _reading(location) as connection:
+        with whole_file(path) as unfinished, _reading(location) as connection:
             connection.execute("SET threads = 1")  # a repeatable sample needs one order
             (written,) = connection.execute(
                 f"COPY (SELECT * FROM {_table(files, kind)} "  # noqa: S608 - quoted by us
                 f"USING SAMPLE reservoir({int(rows)} ROWS) REPEATABLE (1)) "
-                f"TO {_literal(str(unfinished))} (FORMAT parquet)"
+                f"TO {text(str(unfinished))} (FORMAT parquet)"
             ).fetchall()[0]
-        digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
-        unfinished.replace(path)
+            digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
     except OSError as error:
         raise DataReadError(
             f"The sample {target} cannot be written: {error.strerror}.",
             remedy="Name another place under data_sources.sample.",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
     return Sample(path=str(path), rows=int(written), digest=digest)
 
 
@@ -138,7 +134,7 @@ def _files(location: str) -> tuple[list[str], str]:
 
 
 def _table(files: Sequence[str], kind: str) -> str:
-    listed = ", ".join(_literal(file) for file in files)
+    listed = ", ".join(map(text, files))
     return f"read_{kind}([{listed}], union_by_name = true)"
 
 
@@ -162,11 +158,3 @@ class _reading:  # noqa: N801 - a context manager, used like a function
                 f"The files at {self.location} cannot be read: {reason}",
                 remedy="Ask for the delivery again.",
             ) from error
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_ai_provider.adapters.profile import SAMPLE_ROWS, Column, Profile, Sample
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import DataReadError
 from airflow_ai_provider.core.gate import plain
 
@@ -50,22 +49,18 @@ def sample_table(url: str, table: str, target: str, *, rows: int = SAMPLE_ROWS) 
     :raises DataReadError: the table cannot be read or the sample cannot be written.
     """
     path = Path(target)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     with _asking(url, table) as (connection, found):
         fetched = connection.execute(sa.select(found).limit(rows)).mappings().all()
     text = "".join(json.dumps(plain(dict(row)), ensure_ascii=False) + "\n" for row in fetched)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataReadError(
             f"The sample {target} cannot be written: {error.strerror}.",
             remedy="Name another place under data_sources.sample.",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Sample(path=str(path), rows=len(fetched), digest=digest)
 

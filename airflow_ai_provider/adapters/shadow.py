@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from airflow_ai_provider.adapters.prediction_log import load_outcomes, open_log
-from airflow_ai_provider.core.errors import FeedbackSourceError
+from airflow_ai_provider.adapters.prediction_reading import load_outcomes, reading_log
 from airflow_ai_provider.core.promotion.evidence import Predictions
 
 _PAIRS = """
@@ -48,19 +47,10 @@ def shadow_rows(
 
     :raises FeedbackSourceError: the log cannot be read or lacks a column.
     """
-    import duckdb
-
-    try:
-        with duckdb.connect() as connection:
-            load_outcomes(connection, outcomes)
-            open_log(connection, predictions)
-            said = {"model": model_name, "candidate": candidate, "reference": reference}
-            found = connection.execute(_PAIRS, said).fetchnumpy()
-    except duckdb.Error as error:
-        raise FeedbackSourceError(
-            f"The predictions {predictions} cannot be read: {str(error).splitlines()[0]}",
-            remedy="Name the Parquet files (or their folder) that the scoring task wrote.",
-        ) from error
+    with reading_log(predictions) as connection:
+        load_outcomes(connection, outcomes)
+        said = {"model": model_name, "candidate": candidate, "reference": reference}
+        found = connection.execute(_PAIRS, said).fetchnumpy()
     return Predictions(
         label=np.asarray(found["label"]),
         score=np.asarray(found["score"]),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import TaskDurationsError
 from airflow_ai_provider.core.lifecycle.durations import TaskDurations
 
@@ -67,16 +68,12 @@ class DurationsFile:
 
         :raises TaskDurationsError: it cannot be written.
         """
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_text(json.dumps(durations.document(), separators=(",", ":")))
-            unfinished.replace(self.path)
+            with whole_file(self.path) as unfinished:
+                unfinished.write_text(json.dumps(durations.document(), separators=(",", ":")))
         except OSError as error:
             raise TaskDurationsError(
                 f"The file of task durations {self.path} cannot be written: {error}.",
                 remedy="Check the setting durations_file of [ai_provider].",
             ) from error
-        finally:
-            if unfinished.parent.is_dir():
-                unfinished.unlink(missing_ok=True)

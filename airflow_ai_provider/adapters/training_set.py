@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow_ai_provider.adapters.duckdb import copy_to_parquet
-from airflow_ai_provider.adapters.prediction_log import named, open_log, quoted
-from airflow_ai_provider.core.errors import FeedbackSourceError
+from airflow_ai_provider.adapters.prediction_reading import log_columns, reading_log
+from airflow_ai_provider.core.quality.sql import identifier, text
 
 SAID = ("feedback_id", "label", "label_number", "value", "opinion", "label_source", "observed_at")
 _SAID = {
@@ -82,27 +82,22 @@ def write_training_set(
 
     :raises FeedbackSourceError: the log cannot be read or lacks a column.
     """
-    import duckdb
-
-    try:
-        with TemporaryDirectory(prefix="airflow-ai-") as folder, duckdb.connect() as connection:
-            load_said(connection, pieces, Path(folder))
-            open_log(connection, predictions)
-            columns = [row[0] for row in connection.execute("DESCRIBE log").fetchall()]
-            wanted = _wanted(columns, features, predictions)
-            _judge(connection, model_name, version, window, wanted)
-            counts = _counts(connection)
-            listed = ", ".join(named(name) for name in (*wanted, *SAID))
-            copy_to_parquet(
-                connection,
-                f"SELECT {listed} FROM judged WHERE state = 'rows' ORDER BY prediction_id",  # noqa: S608
-                target,
-            )
-    except duckdb.Error as error:
-        raise FeedbackSourceError(
-            f"No training set can be made of {predictions}: {str(error).splitlines()[0]}",
-            remedy="Name the Parquet files (or their folder) that the scoring task wrote.",
-        ) from error
+    failure = "No training set can be made of {}"
+    with (
+        TemporaryDirectory(prefix="airflow-ai-") as folder,
+        reading_log(predictions, failure=failure) as connection,
+    ):
+        load_said(connection, pieces, Path(folder))
+        columns = log_columns(connection, predictions, (*_KEYS, *(features or ())))
+        wanted = _wanted(columns, features)
+        _judge(connection, model_name, version, window, wanted)
+        counts = _counts(connection)
+        listed = ", ".join(identifier(name) for name in (*wanted, *SAID))
+        copy_to_parquet(
+            connection,
+            f"SELECT {listed} FROM judged WHERE state = 'rows' ORDER BY prediction_id",  # noqa: S608
+            target,
+        )
     return TrainingSet(path=str(target), **counts)
 
 
@@ -129,15 +124,7 @@ def load_said(connection: Any, pieces: Iterable[Sequence[tuple[Any, ...]]], fold
     )
 
 
-def _wanted(
-    columns: Sequence[str], features: Sequence[str] | None, predictions: str
-) -> tuple[str, ...]:
-    missing = [name for name in (*_KEYS, *(features or ())) if name not in columns]
-    if missing:
-        raise FeedbackSourceError(
-            f"The predictions {predictions} have no column {', '.join(missing)}.",
-            remedy=f"They have {', '.join(columns)}.",
-        )
+def _wanted(columns: Sequence[str], features: Sequence[str] | None) -> tuple[str, ...]:
     kept = columns if features is None else features
     return tuple(dict.fromkeys([*_KEYS, *(name for name in kept if name not in SAID)]))
 
@@ -148,8 +135,8 @@ def _judge(
     closes = "NULL::TIMESTAMPTZ"
     if window.length is not None:
         closes = f"predicted_at + INTERVAL ({window.length.total_seconds():.6f}) SECOND"
-    listed = ", ".join(named(name) for name in wanted if name not in _KEYS)
-    one = "" if version is None else f" AND CAST(model_version AS VARCHAR) = {quoted(version)}"
+    listed = ", ".join(identifier(name) for name in wanted if name not in _KEYS)
+    one = "" if version is None else f" AND CAST(model_version AS VARCHAR) = {text(str(version))}"
     connection.execute(
         f"""
         CREATE TABLE judged AS

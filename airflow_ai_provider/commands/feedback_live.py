@@ -6,18 +6,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from airflow_ai_provider.commands.output import DONE, emit, open_store, table
+from airflow_ai_provider.commands.output import DONE, add_viewer, emit, open_store, sight, table
 from airflow_ai_provider.core.errors import FeedbackError
 
 
 def register(commands: Any) -> None:
     """Add the actions to ``airflow-ai feedback``."""
     status = commands.add_parser("status", help="counts over all time, and what they say")
-    status.add_argument("--delta", metavar="ADDRESS", help="the Delta table that has the records")
+    status.add_argument("--delta", metavar="ADDRESS", help="a further Delta table to read")
+    add_viewer(status)
     status.set_defaults(run=run_status)
     metrics = commands.add_parser("metrics", help="the series of a model's live metrics")
     metrics.add_argument("model", metavar="MODEL")
     metrics.add_argument("--report", metavar="FILE", help="write a page with pictures (HTML)")
+    add_viewer(metrics)
     metrics.set_defaults(run=run_metrics)
 
 
@@ -26,7 +28,9 @@ def run_status(args: argparse.Namespace) -> int:
     from airflow_ai_provider.core.gate import plain
     from airflow_ai_provider.services.feedback_status import feedback_status
 
-    document = plain(feedback_status(open_store(args), delta=args.delta))
+    store = open_store(args)
+    found = feedback_status(store, delta=args.delta, sight=sight(args, store))
+    document = plain(found)
     lines = [
         f"{document['stored']} stored, {document['revised']} revised, "
         f"{document['quarantined']} in quarantine, from {document['batches']} batches.",
@@ -49,8 +53,10 @@ def run_metrics(args: argparse.Namespace) -> int:
     from airflow_ai_provider.store.feedback_series import MetricSeries
 
     store = open_store(args)
-    document = [plain(point) for point in MetricSeries(store).read(args.model, slice_=None)]
-    if args.report:
+    is_seen = sight(args, store).shows_model(args.model)
+    points = MetricSeries(store).read(args.model, slice_=None) if is_seen else []
+    document = [plain(point) for point in points]
+    if args.report and is_seen:
         try:
             Path(args.report).write_text(model_page(store, args.model), "utf-8")
         except OSError as error:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from airflow_ai_provider.commands.output import DONE, REFUSED, emit, open_store, table
+from airflow_ai_provider.commands.output import (
+    DONE,
+    REFUSED,
+    add_viewer,
+    emit,
+    open_store,
+    sight,
+    table,
+)
 
 _SHOWN = 80
 
@@ -18,6 +26,7 @@ def register(commands: Any) -> None:
     actions = quarantine.add_subparsers(metavar="ACTION", required=True)
     listed = actions.add_parser("list", help="what waits for repair, with place and reason")
     listed.add_argument("--limit", type=int, metavar="N", help="the oldest N only")
+    add_viewer(listed)
     listed.set_defaults(run=run_list)
     retry = actions.add_parser("retry", help="read it again; what still does not fit stays")
     _add_ids(retry, "these only; all unless said", "*")
@@ -38,7 +47,8 @@ def run_list(args: argparse.Namespace) -> int:
     """Print what waits."""
     from airflow_ai_provider.services.feedback import FeedbackService
 
-    found = FeedbackService(open_store(args)).records.quarantine(limit=args.limit)
+    store = open_store(args)
+    found = sight(args, store).cut(FeedbackService(store).records.quarantine(limit=args.limit))
     rows = [
         (row["id"], row["source"], row["place"], row["reason"], row["raw"][:_SHOWN])
         for row in found

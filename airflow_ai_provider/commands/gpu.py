@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_ai_provider.commands import gpu_admin, gpu_discover, gpu_pools, gpu_quota
-from airflow_ai_provider.commands.output import DONE, emit, open_store, table
+from airflow_ai_provider.commands.output import DONE, add_viewer, emit, open_store, sight, table
 from airflow_ai_provider.core.gpu.planner import sentence
 from airflow_ai_provider.store.gpu_status import snapshot
 
@@ -17,6 +17,7 @@ def register(subparsers: Any) -> None:
     gpu = subparsers.add_parser("gpu", help="the GPU-slot pool")
     commands = gpu.add_subparsers(metavar="ACTION", required=True)
     status = commands.add_parser("status", help="devices, who holds them, and who waits for what")
+    add_viewer(status)
     status.set_defaults(run=run_status)
     gpu_admin.register(commands)
     gpu_discover.register(commands)
@@ -26,7 +27,8 @@ def register(subparsers: Any) -> None:
 
 def run_status(args: argparse.Namespace) -> int:
     """Show the pool as it is."""
-    document = snapshot(open_store(args))
+    store = open_store(args)
+    document = snapshot(store, hidden=sight(args, store).projects)
     emit(args, document, _lines(document))
     return DONE
 

@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 from typing import Any
 
+from airflow_ai_provider.commands.gpu_cluster import add_cluster, add_owners, run_reap_cluster
 from airflow_ai_provider.commands.gpu_turns import turns_of
 from airflow_ai_provider.commands.output import DONE, REFUSED, emit, fail, open_store
 from airflow_ai_provider.core.errors import GpuAdminError
@@ -40,6 +41,8 @@ def register(commands: Any) -> None:
         "keeper was silent for the time to live of a lease (recorded)",
     )  # fmt: skip
     reaping.add_argument("--reason", help="why; goes into the ledger")
+    add_cluster(reaping)
+    add_owners(reaping)
     reaping.set_defaults(run=run_reap)
     for name, state, what in _DEVICE_COMMANDS:
         device = commands.add_parser(name, help=what)
@@ -78,6 +81,8 @@ def run_release(args: argparse.Namespace) -> int:
 
 def run_reap(args: argparse.Namespace) -> int:
     """Clear up on this host; refused while something remains that cannot be released."""
+    if args.cluster:
+        return run_reap_cluster(args)
     if args.gone or args.host or args.sure:
         return _give_up(args)
     from airflow_ai_provider.services.gpu_admin import reap

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from airflow_ai_provider.commands.gpu_turns import turns_of
-from airflow_ai_provider.commands.output import DONE, emit, open_store, table
+from airflow_ai_provider.commands.output import DONE, add_viewer, emit, open_store, sight, table
 from airflow_ai_provider.core.gpu.devices import DEFAULT_POOL
 from airflow_ai_provider.core.gpu.fair_share import KINDS, Quota
 from airflow_ai_provider.store.gpu_quotas import (
@@ -25,6 +25,7 @@ def register(commands: Any) -> None:
     quota = commands.add_parser("quota", help="quotas of teams, projects and phases")
     actions = quota.add_subparsers(metavar="QUOTA_ACTION", required=True)
     listed = actions.add_parser("list", help="every quota")
+    add_viewer(listed)
     listed.set_defaults(run=run_list)
     setting = actions.add_parser("set", help="write one; what is not named stays as it is")
     _add_name(setting)
@@ -49,8 +50,11 @@ def register(commands: Any) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print every quota."""
-    with open_store(args).read() as connection:
+    store = open_store(args)
+    seen = sight(args, store)
+    with store.read() as connection:
         quotas = read_quotas(connection)
+    quotas = [q for q in quotas if q.kind != "project" or seen.shows_project(q.name)]
     rows = [_row(quota) for quota in quotas]
     lines = table(rows, _COLUMNS) if rows else ["There is no quota: teams share alike."]
     emit(args, [asdict(quota) for quota in quotas], lines)

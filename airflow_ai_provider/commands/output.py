@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pwd
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 from airflow_ai_provider.core.errors import AirflowAiError
 from airflow_ai_provider.core.gate import plain
+from airflow_ai_provider.core.lifecycle.visible import Sight, Viewer
 from airflow_ai_provider.services import store as stores
+from airflow_ai_provider.services.seeing import sight_of
 from airflow_ai_provider.store.engine import Store
 
 DONE, REFUSED, COULD_NOT_LOOK = 0, 1, 2
@@ -32,6 +35,38 @@ def fail(args: argparse.Namespace, error: AirflowAiError) -> int:
     if getattr(args, "json", False):
         print(json.dumps({"error": type(error).__name__, "message": str(error)}))
     return COULD_NOT_LOOK
+
+
+def add_viewer(parser: argparse.ArgumentParser) -> None:
+    """Let the user of a command that shows projects or models say who looks."""
+    parser.add_argument(
+        "--as",
+        dest="viewer",
+        metavar="USER[/ROLE,...]",
+        help="look as this Airflow user with these roles; else as whom the system calls you, "
+        "without a role. Who has the store's address can say anything here: what a project's "
+        "visible_to hides is kept from logs and screens, not from who reads the database",
+    )
+
+
+def sight(args: argparse.Namespace, store: Store) -> Sight:
+    """Return what whoever looks may not see; see ``add_viewer``."""
+    if args.viewer is None:
+        return sight_of(store, Viewer(users=_system_user()))
+    user, _, roles = str(args.viewer).partition("/")
+    named = (role.strip() for role in roles.split(","))
+    return sight_of(
+        store,
+        Viewer(users=frozenset({user} - {""}), roles=frozenset(role for role in named if role)),
+    )
+
+
+def _system_user() -> frozenset[str]:
+    """Return the name of the process's user; none where the system has no name for it."""
+    try:
+        return frozenset({pwd.getpwuid(os.getuid()).pw_name})
+    except KeyError:
+        return frozenset()
 
 
 def open_store(args: argparse.Namespace, *, create: bool = False) -> Store:

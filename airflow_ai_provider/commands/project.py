@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.commands.output import COULD_NOT_LOOK, DONE, REFUSED, emit, open_store
+from airflow_ai_provider.commands.output import (
+    COULD_NOT_LOOK,
+    DONE,
+    REFUSED,
+    add_viewer,
+    emit,
+    open_store,
+    sight,
+)
 from airflow_ai_provider.core.errors import (
     LifecycleError,
     ProjectFileError,
     ProjectRefinementError,
     ProjectTemplateError,
 )
+
+if TYPE_CHECKING:
+    from airflow_ai_provider.core.lifecycle.visible import Sight
+    from airflow_ai_provider.store.engine import Store
 
 
 def register(subparsers: Any) -> None:
@@ -34,10 +47,13 @@ def register(subparsers: Any) -> None:
     check.set_defaults(run=run_check)
     show = commands.add_parser("show", help="where a project stands, from the store")
     show.add_argument("name", metavar="NAME", help="the project's name")
+    show.add_argument("--report", type=Path, metavar="FILE", help="also write the report (HTML)")
+    add_viewer(show)
     show.set_defaults(run=run_show)
     refine = commands.add_parser("refine", help="take a file as the project's next plan")
     _add_file(refine)
     refine.add_argument("--dry-run", action="store_true", help="say what changes and keep nothing")
+    add_viewer(refine)
     refine.set_defaults(run=run_refine)
     test = commands.add_parser("test", help="parse the DAGs, try suites and gates; for a CI")
     _add_file(test)
@@ -98,9 +114,21 @@ def run_show(args: argparse.Namespace) -> int:
     """Show what the store knows of a project."""
     from airflow_ai_provider.services.project_shown import shown
 
-    found = shown(open_store(args), args.name)
+    store = open_store(args)
+    seen = sight(args, store)
+    found = shown(store, args.name, sight=seen)
+    if args.report is not None:
+        _write_report(store, args.name, seen, args.report)
     emit(args, found, _shown_lines(found))
     return DONE
+
+
+def _write_report(store: Store, name: str, seen: Sight, path: Path) -> None:
+    from airflow_ai_provider.services.project_report import write_report
+    from airflow_ai_provider.services.project_view import project
+
+    today = datetime.now(timezone.utc).date()
+    write_report(project(store, name, today=today, sight=seen), html=path)
 
 
 def run_refine(args: argparse.Namespace) -> int:
@@ -109,8 +137,14 @@ def run_refine(args: argparse.Namespace) -> int:
     from airflow_ai_provider.services.project_file import read_project_file
 
     file = read_project_file(args.file)
+    store = open_store(args, create=True)
+    if not sight(args, store).shows_project(file.project.name):
+        raise LifecycleError(
+            f"The store keeps a plan of {file.project.name} that you may not see.",
+            remedy="Name somebody with --as who is named in its visible_to.",
+        )
     try:
-        found = refine(open_store(args, create=True), file, keep=not args.dry_run)
+        found = refine(store, file, keep=not args.dry_run)
     except ProjectRefinementError as error:
         return _refused(args, error)
     changes = [] if found is None else found.changes

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from airflow_ai_provider.commands.output import DONE, emit, open_store, table
+from airflow_ai_provider.commands.output import DONE, add_viewer, emit, open_store, sight, table
 
 
 def register(subparsers: Any) -> None:
@@ -28,6 +28,7 @@ def register(subparsers: Any) -> None:
         type=Path,
         help="also write it to FILE, which ends in .jsonl or .csv",
     )
+    add_viewer(history)
     history.set_defaults(run=run_history)
 
 
@@ -37,7 +38,9 @@ def run_history(args: argparse.Namespace) -> int:
     from airflow_ai_provider.services.promotion.timeline import history
     from airflow_ai_provider.store.ledger import Ledger
 
-    intervals = history(args.model, ledger=Ledger(open_store(args)), at=args.at)
+    store = open_store(args)
+    is_seen = sight(args, store).shows_model(args.model)
+    intervals = history(args.model, ledger=Ledger(store), at=args.at) if is_seen else []
     if args.export is not None:
         export_history(intervals, args.export)
     columns = ("environment", "version", "from", "to", "by", "why")

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.gate import GateRecord
 from airflow_ai_provider.demo.facts import Facts, LiveMonth
 from airflow_ai_provider.demo.style import STYLE
@@ -29,9 +30,8 @@ _NOTES = (
 
 def write_report(facts: Facts, path: Path) -> None:
     """Write the page to ``path``, whole or not at all."""
-    temporary = path.with_suffix(".part")
-    temporary.write_text(page(facts), encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(page(facts), encoding="utf-8")
 
 
 def page(facts: Facts) -> str:

@@ -21,6 +21,7 @@ class AirflowRest:
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url
         self.user = user
         self._password = password
         self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)

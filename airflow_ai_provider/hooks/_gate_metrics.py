@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+
+from airflow_ai_provider.hooks._airflow import stats
 
 
 def looked(
@@ -23,22 +24,16 @@ def looked(
     failed: Mapping[str, int],
 ) -> None:
     """Say how many rows a gate looked at, how long it took, and how many failures it found."""
-    stats = _stats()
+    told = stats()
     tags = {"gate": gate, "suite": suite, "dataset": dataset}
     path = f"{_plain(gate)}.{_plain(dataset)}"
     for name, value in (("rows", rows), ("seconds", seconds)):
-        stats.gauge(f"ai_quality.{name}", value, tags=tags)
-        stats.gauge(f"ai_quality.{name}.{path}", value)
+        told.gauge(f"ai_quality.{name}", value, tags=tags)
+        told.gauge(f"ai_quality.{name}.{path}", value)
     for severity, count in failed.items():
-        stats.incr("ai_quality.failed", count, tags={**tags, "severity": severity})
-        stats.incr(f"ai_quality.failed.{path}.{_plain(severity)}", count)
+        told.incr("ai_quality.failed", count, tags={**tags, "severity": severity})
+        told.incr(f"ai_quality.failed.{path}.{_plain(severity)}", count)
 
 
 def _plain(word: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", word) or "_"
-
-
-def _stats() -> Any:
-    from airflow.sdk.observability import stats
-
-    return stats if hasattr(stats, "gauge") else stats.Stats  # a module since 3.3

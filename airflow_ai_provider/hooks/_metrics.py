@@ -8,9 +8,11 @@ plain StatsD drops tags, a gauge is also sent under its name with pool and host 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.configuration import conf
+
+from airflow_ai_provider.hooks._airflow import stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,32 +30,26 @@ def are_on() -> bool:
 
 def waited(seconds: float, *, pool: str, host: str) -> None:
     """Say how long a task waited for its devices."""
-    _stats().timing("ai_gpu.wait", seconds * 1000, tags={"pool": pool, "host": host})
+    stats().timing("ai_gpu.wait", seconds * 1000, tags={"pool": pool, "host": host})
 
 
 def held(seconds: float, *, pool: str, host: str) -> None:
     """Say how long a task held its devices."""
-    _stats().timing("ai_gpu.hold", seconds * 1000, tags={"pool": pool, "host": host})
+    stats().timing("ai_gpu.hold", seconds * 1000, tags={"pool": pool, "host": host})
 
 
 def lost(*, pool: str, host: str) -> None:
     """Count a lease that was lost before its holder released it."""
-    _stats().incr("ai_gpu.lost", tags={"pool": pool, "host": host})
+    stats().incr("ai_gpu.lost", tags={"pool": pool, "host": host})
 
 
 def standing(figures: Iterable[Figures]) -> None:
     """Say how the devices of each pool and host stand, and how many requests wait for them."""
-    stats = _stats()
+    told = stats()
     for figure in figures:
         tags = {"pool": figure.pool, "host": figure.host}
         path = ".".join(re.sub(r"[^A-Za-z0-9_-]", "_", part) for part in tags.values() if part)
         for name in GAUGES:
             value = getattr(figure, name)
-            stats.gauge(f"ai_gpu.{name}", value, tags=tags)
-            stats.gauge(f"ai_gpu.{name}.{path}", value)
-
-
-def _stats() -> Any:
-    from airflow.sdk.observability import stats
-
-    return stats if hasattr(stats, "gauge") else stats.Stats  # a module since 3.3
+            told.gauge(f"ai_gpu.{name}", value, tags=tags)
+            told.gauge(f"ai_gpu.{name}.{path}", value)

@@ -85,7 +85,7 @@ def _put(files: Any, near: Path, path: str) -> None:
     try:
         files.put_file(str(near), partial)
         files.mv(partial, path)
-    except BaseException:
+    except BaseException:  # a task that is ended leaves nothing half written either
         with suppress(Exception):  # the first error says why
             files.rm_file(partial)
         raise

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.adapters.training_set import TrainingSet
     from airflow_ai_provider.services.exceptions import ExceptionService
     from airflow_ai_provider.services.feedback import FeedbackService
-    from airflow_ai_provider.services.settings import FeedbackSettings
+    from airflow_ai_provider.services.feedback_settings import FeedbackSettings
     from airflow_ai_provider.store.feedback_sink import BatchCounts
 
 
@@ -23,7 +23,8 @@ class FeedbackHook(BaseHook):
     """Take in feedback, measure live models and decide on retraining, in one store.
 
     :param store_conn_id: the connection, of type ``ai_store``.
-    :param delta: the address of a Delta table that holds the records instead of the store.
+    :param delta: the address of a Delta table that takes records in instead of the store; whatever
+        reads feedback finds it there.
     :param delta_options: what its storage wants to know, such as ``{"AWS_REGION": "eu-west-1"}``.
     """
 
@@ -60,7 +61,7 @@ class FeedbackHook(BaseHook):
     @staticmethod
     def settings() -> FeedbackSettings:
         """Return the settings of ``[ai_provider]`` that are about feedback."""
-        from airflow_ai_provider.services.settings import FeedbackSettings
+        from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 
         names = FeedbackSettings.__annotations__
         return FeedbackSettings.of(
@@ -119,7 +120,7 @@ class FeedbackHook(BaseHook):
         """
         from airflow_ai_provider.services.predictions import make_training_set
 
-        records = self.get_conn().records
+        records = self.get_conn().records_of(model_name)
         return make_training_set(target, predictions, records, model_name=model_name, **arguments)
 
     def count(self, model_name: str, partition: str | None = None) -> int:
@@ -130,7 +131,7 @@ class FeedbackHook(BaseHook):
         """Return the exception queue: claim cases, answer them, give them back."""
         from airflow_ai_provider.services.exceptions import ExceptionService
 
-        return ExceptionService(self.get_conn().store)
+        return ExceptionService(self.get_conn().store, self.settings())
 
     def previous(self, model_name: str, environment: str = "production") -> str | None:
         """Return the version that was in an environment before the one that is, by the ledger."""

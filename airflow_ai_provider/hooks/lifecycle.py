@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,19 +124,23 @@ class ProjectHook(BaseHook):
         kpis: Mapping[str, Any] | None = None,
         fired: Mapping[str, str] | None = None,
         spent: Mapping[str, str] | None = None,
+        readers: Sequence[str] | None = None,
     ) -> dict[str, Any]:
-        """Return everything that is to be seen of project ``name``, JSON-safe.
+        """Return everything that each of ``readers`` may see of project ``name``, JSON-safe.
 
-        KPIs that a query tells are asked for now; ``kpis`` goes before what they say.
+        ``readers`` are named as in ``visible_to`` of a project file; those whom the project names,
+        unless said. KPIs that a query tells are asked for now; ``kpis`` goes before what they say.
 
-        :raises LifecycleError: the store never saw it.
+        :raises LifecycleError: the store never saw it, or a reader may not see it.
         """
         from datetime import datetime, timezone
 
         from airflow_ai_provider.services.kpi_values import query_values
         from airflow_ai_provider.services.project_view import Given, project
+        from airflow_ai_provider.services.seeing import sight_for_readers
 
         life, now = self.get_conn(), datetime.now(timezone.utc)
+        sight = sight_for_readers(life.store, name, readers)
         row = life.projects.get(name)
         plan = row.plan if row else {}
         asked = query_values(plan.get("kpis") or (), life.store, address=self._address)
@@ -151,7 +155,7 @@ class ProjectHook(BaseHook):
             fired=fired,
             spent=spent or {},
         )
-        return project(life.store, name, today=now.date(), given=given)
+        return project(life.store, name, today=now.date(), given=given, sight=sight)
 
     def override(
         self, context: Any, path: str, refusal: str, *, by: str, reason: str
@@ -197,6 +201,19 @@ class ProjectHook(BaseHook):
             registry=hook.get_conn(),
             files=hook.get_files() if archive else None,
             archive=Path(archive) if archive else None,
+            origin=origin_of(context),
+        )
+
+    def hand_over(self, context: Any, path: str, *, by: str, reason: str) -> GateRecord:
+        """Let operations take the project over; see ``services.retiring``."""
+        from airflow_ai_provider.hooks.store import origin_of
+        from airflow_ai_provider.services.retiring import hand_over
+
+        return hand_over(
+            self.read(path, context),
+            by=by,
+            reason=reason,
+            store=self.get_conn().store,
             origin=origin_of(context),
         )
 

@@ -25,8 +25,12 @@ def milestone_deadline(
 
     A run that is not done by the evening on which the plan expects the milestone to end, with
     ``grace`` after it, calls ``callback``: ``AsyncCallback(SomeNotifier, kwargs={...})`` or
-    ``SyncCallback(...)``. The plan begins on ``start`` and takes the expected length of every
-    estimate, so that the date is the same at each parse; a forecast is in the report.
+    ``SyncCallback(...)``; the triggerer gives a notifier no context, so that its templates see
+    nothing of the run: write into ``kwargs`` what it is to say, or name an ``async`` function with
+    an argument ``context``. A run that starts after that evening is late at once.
+
+    The plan begins on ``start`` and takes the expected length of every estimate, so that the date
+    is the same at each parse; a forecast is in the report.
 
     :param project: path of the project file.
     :raises ProjectFileError: there is none, or it does not fit.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from airflow_ai_provider.core.gate import Verdict
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -38,6 +40,12 @@ class GateOutcome(SkipMixin):
             )
         if self.on_fail == "branch" and not self.branch_task_ids:
             raise AirflowFailException("on_fail is 'branch', but branch_task_ids names no task.")
+
+    def weighed(self, verdict: Verdict) -> Verdict:
+        """Return what ``verdict`` comes to: a gate that only warns lets everything pass."""
+        if self.on_fail == "warn" and verdict is Verdict.FAIL:
+            return Verdict.WARN
+        return verdict
 
     def conclude(
         self, context: Context, result: dict[str, Any], refusal: GateRefusedError | None

@@ -120,7 +120,8 @@ class Gang:
                     meta = pod["metadata"]
                     path = f"{meta['namespace']}/{meta['name']}/{meta['uid']}"
                     self.cluster.leases.hold(record, path)
-                    node = self.cluster.leases.node_of(record) or ""
+                    facts = self.cluster.leases.node_of(record)
+                    node = "" if facts is None else facts.name
                     self.api.admit(pod, mark=record.mark, node=node)
                     self.log.info("Pod %s has lease %s of node %s", path, record.mark, node)
             if left and time.monotonic() > ends:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import GpuRequestError
-from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
+from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION, OWNER_ANNOTATION
+from airflow_ai_provider.core.gpu.lease import TaskIdentity
 from airflow_ai_provider.core.gpu.memory import parse_memory
 
 if TYPE_CHECKING:
@@ -128,6 +131,12 @@ def stamp(pod: V1Pod, mark: str, node: str | None) -> None:
     if node is not None:
         field = {"key": "metadata.name", "operator": "In", "values": [node]}
         require(pod, [field], fields=True)
+
+
+def own(pod: V1Pod, task: TaskIdentity) -> None:
+    """Write onto the pod which task instance made it: a reaper asks what became of that."""
+    owner = json.dumps(asdict(task), sort_keys=True)
+    pod.metadata.annotations = {**(pod.metadata.annotations or {}), OWNER_ANNOTATION: owner}
 
 
 def _container(pod: V1Pod, name: str) -> V1Container:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_ai_provider.core.errors import AirflowAiError, GpuWaitTimeoutError
+from airflow_ai_provider.core.errors import AirflowAiError, GpuRequestError, GpuWaitTimeoutError
 from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Ticket, parse_mark
 from airflow_ai_provider.core.gpu.nodes import placement_of
@@ -24,6 +24,7 @@ from airflow_ai_provider.operators._gpu_pod import (
     add_gpus,
     card_expressions,
     gpus_of,
+    own,
     require,
     share_memory,
     stamp,
@@ -64,6 +65,8 @@ class AdmittedPod(PodAccess):
     phase: str | None
     estimate: float | str | None
     max_wait: float | str | None
+    capacity: str
+    node_timeout: float
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -75,6 +78,7 @@ class AdmittedPod(PodAccess):
         self._refused = 0  # how often the scheduler found no room for the pod
         self._is_waiting = False
         self._is_going_back = False
+        self._awaits_node = False  # the lease is on a node that an autoscaler is to make
         self._count = 1
         self._namespace = "default"
         self._ended: V1Pod | None = None
@@ -116,8 +120,10 @@ class AdmittedPod(PodAccess):
         """Find the pod of an earlier leg or try, or get a lease for a new one."""
         self.name = self._set_name(self.name)
         self.pod_request_obj = self.build_pod_request_obj(context)
+        own(self.pod_request_obj, identity_of(context))
         self._namespace = self.pod_request_obj.metadata.namespace
         self.log.debug("In the cluster %s", self._cluster.identity)  # which must answer first
+        self._check_capacity()
         there = self._find_ours(context)
         if there is not None:
             self._take_over(there, context)
@@ -133,13 +139,39 @@ class AdmittedPod(PodAccess):
         self._cluster.look()
         self._lease = self._acquire(self._ticket)
         ti.xcom_push(key="gpu_lease_id", value=self._lease.id)
-        node = self._cluster.leases.node_of(self._lease)
-        self.log.info(
-            "Holding %s of node %s, lease %s", self._lease.devices, node, self._lease.mark
-        )
-        # where that node had no room before, the scheduler knows of more than devices
-        stamp(self.pod_request_obj, self._lease.mark, None if self._refused else node)
+        self._bind(self.pod_request_obj, self._lease)
         self._named(self.pod_request_obj, self._lease.mark)
+
+    def _bind(self, pod: V1Pod, record: LeaseRecord) -> None:
+        """Let the pod go where its lease is: to a node, or into a group that is to grow."""
+        node = self._cluster.leases.node_of(record)
+        name = node.name if node else None
+        self.log.info("Holding %s of node %s, lease %s", record.devices, name, record.mark)
+        if node is not None and node.group:
+            self._awaits_node, name = True, None
+            group = self._cluster.group(node.group)
+            labels = group.labels if group else ()
+            require(pod, [{"key": k, "operator": "In", "values": [v]} for k, v in labels])
+        # where that node had no room before, the scheduler knows of more than devices
+        stamp(pod, record.mark, None if self._refused else name)
+
+    def _check_capacity(self) -> None:
+        if self.capacity not in {"free", "autoscale"}:
+            raise GpuRequestError(
+                f"capacity={self.capacity!r} means nothing.", remedy="Use 'free' or 'autoscale'."
+            )
+        if self.capacity == "autoscale" and not self.kueue_queue and not self._cluster.groups:
+            raise GpuRequestError(
+                f"capacity='autoscale', but no group of nodes with {self.gpu_resource} is declared "
+                f"for the cluster {self._cluster.cluster}.",
+                remedy="Declare it in [ai_provider] node_groups, with the most nodes it may have.",
+            )
+
+    @property
+    def _node_timeout(self) -> float | None:
+        """How long an autoscaler may take; None when the pod waits for none."""
+        by_kueue = self.kueue_queue is not None and self.capacity == "autoscale"
+        return self.node_timeout if self._awaits_node or by_kueue else None
 
     def _find_ours(self, context: Context) -> V1Pod | None:
         if not self.reattach_on_restart:
@@ -159,6 +191,9 @@ class AdmittedPod(PodAccess):
         mark = parse_mark((pod.metadata.annotations or {}).get(LEASE_ANNOTATION))
         if mark is not None:
             self._lease = self._cluster.leases.adopt(*mark, identity_of(context))
+            if self._lease is not None and pod.spec.node_name is None:
+                node = self._cluster.leases.node_of(self._lease)
+                self._awaits_node = node is not None and bool(node.group)
             self._hold(pod)
 
     def _make_ticket(self, context: Context) -> Ticket:
@@ -174,7 +209,10 @@ class AdmittedPod(PodAccess):
         )
         document = self.hook.api_client.sanitize_for_serialization(self.pod_request_obj)
         where = placement_of(
-            document, cluster=self._cluster.cluster, resource=str(self.gpu_resource)
+            document,
+            cluster=self._cluster.cluster,
+            resource=str(self.gpu_resource),
+            may_wait=self.capacity == "autoscale",
         )
         task = identity_of(context)
         self._wait.begin(request.max_wait)
@@ -192,7 +230,7 @@ class AdmittedPod(PodAccess):
         self._is_waiting = True
         try:
             return acquire_in_process(self._cluster, ticket, self._wait, too_long=self._too_long)
-        except BaseException:
+        except BaseException:  # a task that is ended must not keep its place
             self._withdraw("the one who asked gave up")
             raise
         finally:
@@ -254,7 +292,7 @@ class AdmittedPod(PodAccess):
         self.log.info("Back to the queue: %s", back.why)
         if self._ticket_id is not None:
             self._cluster.leases.back(self._ticket_id, reason=back.reason.value)
-        self._is_going_back = False
+        self._is_going_back = self._awaits_node = False
         self._lease = None
         self.pod = self.remote_pod = self.pod_request_obj = None
         self.pod_manager.follows = False
@@ -278,7 +316,8 @@ class AdmittedPod(PodAccess):
         meta = pod.metadata
         path = f"{meta.namespace}/{meta.name}/{meta.uid}"
         try:
-            self._cluster.leases.hold(self._lease, path)
+            waits = WaitReason.NODE_COMING.sentence.rstrip(".") if self._awaits_node else ""
+            self._cluster.leases.hold(self._lease, path, waits=waits)
         except AirflowAiError:
             self._api.delete_pod(meta.namespace, meta.name, meta.uid)
             raise

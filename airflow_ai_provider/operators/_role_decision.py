@@ -83,7 +83,12 @@ class RoleDecision(HITLEntryOperator):
                 f"Name an Airflow user under people.{roles[0]}."
             )
         self.assigned_users = [{"id": user, "name": user} for user in users]
-        self.body = self.asks(file)
+        try:
+            self.body = self.asks(file)
+        except StoreUnavailableError:
+            raise  # Airflow tries again
+        except AirflowAiError as error:
+            raise AirflowFailException(str(error)) from error
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:

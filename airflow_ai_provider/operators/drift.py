@@ -166,7 +166,7 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
             raise
         except QualityError as error:  # neither data nor reference gets better by trying again
             raise AirflowFailException(str(error)) from error
-        verdict = self._verdict(result)
+        verdict = self.weighed(result.verdict)
         report = self._record(result, verdict, hook, context)
         self._say(result, report)
         if verdict.lets_pass:
@@ -186,11 +186,6 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
         if self.conn_id is None:
             raise AirflowFailException("conn_id names no connection for the table or the query.")
         return hook.source(self.conn_id, table=table, schema=self.schema, query=sql)
-
-    def _verdict(self, result: DriftResult) -> Verdict:
-        if self.on_fail == "warn" and result.verdict is Verdict.FAIL:
-            return Verdict.WARN
-        return result.verdict
 
     def _record(
         self, result: DriftResult, verdict: Verdict, hook: Any, context: Context

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
-from airflow.providers.cncf.kubernetes.utils.pod_manager import PodNotFoundException
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_ai_provider.core.errors import (
-    AirflowAiError,
     ClusterError,
     ClusterForbiddenError,
     ClusterGoneError,
@@ -23,14 +21,14 @@ from airflow_ai_provider.core.errors import (
     PodEndedError,
 )
 from airflow_ai_provider.core.gpu.cluster import DEFAULT_RESOURCE
-from airflow_ai_provider.core.gpu.lease import parse_mark
-from airflow_ai_provider.core.gpu.pod_life import Ending, EndKind, ending_of, standing_of
+from airflow_ai_provider.core.gpu.pod_life import EndKind, standing_of
 from airflow_ai_provider.core.gpu.pod_start import StartClock, Verdict
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.links.gpu import GpuLeaseLink
-from airflow_ai_provider.operators._gpu_pod_admission import AdmittedPod, BackToQueue
-from airflow_ai_provider.operators._gpu_pod_manager import node_trouble, ran_for
+from airflow_ai_provider.operators._gpu_pod_admission import BackToQueue
+from airflow_ai_provider.operators._gpu_pod_ending import GO_BACK, EndedPod
+from airflow_ai_provider.operators._gpu_pod_manager import ran_for
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,15 +48,15 @@ _FIELDS = (
     "phase",
     "estimate",
     "max_wait",
+    "capacity",
     "priority_class_name",
     "store_conn_id",
 )
 _TERMINATED = 143
-_GO_BACK = {EndKind.PREEMPTED, EndKind.DELETED}
 _EXPLAIN_AGAIN = 5.0  # seconds
 
 
-class GpuKubernetesPodOperator(AdmittedPod):
+class GpuKubernetesPodOperator(EndedPod):
     """Run a pod with GPUs, once there are devices for it.
 
     Takes what ``KubernetesPodOperator`` takes. Before the pod is made the task holds a lease on
@@ -85,6 +83,11 @@ class GpuKubernetesPodOperator(AdmittedPod):
     :param phase: for which phase of it.
     :param estimate: how many seconds the pod will run.
     :param max_wait: how many seconds to wait for devices at most, over the whole try.
+    :param capacity: ``free`` makes a pod once a node has room; ``autoscale`` also while a group of
+        nodes may grow by one for it (setting ``node_groups``): no more pods than such nodes can
+        take are Pending.
+    :param node_timeout: how many seconds a pod may wait for the node that an autoscaler is to
+        bring; that counts for no other limit.
     :param store_conn_id: the connection of the store, of type ``ai_store``.
     """
 
@@ -109,6 +112,8 @@ class GpuKubernetesPodOperator(AdmittedPod):
         phase: str | None = None,
         estimate: float | str | None = None,
         max_wait: float | str | None = None,
+        capacity: str = "free",
+        node_timeout: float = 900.0,
         store_conn_id: str = GpuPoolHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -128,9 +133,9 @@ class GpuKubernetesPodOperator(AdmittedPod):
         self.phase = phase
         self.estimate = estimate
         self.max_wait = max_wait
+        self.capacity = capacity
+        self.node_timeout = node_timeout
         self.store_conn_id = store_conn_id
-        self._not_started = ""
-        self._started: float | None = None
 
     def execute(self, context: Context) -> Any:
         """Get devices, or defer until there are some, and run the pod on them."""
@@ -165,6 +170,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
             leased=self._lease is not None,
             schedule_timeout=self.schedule_timeout_seconds,
             startup_timeout=self.startup_timeout_seconds,
+            node_timeout=self._node_timeout,
         )
         said, why, look_again = "", "", 0.0
         self._started = None
@@ -215,7 +221,7 @@ class GpuKubernetesPodOperator(AdmittedPod):
         ending, lines = self._how_it_ended(remote_pod)
         ran = max(self._ran(), ran_for(remote_pod))
         may_again = self._ran_enough(ran) or self._preemptions < self.max_preemptions
-        if ending.kind in _GO_BACK and may_again:
+        if ending.kind in GO_BACK and may_again:
             self._count_preemption(ending.sentence, ran)
             self._remove(remote_pod)
             raise BackToQueue(WaitReason.PREEMPTED, ending.sentence)
@@ -246,109 +252,8 @@ class GpuKubernetesPodOperator(AdmittedPod):
             mark = self._lease.mark if self._lease else None
             carried = {"gpu_lease": mark, "gpu_carried": self._carried}
             arguments["trigger_kwargs"] = {**(arguments.get("trigger_kwargs") or {}), **carried}
-            trigger = GpuPodTrigger(leased=self._lease is not None, **arguments)
+            trigger = GpuPodTrigger(
+                leased=self._lease is not None, node_timeout=self._node_timeout, **arguments
+            )
         super().defer(trigger=trigger, **kwargs)
         raise AssertionError("defer returned")
-
-    def trigger_reentry(self, context: Context, event: dict[str, Any]) -> Any:
-        """Go on when the pod has ended, or cannot run."""
-        self._recall(event)
-        outcome, why = event.get("gpu_outcome"), event.get("gpu_why") or ""
-        document = self._api.pod(event["namespace"], event["name"])
-        try:
-            if document is None and event["status"] != "success":
-                self._is_gone(event, why)
-            if document is None:
-                self._give_back("its pod has ended")
-            elif outcome is not None:
-                pod = self.hook.get_pod(event["name"], event["namespace"])
-                if outcome == "back":
-                    self._remove(pod)
-                    raise BackToQueue(WaitReason.NO_ROOM_ON_NODE, why)
-                self.pod = pod
-                self.cleanup(pod, pod, None, context)
-            try:
-                return super().trigger_reentry(context, event)
-            except PodNotFoundException:
-                if event["status"] == "success":
-                    raise
-                self._is_gone(event, why)  # taken away since we looked
-        except BackToQueue as back:
-            self._go_back(back)
-            self._pause(back.reason)
-        return self.execute(context)
-
-    def _is_gone(self, event: dict[str, Any], why: str) -> NoReturn:
-        self._count_preemption(why or "it is gone", self._ran())
-        raise BackToQueue(WaitReason.PREEMPTED, f"pod {event['name']} is gone")
-
-    def _how_it_ended(self, pod: V1Pod) -> tuple[Ending, list[str]]:
-        """Return how the pod ended, and the last lines of its log where it failed by itself."""
-        document, name = self._read(pod), f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
-        if document is None:
-            gone = f"{name} is gone: somebody else deleted it."
-            return Ending(kind=EndKind.DELETED, sentence=gone), []
-        trouble = ""
-        node = (document.get("spec") or {}).get("nodeName")
-        if node and document["status"].get("phase") not in {"Succeeded", "Failed"}:
-            trouble = node_trouble(self._api, node)
-        ending = ending_of(document, container=self.base_container_name, node_trouble=trouble)
-        if ending.kind is EndKind.NOT_STARTED and self._not_started:
-            sentence = f"{name} did not start: {self._not_started}."
-            ending = Ending(kind=EndKind.NOT_STARTED, sentence=sentence)
-        wants_log = ending.kind in {EndKind.FAILED, EndKind.OUT_OF_MEMORY}
-        return ending, self._tail(pod) if wants_log else []
-
-    def _fail(self, ending: Ending, lines: list[str], error: AirflowException) -> NoReturn:
-        if ending.kind is EndKind.SUCCEEDED:  # its work is done; what failed came after
-            raise error
-        tail = "\nThe last lines of its log:\n" + "\n".join(lines) if lines else ""
-        because = PodEndedError(
-            ending.sentence + tail,
-            kind=ending.kind.value,
-            exit_code=ending.exit_code,
-            lines=lines,
-        )
-        said = str(error) if self.log_pod_spec_on_failure else ""
-        raise AirflowException("\n".join(filter(None, [str(because), said]))) from because
-
-    def _give_back(self, why: str) -> None:
-        if self._lease is None:
-            return
-        try:
-            self._cluster.end(self._lease, reason=why[:200])
-        except AirflowAiError as error:  # whoever looks next sees that its pod is gone
-            self.log.warning("Lease %s is not released yet: %s", self._lease.id, error)
-        self._lease = None
-
-    def _count_preemption(self, why: str, ran: float = 0.0) -> None:
-        if self._ran_enough(ran):
-            self.log.info("Taken away after %.0f s, which is not counted: %s", ran, why)
-            return
-        self._preemptions += 1
-        if self._preemptions > self.max_preemptions:
-            raise PodEndedError(
-                f"The pod was taken away {self._preemptions} times; the last time: {why}",
-                remedy="Raise max_preemptions, or its priority class.",
-                kind=EndKind.PREEMPTED.value,
-            )
-        self.log.info("Taken away, %d of %d: %s", self._preemptions, self.max_preemptions, why)
-
-    def _ran(self) -> float:
-        return 0.0 if self._started is None else time.monotonic() - self._started
-
-    def _ran_enough(self, seconds: float) -> bool:
-        return self.min_run_time is not None and seconds >= self.min_run_time
-
-    def _recall(self, event: dict[str, Any]) -> None:
-        """Take up again what an earlier leg knew."""
-        self._take_up(event.get("gpu_carried") or {})  # empty keeps what there is
-        if "gpu_ran" in event:  # the trigger saw it start
-            self._started = time.monotonic() - float(event["gpu_ran"])
-        if event.get("gpu_outcome") == "failed":
-            self._not_started = event.get("gpu_why") or ""
-        if "gpu_lease" not in event:  # of this very leg: its pod had ended before it deferred
-            return
-        mark = parse_mark(event["gpu_lease"])
-        self._lease = None if mark is None else self._cluster.leases.lease_of(mark)
-        self._ticket_id = self._lease.request_id if self._lease else None

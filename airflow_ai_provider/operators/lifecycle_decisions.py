@@ -1,4 +1,7 @@
-"""Decisions that only a named role takes, in Airflow's own form: an override, a model's end."""
+"""Decisions that only a named role takes, in Airflow's own form.
+
+An override of a phase gate, a model's end, and the project's hand over to operations.
+"""
 
 from __future__ import annotations
 
@@ -120,3 +123,67 @@ class ModelRetireOperator(RoleDecision):
             "archive": dict(retired.archive),
             "records": [record.id for record in retired.records],
         }
+
+
+class ProjectHandOverOperator(RoleDecision):
+    """Ask operations to take the project over, and put it into maintenance.
+
+    Only who fills ``operations`` may answer, and reads which versions run and what could go wrong.
+    After a yes with a reason the
+    project is in the phase ``maintenance``, the ledger says which versions were handed over, and
+    the asset ``ai-project://NAME/maintenance`` tells other DAGs. A no skips what follows. A project
+    that is not in production yet is refused before anybody is asked.
+
+    Returns ``{"project", "record", "models": {name: version}, "by"}``.
+
+    :param project: path of the project file; a relative one stands beside the DAG's file.
+    :param store_conn_id: the connection of the store.
+    """
+
+    YES = "Take over"
+    NO = "Not yet"
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("subject", "Does operations take this project over?")
+        super().__init__(**kwargs)
+
+    def roles(self, file: ProjectFile) -> Sequence[str]:
+        """Return operations."""
+        return ("operations",)
+
+    def asks(self, file: ProjectFile) -> str:
+        """Return what would be handed over."""
+        from airflow_ai_provider.core.lifecycle.shown import plain_text
+        from airflow_ai_provider.services.retiring import handed_over, in_production
+
+        project, store = file.project, self._hook().get_conn().store
+        in_production(project.name, store)
+        lines = [f"Operations takes **{plain_text(project.name)}** over, with its models:"]
+        models = handed_over(file, store)
+        lines += [f"- **{plain_text(n)}**, version {plain_text(v)}" for n, v in models.items()]
+        lines += [] if models else ["- none is in production"]
+        if project.risks:
+            lines += ["", "What could go wrong:"]
+            lines += [
+                f"- **{plain_text(risk.name)}**: {plain_text(risk.mitigation)}"
+                for risk in project.risks
+            ]
+        return "\n".join(lines)
+
+    def act(self, context: Any, hook: ProjectHook, by: str, reason: str) -> Any:
+        """Put the project into maintenance and tell who waits for it."""
+        from airflow_ai_provider.assets import phase_alias, project_asset
+
+        record = hook.hand_over(context, self.project, by=by, reason=reason)
+        name = hook.load(self.project, context).name
+        result = {
+            "project": name,
+            "record": record.id,
+            "models": dict(record.evidence.get("models") or {}),
+            "by": by,
+        }
+        alias = phase_alias(name)
+        if alias not in self.outlets:  # the name is known only now
+            self.outlets = [*self.outlets, alias]
+        context["outlet_events"][alias].add(project_asset(name, "maintenance"), extra=result)
+        return result

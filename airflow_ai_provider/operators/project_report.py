@@ -25,6 +25,9 @@ class ProjectReportOperator(BaseOperator):
 
     :param project: the project's name, or the path of its file (``.yaml``, ``.yml``); a relative
         one stands beside the DAG's file.
+    :param readers: whom the report is for, named as in ``visible_to`` of a project file: it holds
+        nothing that one of them may not see. Those whom the project names, unless said; so what
+        fewer people may see is left out.
     :param html: where the page is to be written.
     :param markdown: where the Markdown is to be written.
     :param notifiers: Airflow notifiers that send it; their templates see the result as ``report``,
@@ -38,6 +41,7 @@ class ProjectReportOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         "project",
+        "readers",
         "html",
         "markdown",
         "kpi_values",
@@ -50,6 +54,7 @@ class ProjectReportOperator(BaseOperator):
         self,
         *,
         project: str,
+        readers: Sequence[str] | None = None,
         html: str | None = None,
         markdown: str | None = None,
         notifiers: Sequence[BaseNotifier] | BaseNotifier | None = None,
@@ -61,6 +66,7 @@ class ProjectReportOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.project = project
+        self.readers = readers
         self.html = html
         self.markdown = markdown
         self.notifiers = notifiers
@@ -81,6 +87,7 @@ class ProjectReportOperator(BaseOperator):
                 kpis=self.kpi_values,
                 fired=self.risks_fired,
                 spent=self.money_spent,
+                readers=self.readers,
             )
             written = write_report(found, html=self.html, markdown=self.markdown)
         except LifecycleError as error:
@@ -103,7 +110,7 @@ class ProjectReportOperator(BaseOperator):
     def _failure(self, notifier: Any, context: dict[str, Any]) -> Exception | None:
         try:
             notifier(context)
-        except Exception as error:
+        except Exception as error:  # the other notifiers are still to be called
             self.log.exception("%s did not send the report", type(notifier).__name__)
             return error
         return None

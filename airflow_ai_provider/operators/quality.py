@@ -170,7 +170,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
             raise
         except QualityError as error:  # neither suite nor file gets better by trying again
             raise AirflowFailException(str(error)) from error
-        verdict = self._verdict(result)
+        verdict = self.weighed(result.verdict)
         report = self._record(result, verdict, hook, context)
         self._say(result, report)
         if verdict.lets_pass:
@@ -218,11 +218,6 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
                 "Give one of data, table, sql and frame_callable; to @task.quality_gate none of "
                 "them: its function says what to look at."
             )
-
-    def _verdict(self, result: QualityResult) -> Verdict:
-        if self.on_fail == "warn" and result.verdict is Verdict.FAIL:
-            return Verdict.WARN
-        return result.verdict
 
     def _record(
         self, result: QualityResult, verdict: Verdict, hook: Any, context: Context

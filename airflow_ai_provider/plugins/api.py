@@ -13,9 +13,10 @@ from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
 from fastapi import Depends, FastAPI, HTTPException, Query
 
-from airflow_ai_provider.core.errors import AirflowAiError, LedgerError
+from airflow_ai_provider.core.errors import LedgerError
 from airflow_ai_provider.core.gate import GateKind
-from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.plugins._guard import Seen, need_token
+from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.plugins.exceptions import add_exception_routes
 from airflow_ai_provider.plugins.feedback import add_feedback_routes
 from airflow_ai_provider.plugins.feedback_metrics import add_feedback_metric_routes
@@ -23,17 +24,20 @@ from airflow_ai_provider.plugins.gpu import add_gpu_routes
 from airflow_ai_provider.plugins.promotion import add_promotion_routes
 from airflow_ai_provider.plugins.quality import add_quality_routes
 from airflow_ai_provider.plugins.ui.app import add_ui_routes
-from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.services.views.ledger import seen_records
 from airflow_ai_provider.store.ledger import Ledger
 
 
 def make_app() -> FastAPI:
-    """Return the application; nobody who is not logged in gets an answer from it."""
+    """Return the application.
+
+    Nobody who is not logged in gets an answer from it, and no change is made with the cookie alone.
+    """
     app = FastAPI(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
+        dependencies=[Depends(requires_access_view(AccessView.PLUGINS)), Depends(need_token)],
     )
     app.get("/ledger")(list_records)
     app.get("/ledger/verify")(verify)
@@ -49,31 +53,35 @@ def make_app() -> FastAPI:
 
 
 def list_records(
+    sight: Seen,
     kind: GateKind | None = None,
     subject: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[dict[str, Any]]:
     """Return gate records, newest first."""
-    found = _ledger().search(kind=kind, subject=subject, newest_first=True, limit=limit)
-    return [asdict(record) for record in found]
+    found = Ledger(the_store()).search(
+        kind=kind,
+        subject=subject,
+        newest_first=True,
+        limit=limit,
+        but_below=sight.hidden_subjects(),
+    )
+    return seen_records(found, sight)
 
 
-def get_record(record_id: str) -> dict[str, Any]:
+def get_record(sight: Seen, record_id: str) -> dict[str, Any]:
     """Return one gate record."""
+    ledger = Ledger(the_store())
     try:
-        return asdict(_ledger().get(record_id))
-    except LedgerError as error:
-        raise HTTPException(404, str(error)) from error
+        found = seen_records([ledger.get(record_id)], sight)
+    except LedgerError:
+        found = []
+    if not found:
+        raise HTTPException(404, "The ledger has no such record.")
+    return found[0]
 
 
 def verify() -> dict[str, Any]:
     """Say whether the chain of gate records is whole."""
-    records, broken = _ledger().verify()
+    records, broken = Ledger(the_store()).verify()
     return {"records": records, "ok": broken is None, "first_bad": broken and asdict(broken)}
-
-
-def _ledger() -> Ledger:
-    try:
-        return Ledger(open_store(AiStoreHook().get_url(), create=False))
-    except AirflowAiError as error:
-        raise HTTPException(503, str(error)) from error

@@ -8,118 +8,123 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import Body, Depends, FastAPI, HTTPException, Query
+from fastapi import Body, FastAPI, HTTPException, Query
 
-from airflow_ai_provider.core.errors import (
-    AirflowAiError,
-    ExceptionReviewError,
-    FeedbackRecordError,
-)
+from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackRecordError
 from airflow_ai_provider.core.feedback.exceptions import Case, CaseState
-from airflow_ai_provider.hooks.store import AiStoreHook
-from airflow_ai_provider.plugins._origin import refuse_other_sites
+from airflow_ai_provider.core.lifecycle.visible import Sight
+from airflow_ai_provider.hooks.feedback import FeedbackHook
+from airflow_ai_provider.plugins._guard import Seen, may_answer, may_see_answers
+from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.services.exceptions import ExceptionService, read_answer, shown
-from airflow_ai_provider.services.store import open_store
 
 Name = Annotated[str | None, Query(min_length=1, max_length=250)]
 
 
 def add_exception_routes(app: FastAPI) -> None:
     """Add the routes to an application that guards them."""
-    changes = [Depends(refuse_other_sites)]
     app.get("/exceptions")(list_cases)
     app.get("/exceptions/mine")(claimed)
-    app.post("/exceptions/claim", dependencies=changes)(claim)
-    app.post("/exceptions/{case_id}/answer", dependencies=changes)(answer)
-    app.post("/exceptions/{case_id}/return", dependencies=changes)(give_back)
+    app.post("/exceptions/claim")(claim)
+    app.post("/exceptions/{case_id}/answer")(answer)
+    app.post("/exceptions/{case_id}/return")(give_back)
 
 
 def list_cases(
     user: GetUserDep,
+    sight: Seen,
     model: Name = None,
     state: CaseState | None = CaseState.OPEN,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> list[dict[str, Any]]:
     """Return the cases that the user may see, the most urgent first."""
-    found = _service().queue.find(model_name=model, state=state, limit=limit)
-    may = {dag: _may(user, dag, "GET") for dag in {case.dag_id for case in found}}
-    return [shown(case) for case in found if may[case.dag_id]]
+    found = open_queue().queue.find(model_name=model, state=state, limit=limit)
+    may = {dag: may_see_answers(user, dag) for dag in {case.dag_id for case in found}}
+    return [
+        shown(case) for case in found if may[case.dag_id] and sight.shows_model(case.model_name)
+    ]
 
 
-def claimed(user: GetUserDep) -> list[dict[str, Any]]:
+def claimed(user: GetUserDep, sight: Seen) -> list[dict[str, Any]]:
     """Return the cases that the user looks at."""
-    return [shown(case) for case in _service().queue.find(holder=_name(user))]
+    found = open_queue().queue.find(holder=name_of(user))
+    return [shown(case) for case in found if sight.shows_model(case.model_name)]
 
 
 def claim(
     user: GetUserDep,
+    sight: Seen,
     model: Annotated[str | None, Body(min_length=1, max_length=250)] = None,
     case: Annotated[str | None, Body(min_length=1, max_length=64)] = None,
     limit: Annotated[int, Body(ge=1, le=50)] = 1,
 ) -> list[dict[str, Any]]:
     """Give the user free cases to look at, and return them; none are free is an empty list."""
-    service = _service()
+    service = open_queue()
     waiting = service.queue.find(case_id=case, model_name=model, state=CaseState.OPEN, limit=None)
-    dags = {found.dag_id for found in waiting}
-    may = [dag for dag in dags if _may(user, dag, "PUT")]
+    dags = {found.dag_id for found in waiting if sight.shows_model(found.model_name)}
+    may = [dag for dag in dags if may_answer(user, dag)]
     if dags and not may:
         raise HTTPException(403, "You may not answer for the DAGs that queued these cases.")
-    taken = service.claim(_name(user), model_name=model, case_id=case, limit=limit, dag_ids=may)
+    taken = service.claim(
+        name_of(user),
+        model_name=model,
+        case_id=case,
+        limit=limit,
+        dag_ids=may,
+        but_models=sight.models,
+    )
     return [shown(found) for found in taken]
 
 
 def answer(
-    user: GetUserDep, case_id: str, said: Annotated[dict[str, Any], Body()]
+    user: GetUserDep, sight: Seen, case_id: str, said: Annotated[dict[str, Any], Body()]
 ) -> dict[str, Any]:
     """Take the user's answer in: ``{"label"}`` or ``{"score"}``, with a ``comment`` perhaps."""
-    service = _service()
-    _guard(service, user, case_id)
+    service = open_queue()
+    _guard(service, user, sight, case_id)
     try:
-        return service.answer(case_id, _name(user), read_answer(said))
+        return service.answer(case_id, name_of(user), read_answer(said))
     except FeedbackRecordError as error:
         raise HTTPException(422, str(error)) from error
     except ExceptionReviewError as error:
         raise HTTPException(409, str(error)) from error
 
 
-def give_back(user: GetUserDep, case_id: str) -> dict[str, Any]:
-    """Free the user's seat: the user cannot tell, and is not asked again."""
-    service = _service()
-    _guard(service, user, case_id)
+def give_back(
+    user: GetUserDep,
+    sight: Seen,
+    case_id: str,
+    cannot_tell: Annotated[bool, Body(embed=True)] = True,
+) -> dict[str, Any]:
+    """Free the user's seat; who cannot tell is not asked again."""
+    service = open_queue()
+    _guard(service, user, sight, case_id)
     try:
-        service.queue.give_back(case_id, _name(user))
+        service.queue.give_back(case_id, name_of(user), cannot_tell=cannot_tell)
     except ExceptionReviewError as error:
         raise HTTPException(409, str(error)) from error
     return {"case": case_id}
 
 
-def _guard(service: ExceptionService, user: Any, case_id: str) -> Case:
+def _guard(service: ExceptionService, user: Any, sight: Sight, case_id: str) -> Case:
     found = service.queue.find(case_id=case_id)
-    if not found or not _may(user, found[0].dag_id, "GET"):
+    there = found and sight.shows_model(found[0].model_name)
+    if not there or not may_see_answers(user, found[0].dag_id):
         raise HTTPException(404, "There is no such case.")
-    if not _may(user, found[0].dag_id, "PUT"):
+    if not may_answer(user, found[0].dag_id):
         raise HTTPException(403, "You may not answer for the DAG that queued this case.")
     return found[0]
 
 
-def _may(user: Any, dag_id: str | None, method: Any) -> bool:
-    return get_auth_manager().is_authorized_dag(
-        method=method,
-        access_entity=DagAccessEntity.HITL_DETAIL,
-        details=DagDetails(id=dag_id) if dag_id else None,
-        user=user,
-    )
+def name_of(user: Any) -> str:
+    """Return the name of a user, as Airflow's own assignments have it."""
+    return str(user.get_id())
 
 
-def _name(user: Any) -> str:
-    return str(user.get_id())  # what Airflow's own assignments are compared with
+def open_queue() -> ExceptionService:
+    """Return the queue.
 
-
-def _service() -> ExceptionService:
-    try:
-        return ExceptionService(open_store(AiStoreHook().get_url(), create=False))
-    except AirflowAiError as error:
-        raise HTTPException(503, str(error)) from error
+    :raises AirflowAiError: the store cannot be opened; the application answers 503.
+    """
+    return ExceptionService(the_store(), FeedbackHook.settings())

@@ -10,11 +10,9 @@ from typing import Any
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
-from airflow_ai_provider.core.errors import AirflowAiError
 from airflow_ai_provider.core.gpu.planner import sentence
-from airflow_ai_provider.hooks.store import AiStoreHook
-from airflow_ai_provider.services.store import open_store
-from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.plugins._guard import Seen
+from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.store.gpu_lookup import LeaseView, TicketStory, look_up
 from airflow_ai_provider.store.gpu_status import snapshot
 
@@ -41,18 +39,15 @@ def add_gpu_routes(app: FastAPI) -> None:
     app.get("/gpu/lease/{lease_id}", response_class=HTMLResponse)(lease_page)
 
 
-def status() -> dict[str, Any]:
+def status(sight: Seen) -> dict[str, Any]:
     """Return devices and queue in the shape of ``airflow-ai gpu status --json``."""
-    return snapshot(_store())
+    return snapshot(the_store(), hidden=sight.projects)
 
 
-def lease_page(lease_id: str) -> HTMLResponse:
+def lease_page(sight: Seen, lease_id: str) -> HTMLResponse:
     """Return the page about a ticket, by its id or that of its lease."""
-    try:
-        story = look_up(_store(), lease_id)
-    except AirflowAiError as error:
-        raise HTTPException(503, str(error)) from error
-    if story is None:
+    story = look_up(the_store(), lease_id)
+    if story is None or not sight.shows_project(story.spec.get("project")):
         raise HTTPException(404, "The store knows no ticket and no lease of this id.")
     return HTMLResponse(render(story), headers=_HEADERS)
 
@@ -105,10 +100,3 @@ def _table(rows: Iterator[tuple[str, Any]]) -> str:
 
 def _moment(value: datetime) -> str:
     return value.isoformat(sep=" ", timespec="seconds")
-
-
-def _store() -> Store:
-    try:
-        return open_store(AiStoreHook().get_url(), create=False)
-    except AirflowAiError as error:
-        raise HTTPException(503, str(error)) from error

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query
+from fastapi import FastAPI, Query
 
-from airflow_ai_provider.core.errors import AirflowAiError
-from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.plugins._guard import Seen
+from airflow_ai_provider.plugins._store import the_store
 from airflow_ai_provider.services.promotion.timeline import history
 from airflow_ai_provider.services.promotion.watching import open_alarms
-from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.services.views.ledger import seen_records
 from airflow_ai_provider.store.ledger import Ledger
 
 
@@ -23,24 +22,21 @@ def add_promotion_routes(app: FastAPI) -> None:
 
 
 def history_of(
-    model: Annotated[str, Query(min_length=1)], at: datetime | None = None
+    sight: Seen, model: Annotated[str, Query(min_length=1)], at: datetime | None = None
 ) -> list[dict[str, Any]]:
     """Return the intervals in the shape of ``airflow-ai promotion history --json``.
 
     A time without a zone is in UTC.
     """
+    if not sight.shows_model(model):
+        return []
     if at is not None and at.tzinfo is None:
         at = at.replace(tzinfo=timezone.utc)
-    return history(model, ledger=_ledger(), at=at)
+    return history(model, ledger=Ledger(the_store()), at=at)
 
 
-def alarms_of(model: Annotated[str, Query(min_length=1)]) -> list[dict[str, Any]]:
+def alarms_of(sight: Seen, model: Annotated[str, Query(min_length=1)]) -> list[dict[str, Any]]:
     """Return the records of what was done to the model outside Airflow and is not mended yet."""
-    return [asdict(record) for record in open_alarms(model, ledger=_ledger())]
-
-
-def _ledger() -> Ledger:
-    try:
-        return Ledger(open_store(AiStoreHook().get_url(), create=False))
-    except AirflowAiError as error:
-        raise HTTPException(503, str(error)) from error
+    if not sight.shows_model(model):
+        return []
+    return seen_records(open_alarms(model, ledger=Ledger(the_store())), sight)

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, PokeReturnValue
 
     from airflow_ai_provider.core.feedback.watching import Wanted
+    from airflow_ai_provider.services.feedback_watch import TaskPlace
+    from airflow_ai_provider.store.engine import Store
     from airflow_ai_provider.triggers.feedback import FeedbackTrigger
 
 _NUMBERS = {
     "min_records": int,
+    "new_records": int,
     "score_below": float,
     "score_days": float,
     "min_scores": int,
@@ -31,11 +34,15 @@ class FeedbackSensor(DeferrableSensor):
     """Wait until any one of these holds for the feedback on a model.
 
     Returns how many effective records there are (one that was revised counts once); where only
-    something else is waited for, what holds: a sentence by name.
+    something else is waited for, what holds: a sentence by name. Feedback in Delta tables that the
+    store knows counts too.
 
     :param model_name: the model.
     :param partition: count only records of this partition.
     :param min_records: how many records there must be; 1 when nothing else is waited for.
+    :param new_records: so many records were stored or revised since this task last succeeded, in
+        whichever run of its DAG; the first time, since it began to wait. A try that is repeated
+        counts from where the one before it did.
     :param score_below: people's mean score (1 to 5) of ``score_days`` days is below this, with at
         least ``min_scores`` scores.
     :param queue_older_than: the oldest open exception has waited so many seconds.
@@ -52,6 +59,7 @@ class FeedbackSensor(DeferrableSensor):
         model_name: str,
         partition: str | None = None,
         min_records: int | None = None,
+        new_records: int | None = None,
         score_below: float | None = None,
         score_days: float = 30.0,
         min_scores: int = 10,
@@ -64,6 +72,8 @@ class FeedbackSensor(DeferrableSensor):
         self.model_name = model_name
         self.partition = partition
         self.min_records = min_records
+        self.new_records = new_records
+        self._since: int | None = None  # the batch after which records are new
         self.score_below = score_below
         self.score_days = score_days
         self.min_scores = min_scores
@@ -75,12 +85,16 @@ class FeedbackSensor(DeferrableSensor):
         """Look once."""
         from airflow.sdk import PokeReturnValue
 
-        from airflow_ai_provider.hooks.store import AiStoreHook
-        from airflow_ai_provider.store.feedback_watch import look
+        from airflow_ai_provider.services.feedback_watch import FeedbackWatch
 
         wanted = self._wanted()
-        seen = look(AiStoreHook(self.store_conn_id).get_conn(), [wanted.ask(None)])
-        why = wanted.holds(seen, {})
+        if wanted.new_records is not None and self._since is None:
+            self._since = self._place(context).begin()
+        watch = FeedbackWatch(self._store())
+        seen = watch.look([wanted.ask(None)], after=self._since)
+        why = wanted.holds(seen, {} if self._since is None else {"batch": self._since})
+        if why and wanted.new_records is not None:
+            self._place(context).succeeded(seen.last_batch)
         records = seen.records(self.model_name, self.partition)
         if why:
             self.log.info("%s: %s", self.model_name, " ".join(why.values()))
@@ -103,6 +117,7 @@ class FeedbackSensor(DeferrableSensor):
             model_name=self.model_name,
             partition=self.partition,
             **self._numbers(),
+            since_batch=self._since,
             not_before=not_before,
             poll_interval=float(self.poke_interval),
             store_conn_id=self.store_conn_id,
@@ -110,7 +125,22 @@ class FeedbackSensor(DeferrableSensor):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Return what the trigger saw."""
+        if self.new_records is not None:
+            self._place(context).succeeded(event["batch"])
         return event["records"] if event["records"] is not None else event["why"]
+
+    def _store(self) -> Store:
+        from airflow_ai_provider.hooks.store import AiStoreHook
+
+        return AiStoreHook(self.store_conn_id).get_conn()
+
+    def _place(self, context: Context) -> TaskPlace:
+        from airflow_ai_provider.core.gate import digest
+        from airflow_ai_provider.services.feedback_watch import TaskPlace
+
+        ti = context["ti"]
+        task = ["sensor", ti.dag_id, ti.task_id, getattr(ti, "map_index", -1), self.model_name]
+        return TaskPlace(store=self._store(), key=digest(task), run=ti.run_id)
 
     def _wanted(self) -> Wanted:
         from airflow_ai_provider.core.errors import FeedbackError

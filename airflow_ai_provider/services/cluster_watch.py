@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
 
 from airflow_ai_provider.core.errors import AirflowAiError
 from airflow_ai_provider.core.gpu.cluster import ClusterPod, Node, node_of, pod_of
@@ -28,26 +28,17 @@ class ClusterWatch:
 
     def __init__(self, cluster: ClusterPool) -> None:
         self._cluster = cluster
-        self._news = threading.Event()
         self._lock = threading.Lock()
         self._users = 0
-        self._running = False
+        self._run: _Run | None = None
         self._left_at = 0.0
-        api = cluster.api
-        self._nodes = Reflected("nodes", node_of, api.nodes, api.watch_nodes, self._news.set)
-        self._pods = Reflected("pods", self._pod, api.pods, api.watch_pods, self._news.set)
 
     def __enter__(self) -> ClusterWatch:
         with self._lock:
             self._users += 1
-            if not self._running:
-                self._running = True
-                for work in (
-                    lambda: self._nodes.run(self._is_over),
-                    lambda: self._pods.run(self._is_over),
-                    self._settle,
-                ):
-                    threading.Thread(target=work, name="cluster-watch", daemon=True).start()
+            if self._run is None or self._run.is_stopped:
+                self._run = _Run(self._cluster, self._is_idle)
+                self._run.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,21 +46,53 @@ class ClusterWatch:
             self._users -= 1
             self._left_at = time.monotonic()
 
-    def _pod(self, document: dict[str, Any]) -> ClusterPod:
-        return pod_of(document)
+    def _is_idle(self) -> bool:
+        """Whether nobody waits any more; who asks next begins anew."""
+        with self._lock:
+            idle = not self._users and time.monotonic() - self._left_at > _LINGER
+            if idle and self._run is not None:
+                self._run.stop()
+                _watches.pop(_key(self._cluster), None)
+            return idle
+
+
+class _Run:
+    """Two watches, and what follows of them, from their beginning to their end."""
+
+    def __init__(self, cluster: ClusterPool, is_idle: Callable[[], bool]) -> None:
+        self._cluster = cluster
+        self._is_idle = is_idle
+        self._news = threading.Event()
+        api, told = cluster.api, self._news.set
+        where = api.address
+        self._nodes = Reflected("nodes", where, node_of, api.nodes, api.watch_nodes, told)
+        self._pods = Reflected("pods", where, pod_of, api.pods, api.watch_pods, told)
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._nodes.is_stopped or self._pods.is_stopped
+
+    def stop(self) -> None:
+        self._nodes.is_stopped = self._pods.is_stopped = True
+
+    def start(self) -> None:
+        for work in (
+            lambda: self._nodes.run(self._is_over),
+            lambda: self._pods.run(self._is_over),
+            self._settle,
+        ):
+            threading.Thread(target=work, name="cluster-watch", daemon=True).start()
 
     def _is_over(self) -> bool:
-        with self._lock:
-            over = not self._users and time.monotonic() - self._left_at > _LINGER
-            if over:
-                self._running = False
-                _watches.pop(_key(self._cluster), None)
-            return over
+        return self.is_stopped or self._is_idle()
 
     def _settle(self) -> None:
+        news_by = time.monotonic() + _SETTLE_AGAIN
         while not self._is_over():
-            self._news.wait(_SETTLE_AGAIN if self._users else 1.0)
+            if not self._news.wait(1.0) and time.monotonic() < news_by:
+                continue
             self._news.clear()
+            news_by = time.monotonic() + _SETTLE_AGAIN
             try:
                 before = self._cluster.leases.leases(self._cluster.cluster)
                 nodes: list[Node] | None = self._nodes.all()

@@ -11,7 +11,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError, QualityError
+from airflow_ai_provider.adapters.whole_file import whole_file
+from airflow_ai_provider.core.errors import DataReadError, DriftSettingsError
 from airflow_ai_provider.core.quality.drift.columns import ColumnValues, NotOfKindError, Source
 from airflow_ai_provider.core.quality.drift.compare import ColumnDrift, compare_columns
 from airflow_ai_provider.core.quality.drift.measures import Kind
@@ -75,7 +76,7 @@ def compare(
     :raises DriftSettingsError: a setting means nothing, or names an unknown column.
     :raises DataReadError: data or reference is absent, cut short or malformed.
     """
-    settings, limit = parse_settings(columns, methods, thresholds), _fail_on(fail_on)
+    settings, limit = parse_settings(columns, methods, thresholds), Severity.of(fail_on)
     with (
         open_reference(
             reference,
@@ -180,18 +181,15 @@ def write_profile(profile: ReferenceProfile, target: str | os.PathLike[str]) -> 
     :raises DataReadError: it cannot be written.
     """
     path = Path(target)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(profile.dumps(), encoding="utf-8")
-        unfinished.replace(path)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(profile.dumps(), encoding="utf-8")
     except OSError as error:
         raise DataReadError(
             f"Cannot write the profile {path}: {error.strerror or error}.",
             remedy="Check the path.",
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path
 
 
@@ -270,12 +268,3 @@ def _need_known(names: Sequence[str], source: Source, path: str) -> None:
             f"{path} has no column {unknown[0]!r}.",
             remedy=f"It has {', '.join(list(source.types)[:40])}.",
         )
-
-
-def _fail_on(said: str | Severity) -> Severity:
-    try:
-        return Severity(said)
-    except ValueError:
-        raise QualityError(
-            f"There is no severity {said!r}.", remedy="Use critical, warning or info."
-        ) from None

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from airflow_ai_provider.adapters import exception_search
 from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackRecordError
+from airflow_ai_provider.core.feedback.comments import kept
 from airflow_ai_provider.core.feedback.exceptions import (
     Answer,
     Asking,
@@ -26,12 +27,13 @@ from airflow_ai_provider.core.feedback.exceptions import (
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
 from airflow_ai_provider.services.feedback import FeedbackService
+from airflow_ai_provider.services.feedback_records import records_of
+from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exception_answers import ExceptionAnswers
-from airflow_ai_provider.store.exception_figures import queue_figures, with_outcome
+from airflow_ai_provider.store.exception_figures import open_cases, queue_figures
 from airflow_ai_provider.store.exceptions import HOLD_FOR, Added, ExceptionQueue
-from airflow_ai_provider.store.feedback import FeedbackStore
-from airflow_ai_provider.store.feedback_disputes import contradicted, disliked
+from airflow_ai_provider.store.feedback_records import FeedbackRecords
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +56,11 @@ class Search:
 
 
 class ExceptionService:
-    """The exception queue of one store."""
+    """The exception queue of one store; settings come from the environment unless given."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, settings: FeedbackSettings | None = None) -> None:
         self.store = store
+        self.settings = settings or FeedbackSettings.from_environment()
         self.queue = ExceptionQueue(store)
         self.answers = ExceptionAnswers(self.queue)
 
@@ -76,8 +79,8 @@ class ExceptionService:
 
         :raises FeedbackSourceError: the prediction log cannot be read or lacks a column.
         """
-        wanted = self._wanted(model_name, search)
-        records = FeedbackStore(self.store)
+        records = records_of(self.store, model_name)
+        wanted = _wanted(records, model_name, search)
         if predictions is None:
             found = [
                 Finding(
@@ -108,7 +111,11 @@ class ExceptionService:
 
     def settle(self, model_name: str) -> int:
         """Withdraw the open cases whose prediction has an outcome by now; return how many."""
-        moot = with_outcome(self.store, model_name)
+        waiting = open_cases(self.store, model_name)
+        if not waiting:
+            return 0
+        known = records_of(self.store, model_name).with_outcome(model_name, waiting.values())
+        moot = [case for case, prediction in waiting.items() if prediction in known]
         return self.queue.withdraw(moot) if moot else 0
 
     def claim(
@@ -122,6 +129,8 @@ class ExceptionService:
     ) -> dict[str, Any]:
         """Record an answer and take it in as feedback.
 
+        Of its comment no more is recorded than ``feedback_comments`` lets feedback keep.
+
         Returns ``{"case", "feedback_id", "batch"}``.
 
         :raises ExceptionReviewError: the case is not the holder's, or did not ask for this.
@@ -133,7 +142,7 @@ class ExceptionService:
                 f"There is no case {case_id}.", remedy="Look at the list of open cases."
             )
         _check_fits(case, by or holder, answer)
-        given = self.queue.answer(case_id, holder, answer, by=by)
+        given = self.queue.answer(case_id, holder, self._kept(answer), by=by)
         batch = self.deliver()
         return {"case": case_id, "feedback_id": feedback_of(given)["feedback_id"], "batch": batch}
 
@@ -142,10 +151,10 @@ class ExceptionService:
 
         Whatever died between an answer and this: the same answer is the same record.
         """
-        given = self.answers.undelivered()
+        given = [replace(g, answer=self._kept(g.answer)) for g in self.answers.undelivered()]
         if not given:
             return None
-        counts = FeedbackService(self.store).ingest_from([_Answers(given)])
+        counts = FeedbackService(self.store, self.settings).ingest_from([_Answers(given)])
         self.answers.delivered(given, counts.batch)
         log.info("Batch %s took in %s answers", counts.batch, len(given))
         return counts.batch
@@ -154,23 +163,10 @@ class ExceptionService:
         """Return, per model, how many cases are in which state, and since when the oldest waits."""
         return queue_figures(self.store, model_name)
 
-    def _wanted(
-        self, model_name: str, search: Search
-    ) -> dict[str, list[tuple[Reason, float, Mapping[str, Any]]]]:
-        wanted: dict[str, list[tuple[Reason, float, Mapping[str, Any]]]] = {}
-        if search.disputed:
-            for name, number in contradicted(self.store, model_name).items():
-                wanted.setdefault(name, []).append(
-                    (Reason.DISPUTED, 1.0, {"different labels": number})
-                )
-        if search.max_score is not None:
-            low = disliked(self.store, model_name, search.max_score, most=search.limit)
-            for name, score in low.items():
-                urgency = (5 - score) / 4
-                wanted.setdefault(name, []).append(
-                    (Reason.LOW_SCORE, urgency, {"lowest score": score})
-                )
-        return wanted
+    def _kept(self, answer: Answer) -> Answer:
+        if answer.comment is None:
+            return answer
+        return replace(answer, comment=kept(answer.comment, self.settings.feedback_comments))
 
 
 class _Answers:
@@ -189,6 +185,22 @@ class _Answers:
 
     def position(self) -> None:
         return None
+
+
+def _wanted(
+    records: FeedbackRecords, model_name: str, search: Search
+) -> dict[str, list[tuple[Reason, float, Mapping[str, Any]]]]:
+    wanted: dict[str, list[tuple[Reason, float, Mapping[str, Any]]]] = {}
+    if search.disputed:
+        for name, number in records.contradicted(model_name).items():
+            facts = {"different labels": number}
+            wanted.setdefault(name, []).append((Reason.DISPUTED, 1.0, facts))
+    if search.max_score is not None:
+        low = records.disliked(model_name, search.max_score, most=search.limit)
+        for name, score in low.items():
+            told = (Reason.LOW_SCORE, (5 - score) / 4, {"lowest score": score})
+            wanted.setdefault(name, []).append(told)
+    return wanted
 
 
 def _check_fits(case: Case, person: str, answer: Answer) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.adapters import prediction_log
+from airflow_ai_provider.adapters.delta import DeltaTable
 from airflow_ai_provider.core.feedback.metrics import VersionMetrics, measure
 from airflow_ai_provider.core.feedback.parse import read_mapping
 from airflow_ai_provider.core.feedback.policy import RetrainDecision, read_date
@@ -20,15 +21,17 @@ from airflow_ai_provider.core.gate import GateDraft
 from airflow_ai_provider.services.feedback_delta import DeltaFeedback
 from airflow_ai_provider.services.feedback_files import local_sources
 from airflow_ai_provider.services.feedback_intake import Terms, take_in
+from airflow_ai_provider.services.feedback_records import records_of, tables_of
+from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 from airflow_ai_provider.services.retraining import (
     Facts,
     RetrainingService,
     read_champion,
     read_policy,
 )
-from airflow_ai_provider.services.settings import FeedbackSettings
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import FeedbackStore, First
+from airflow_ai_provider.store.feedback_records import FeedbackRecords
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.feedback_sink import BatchCounts
 
@@ -40,8 +43,9 @@ log = logging.getLogger(__name__)
 class FeedbackService:
     """Feedback in one store; settings come from the environment unless given.
 
-    With ``delta``, the address of a Delta table, the records are kept there and all else in the
-    store; ``delta_options`` is what its storage wants to know.
+    With ``delta``, the address of a Delta table, records are taken in there and all else into the
+    store, which notes that; ``delta_options`` is what the storage of its tables wants to know.
+    Whatever reads feedback on a model finds it wherever it is.
     """
 
     def __init__(
@@ -56,6 +60,27 @@ class FeedbackService:
         self.settings = settings or FeedbackSettings.from_environment()
         self.records = DeltaFeedback(store, delta, delta_options) if delta else FeedbackStore(store)
         self.series = MetricSeries(store)
+        self._delta, self._delta_options = delta, delta_options
+
+    def records_of(self, model_name: str | None = None) -> FeedbackRecords:
+        """Return the feedback on a model, or on all, wherever it was taken in.
+
+        The store knows which Delta tables hold some; one that was named is read too.
+        """
+        return records_of(
+            self.store, model_name, delta=self._delta, delta_options=self._delta_options
+        )
+
+    def tables(self) -> list[DeltaTable]:
+        """Return the Delta tables that hold feedback: those that the store knows, one named.
+
+        :raises FeedbackSinkError: one that it knows is not there.
+        """
+        tables, noted = tables_of(self.store, delta=self._delta, delta_options=self._delta_options)
+        for table in tables:
+            if table.address in noted:
+                table.check()
+        return tables
 
     def ingest(
         self,
@@ -110,11 +135,11 @@ class FeedbackService:
 
     def count(self, model_name: str, partition: str | None = None) -> int:
         """Return how many effective records a model has, in a partition if named."""
-        return self.records.count(model_name, partition)
+        return self.records_of(model_name).count(model_name, partition)
 
     def status(self) -> dict[str, Any]:
         """Return the counts over all time: stored, revised, quarantined, and what they are of."""
-        return self.records.totals()
+        return self.records_of().totals()
 
     def metrics(
         self,
@@ -133,7 +158,7 @@ class FeedbackService:
         """
         joined = prediction_log.join(
             predictions,
-            self.records.outcomes(model_name),
+            self.records_of(model_name).outcomes(model_name),
             model_name=model_name,
             partition=partition,
             group=group,

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from airflow_ai_provider.adapters.delta_removal import delete_ids, ids_of
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.gate import plain
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.services.feedback_delta import DeltaFeedback
-from airflow_ai_provider.store.feedback import effective
 from airflow_ai_provider.store.feedback_forgotten import ATTRIBUTE
-from airflow_ai_provider.store.feedback_removal import Removed, note_export, remove
-from airflow_ai_provider.store.schema import feedback
+from airflow_ai_provider.store.feedback_removal import (
+    Removed,
+    note_export,
+    remove,
+    stored_ids,
+)
 
 PERSONS = ("person", "reviewer")  # the attributes in which our sources name who said it
 _TEXTS = ("model_version", "prediction_id", "partition", "source", "comment", "value", "score")
@@ -38,7 +39,8 @@ def forget(
     ``persons`` are looked for in ``source``, in the attributes ``person`` and ``reviewer``, and in
     ``attributes``; ``ids`` are feedback ids. Every revision goes, what the quarantine has of them,
     and what these persons answered to cases of the exception queue. What is kept is a hash of each
-    id and name, so that a source that is read again does not bring them back.
+    id and name, so that a source that is read again does not bring them back. Delta tables that the
+    store knows of lose them too, with the files that older versions of theirs need.
 
     :raises FeedbackError: nothing says whom or what to forget.
     """
@@ -50,20 +52,21 @@ def forget(
         )
     names = dict.fromkeys([*PERSONS, *attributes])
     fields = ["source", *(ATTRIBUTE + name for name in names)]
-    removed = remove(service.records, ids=what, persons=who, fields=fields)
-    if isinstance(service.records, DeltaFeedback):
-        # the list is written: whoever takes them in from now on is refused
-        table = service.records.table
-        found = ids_of(table, who, fields) | set(what)
-        records, revisions = delete_ids(table, found)
-        again = remove(service.records, ids=found, persons=(), fields=fields)
-        removed = replace(
-            removed,
-            records=removed.records + records,
-            revisions=removed.revisions + revisions,
-            quarantined=removed.quarantined + again.quarantined,
-        )
-    return removed
+    tables = service.tables()  # one that is not there fails before anything is removed
+    found = stored_ids(service.store, who, fields) | set(what)
+    removed = remove(service.records, ids=found, persons=who, fields=fields)
+    if not tables:
+        return removed
+    # the list is written: whoever takes them in from now on is refused
+    found = found.union(*(ids_of(table, who, fields) for table in tables))
+    counted = [delete_ids(table, found) for table in tables]
+    again = remove(service.records, ids=found, persons=(), fields=fields)
+    return replace(
+        removed,
+        records=removed.records + again.records + sum(records for records, _ in counted),
+        revisions=removed.revisions + again.revisions + sum(number for _, number in counted),
+        quarantined=removed.quarantined + again.quarantined,
+    )
 
 
 def export(
@@ -72,61 +75,51 @@ def export(
     *,
     model_name: str | None = None,
     revisions: bool = False,
+    sight: Sight = EVERYTHING,
 ) -> int:
     """Write effective records as JSON Lines that can be taken in again; return how many.
 
-    ``revisions`` writes every revision, in the order of arrival. The file appears whole, or not at
+    Models out of ``sight`` are left out. ``revisions`` writes every revision, in the order of
+    arrival. The file appears whole, or not at
     all; that it was written is noted, so that ``forget`` can name it.
 
-    :raises FeedbackError: it cannot be written, or the records are in a Delta table.
+    :raises FeedbackError: it cannot be written.
+    :raises FeedbackSinkError: a Delta table that has records cannot be read.
     """
-    if isinstance(service.records, DeltaFeedback):
-        raise FeedbackError(
-            f"The records are in the Delta table {service.records.table.address}.",
-            remedy="Read it as it is: Spark, DuckDB and polars do.",
-        )
     target = Path(path).expanduser().resolve()
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     count = 0
     try:
-        with partial.open("w", encoding="utf-8") as stream:
-            for document in _documents(service, model_name, revisions):
-                stream.write(json.dumps(document, ensure_ascii=False) + "\n")
-                count += 1
-            stream.flush()
-            os.fsync(stream.fileno())
-        # noted first: a file that nobody knows of would be missed by who forgets
-        note_export(service.store, str(target), model_name, count)
-        partial.replace(target)
+        with whole_file(target) as unfinished:
+            with unfinished.open("w", encoding="utf-8") as stream:
+                for document in _documents(service, model_name, revisions):
+                    if not sight.shows_model(document["model_name"]):
+                        continue
+                    stream.write(json.dumps(document, ensure_ascii=False) + "\n")
+                    count += 1
+                stream.flush()
+                os.fsync(stream.fileno())
+            # noted first: a file that nobody knows of would be missed by who forgets
+            note_export(service.store, str(target), model_name, count)
     except OSError as error:
         raise FeedbackError(
             f"Feedback cannot be written to {target}: {error.strerror or error}.",
             remedy="Name a file in a folder that this user may write to, with room for it.",
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return count
 
 
 def _documents(
     service: FeedbackService, model_name: str | None, revisions: bool
 ) -> Iterator[dict[str, Any]]:
-    statement = sa.select(feedback).order_by(feedback.c.sequence)
-    if not revisions:
-        statement = statement.where(*effective(model_name))
-    elif model_name is not None:
-        statement = statement.where(feedback.c.model_name == model_name)
-    with service.store.read() as connection:
-        for row in connection.execution_options(yield_per=5000).execute(statement):
-            document: dict[str, Any] = {
-                "feedback_id": row.feedback_id,
-                "model_name": row.model_name,
-                "observed_at": plain(row.observed_at),
-                "source_kind": row.source_kind,
-            }
-            found = {name: getattr(row, name) for name in _TEXTS}
-            document |= {name: value for name, value in found.items() if value is not None}
-            for name in ("label", "attributes"):
-                if getattr(row, name) is not None:
-                    document[name] = json.loads(getattr(row, name))
-            yield document
+    for row in service.records_of(model_name).documents(model_name, revisions=revisions):
+        document: dict[str, Any] = {
+            "feedback_id": row["feedback_id"],
+            "model_name": row["model_name"],
+            "observed_at": plain(row["observed_at"]),
+            "source_kind": row["source_kind"],
+        }
+        document |= {name: row[name] for name in _TEXTS if row[name] is not None}
+        for name in ("label", "attributes"):
+            if row[name] is not None:
+                document[name] = json.loads(row[name])
+        yield document

@@ -29,7 +29,7 @@ from airflow_ai_provider.services.garbage import fewer_collections
 from airflow_ai_provider.store.feedback import FeedbackStore, First
 from airflow_ai_provider.store.feedback_forgotten import Forgotten, newest, read_forgotten
 from airflow_ai_provider.store.feedback_positions import read_positions, write_positions
-from airflow_ai_provider.store.feedback_sink import BatchCounts
+from airflow_ai_provider.store.feedback_sink import BatchCounts, Stage
 from airflow_ai_provider.store.schema import feedback_batch
 
 CLOCK_SKEW = timedelta(days=1)  # what the clock of a source may be ahead of ours
@@ -81,7 +81,7 @@ def take_in(
     known = read_positions(records.store, names)
     for _ in range(_MOST_TRIES):
         forgotten = read_forgotten(records.store)
-        with fewer_collections(), Spool() as good, Spool() as bad:
+        with fewer_collections(), records.stage() or Spool() as good, Spool() as bad:
             positions = _read(sources, known, Sorting(terms, forgotten), good, bad)
             with suppress(_ForgottenMeanwhileError):
                 return write_spooled(
@@ -102,7 +102,7 @@ def take_in(
 
 def write_spooled(
     records: FeedbackStore,
-    spools: tuple[Spool, Spool],
+    spools: tuple[Stage, Spool],
     *,
     sources: Sequence[str],
     forgotten: Forgotten,
@@ -128,7 +128,11 @@ def write_spooled(
 
     good, bad = spools
     return records.write_batch(
-        good.pieces(), bad.pieces(), sources=sources, run_key=run_key, first=begin
+        good.pieces() if isinstance(good, Spool) else good,
+        bad.pieces(),
+        sources=sources,
+        run_key=run_key,
+        first=begin,
     )
 
 
@@ -183,7 +187,7 @@ def _read(
     sources: Sequence[FeedbackSource],
     known: Mapping[str, Position],
     sorting: Sorting,
-    good: Spool,
+    good: Stage,
     bad: Spool,
 ) -> dict[str, Position]:
     not_after = latest_moment()
@@ -228,7 +232,7 @@ def latest_moment() -> datetime:
     return datetime.now(timezone.utc) + CLOCK_SKEW
 
 
-def spooled(spool: Spool, row: Row) -> None:
+def spooled(spool: Stage, row: Row) -> None:
     """Add a row to a spool.
 
     :raises FeedbackError: there is no room for it.
@@ -236,7 +240,7 @@ def spooled(spool: Spool, row: Row) -> None:
     spool_all(spool, [row], sum(len(value) for value in row if type(value) is str))
 
 
-def spool_all(spool: Spool, rows: Sequence[Row], size: int) -> None:
+def spool_all(spool: Stage, rows: Sequence[Row], size: int) -> None:
     """Add rows of about ``size`` bytes to a spool.
 
     :raises FeedbackError: there is no room for them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_ai_provider.core.gate import GateKind
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exception_figures import queue_figures
@@ -14,21 +15,32 @@ from airflow_ai_provider.store.ledger import Ledger
 SHOWN = ("coverage", "gap", "roc_auc", "log_loss", "mos", "agreement", "exception_rate")
 
 
-def feedback_status(store: Store, *, delta: str | None = None) -> dict[str, Any]:
+def feedback_status(
+    store: Store, *, delta: str | None = None, sight: Sight = EVERYTHING
+) -> dict[str, Any]:
     """Return the counts over all time, and under the models' names what is known of each.
 
     ``exceptions`` is the queue; ``live`` the newest figures of each version with their partition;
-    ``decision`` the newest retrain decision. ``delta`` is the table that has the records, if any.
+    ``decision`` the newest retrain decision. ``delta`` is a further table to read. Models out of
+    ``sight`` are left out.
     """
     counts = FeedbackService(store, delta=delta).status()
-    queues, series = queue_figures(store), MetricSeries(store)
-    models = sorted({*counts["models"], *queues, *series.models()})
+    queues, series = _seen(queue_figures(store), sight), MetricSeries(store)
+    counts = {**counts, "models": _seen(counts["models"], sight)}
+    models = sorted(_seen({*counts["models"], *queues, *series.models()}, sight))
     return {
         **counts,
         "exceptions": queues,
         "live": {name: found for name in models if (found := _live(series, name))},
         "decisions": {name: said for name in models if (said := _decided(store, name))},
     }
+
+
+def _seen(found: Any, sight: Sight) -> Any:
+    """Return the names, or what is said by name, without models that are out of sight."""
+    if isinstance(found, dict):
+        return {name: said for name, said in found.items() if sight.shows_model(name)}
+    return [name for name in found if sight.shows_model(name)]
 
 
 def _live(series: MetricSeries, model_name: str) -> dict[str, dict[str, Any]]:

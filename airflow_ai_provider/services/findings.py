@@ -24,10 +24,10 @@ from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
 from airflow_ai_provider.core.promotion.evidence import evidence_hash
 from airflow_ai_provider.core.promotion.logistics import lacking
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
+from airflow_ai_provider.services.feedback_records import records_of
 from airflow_ai_provider.services.project_file import ProjectFile
 from airflow_ai_provider.services.promotion.timeline import holder
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects
@@ -39,7 +39,7 @@ class Finder:
     def __init__(self, store: Store) -> None:
         self.projects = Projects(store)
         self.ledger = Ledger(store)
-        self.feedback = FeedbackStore(store)
+        self.store = store
         self.series = MetricSeries(store)
 
     def milestones_done(self, name: str) -> dict[str, str]:
@@ -93,7 +93,7 @@ class Finder:
         if phase == "pilot":
             return self._find_pilots(file, evidence, code_folder, registry)
         live = sorted({*self.live_models(file.project), *_names(evidence, "models")})
-        feedback = {name: self.feedback.count(name) for name in live}
+        feedback = {name: records_of(self.store, name).count(name) for name in live}
         shares = {name: share for name in live if (share := self.coverage(name)) is not None}
         return Findings(live_models=live, feedback=feedback, coverage=shares), {
             "models": live,

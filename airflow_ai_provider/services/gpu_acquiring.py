@@ -44,7 +44,7 @@ def acquire(pool: GpuPool, ticket: Ticket) -> Lease:
         while lease is None:
             _wait(pool, ticket, deadline)
             lease = _ask(pool, ticket, deadline, told=True)
-    except BaseException:
+    except BaseException:  # who is interrupted must not keep its place
         with suppress(AirflowAiError):
             _give_up(pool, ticket)
         raise

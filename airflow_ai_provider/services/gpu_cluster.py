@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from airflow_ai_provider.core.errors import ClusterError, GpuRequestError
 from airflow_ai_provider.core.gpu.cluster import (
+    DEFAULT_RESOURCE,
     ClusterPod,
     Node,
     devices_of,
@@ -27,8 +28,11 @@ from airflow_ai_provider.core.gpu.cluster import (
 )
 from airflow_ai_provider.core.gpu.devices import Device
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, TaskIdentity, Ticket, parse_mark
+from airflow_ai_provider.core.gpu.node_groups import COMING, NodeGroup, groups_of, of_cluster
+from airflow_ai_provider.core.gpu.pod_moves import Move, moves_of
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
+from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 from airflow_ai_provider.services.gpu import CLAIM_WITHIN, GpuPool
 from airflow_ai_provider.store.gpu_asking import Asked
 from airflow_ai_provider.store.gpu_cluster import ClusterStore, Judged
@@ -43,6 +47,9 @@ _ROOM_FOR = 2.0
 
 class ClusterApi(Protocol):
     """What the pool needs of ``adapters.kubernetes.KubernetesApi``."""
+
+    @property
+    def address(self) -> str: ...
 
     def identity(self) -> str: ...
 
@@ -79,6 +86,19 @@ class ClusterPool:
     def identity(self) -> str:
         """The cluster's UID: another one is another cluster, of whatever name."""
         return self.api.identity()
+
+    @cached_property
+    def groups(self) -> tuple[NodeGroup, ...]:
+        """The groups of nodes that autoscalers make, with the resource, as the settings say.
+
+        :raises SettingsError: the setting ``node_groups`` means nothing.
+        """
+        said = groups_of(self.pool.settings.node_groups)
+        return of_cluster(said, cluster=self.cluster, resource=self.resource)
+
+    def group(self, name: str) -> NodeGroup | None:
+        """Return a group by its name; None when it is declared no longer."""
+        return next((group for group in self.groups if group.name == name), None)
 
     @property
     def cluster(self) -> str:
@@ -128,15 +148,18 @@ class ClusterPool:
         ticket = self.ticket(together, holder=holder, task=task)
         return [replace(ticket, name=f"gpu-{number}") for number in range(size)]
 
-    def look(self) -> None:
+    def look(self, *, checked: bool = True) -> None:
         """Look at the cluster as it is now, and write down what follows.
+
+        Unless ``checked``, it may be that no node has the resource any more.
 
         :raises ClusterError: it does not answer, or not to us.
         :raises GpuRequestError: no node has the resource.
         """
         before = self.leases.leases(self.cluster)  # first: a pod of theirs that lives is listed
         nodes = [node_of(document) for document in self.api.nodes()[0]]
-        self._check_resource(nodes)
+        if checked:
+            self._check_resource(nodes)
         pods = [pod_of(document) for document in self.api.pods()[0]]
         self.settle(nodes, pods, before)
 
@@ -146,8 +169,13 @@ class ClusterPool:
         """Write down what is seen of the cluster; ``before`` are the leases before it was seen."""
         nodes, pods, before = list(nodes), list(pods), list(before)
         now = self.leases.leases(self.cluster)  # last: no pod is older than its lease
-        mine = [record for record in now if self._is_mine(record)]
         judged = self._judge([record for record in before if self._is_mine(record)], pods)
+        # of what ends now others may have the devices already: who took them away, for one
+        mine = [r for r in now if self._is_mine(r) and (r.id, r.fence) not in judged.ended]
+        moves = self._moves(nodes, pods, mine)
+        judged = replace(judged, moves=moves)
+        moved = {move.lease_id: move for move in moves}
+        mine = [r if r.id not in moved else moved[r.id].of(r) for r in mine]
         devices = self._fresh(self._devices(nodes, pods, mine))
         self.leases.settle(devices, judged, boot_id=self.identity)
         self._written |= devices
@@ -194,10 +222,35 @@ class ClusterPool:
     def _is_mine(self, record: LeaseRecord) -> bool:
         return all(name.rpartition(":")[0] == self.resource for name in record.devices)
 
+    def _moves(
+        self, nodes: list[Node], pods: list[ClusterPod], mine: list[LeaseRecord]
+    ) -> list[Move]:
+        hosts = {host_name(self.cluster, node.name, self.resource): node for node in nodes}
+        node_of_pod = {pod.path: pod.node for pod in pods if pod.node and not pod.is_over}
+        bound = {
+            record.id: host_name(self.cluster, name, self.resource)
+            for record in mine
+            if (name := node_of_pod.get(record.pod or "")) is not None
+        }
+        return moves_of(mine, hosts, bound, resource=self.resource)
+
+    def _coming(self, nodes: list[Node], mine: list[LeaseRecord]) -> list[Node]:
+        """Return the nodes that autoscalers have yet to make."""
+        held: dict[str, int] = {}
+        for record in mine:
+            name = self._node_name(record.host)
+            held[name] = held.get(name, 0) + len(record.devices)
+        return [node for group in self.groups for node in group.coming(nodes, held)]
+
+    def _node_name(self, host: str) -> str:
+        name = host.removeprefix(f"{self.cluster}/")
+        return name if self.resource == DEFAULT_RESOURCE else name.rpartition(":")[0]
+
     def _devices(
         self, nodes: list[Node], pods: list[ClusterPod], mine: list[LeaseRecord]
     ) -> dict[str, tuple[Device, ...]]:
-        hosts = {host_name(self.cluster, node.name, self.resource): node for node in nodes}
+        every = [*nodes, *self._coming(nodes, mine)]
+        hosts = {host_name(self.cluster, node.name, self.resource): node for node in every}
         held: dict[str, set[str]] = {}
         on_node = {}
         for record in mine:
@@ -235,7 +288,7 @@ class ClusterPool:
         by_mark = {pod.mark: pod for pod in pods if pod.mark}
         by_uid = {pod.uid: pod for pod in pods}
         now = time.monotonic()
-        alive, ended = {}, {}
+        alive, ended, waits = {}, {}, {}
         for record in mine:
             pod = by_uid.get((record.pod or "").rpartition("/")[2]) or by_mark.get(record.mark)
             if pod is None and (why := self._why_gone(record)) is not None:
@@ -243,7 +296,9 @@ class ClusterPool:
             elif record.pod is not None and self._is_due(record, now):
                 alive[record.id] = record.fence
                 self._seen_at[record.id] = now
-        return Judged(alive=alive, ended=ended)
+                if pod is not None and pod.node is None and COMING in record.host:
+                    waits[record.id] = WaitReason.NODE_COMING.sentence.rstrip(".")
+        return Judged(alive=alive, ended=ended, waits=waits)
 
     def _is_due(self, record: LeaseRecord, now: float) -> bool:
         if record.state is LeaseState.SUSPECT:
@@ -289,6 +344,7 @@ class ClusterPool:
 
     def _check_resource(self, nodes: list[Node]) -> None:
         there = {name for node in nodes for name, count in node.allocatable.items() if count}
+        there |= {group.resource for group in self.groups}
         if self.resource not in there:
             others = ", ".join(sorted(name for name in there if "/" in name)) or "none"
             raise GpuRequestError(

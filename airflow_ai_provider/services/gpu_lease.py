@@ -105,7 +105,7 @@ def held(
     try:
         with _environment(lease.env):
             yield lease
-    except BaseException:
+    except BaseException:  # an interrupted block, too, gives its devices back
         with suppress(LeaseLostError):  # the block's own error says more
             _end(pool, lease, keep)
         raise

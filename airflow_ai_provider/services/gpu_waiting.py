@@ -164,7 +164,7 @@ class TicketWatch:
                     return
                 log.warning("Looking again in %g s: %s", _RETRY, error)
                 time.sleep(_RETRY)
-            except BaseException:
+            except BaseException:  # whoever asks next must not count on a thread that ended
                 with self._lock:
                     self._thread = None
                 raise

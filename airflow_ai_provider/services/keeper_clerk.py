@@ -149,7 +149,7 @@ def main() -> None:
                 store = _open(place)
             what, *arguments = json.loads(line)
             _do(store, what, arguments)
-        except Exception as problem:
+        except Exception as problem:  # who asked is told, and the clerk goes on
             error = problem
             if not isinstance(problem, AirflowAiError):
                 log.exception("the keeper's clerk failed")

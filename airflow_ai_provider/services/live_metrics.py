@@ -14,8 +14,6 @@ from airflow_ai_provider.core.feedback.metrics import VersionMetrics
 from airflow_ai_provider.core.promotion.life import Opinions
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.store.exception_figures import exceptions_of
-from airflow_ai_provider.store.feedback_disputes import opinions_by_person
-from airflow_ai_provider.store.feedback_opinions import opinions_by_version
 
 REVIEWER = ("reviewer", "annotator", "person")  # attributes that name who says it, the first there
 
@@ -64,7 +62,8 @@ def measure_live(
         group=group,
         slices=slices,
     )
-    opinions = opinions_by_version(service.store, model_name, partition=partition)
+    records = service.records_of(model_name)
+    opinions = records.opinions(model_name, partition=partition)
     exceptions = exceptions_of(service.store, model_name, partition)
     agreed = agreement_of(service, model_name, partition)
     found = tuple(
@@ -75,7 +74,7 @@ def measure_live(
     service.series.write([{**key, **point} for version in found for point in version.opinions()])
     compared = prediction_pairs.pairs(
         predictions,
-        service.records.outcomes(model_name),
+        records.outcomes(model_name),
         model_name=model_name,
         partition=partition,
         group=group,
@@ -95,7 +94,8 @@ def agreement_of(
     """Return how far people agree on the same predictions: on labels, else on scores."""
     labels: list[tuple[Any, str, Any]] = []
     scores: list[tuple[Any, str, Any]] = []
-    for rows in opinions_by_person(service.store, model_name, partition=partition):
+    records = service.records_of(model_name)
+    for rows in records.opinions_by_person(model_name, partition=partition):
         for row in rows:
             unit = (row.prediction_id, row.model_version)
             person = _person(row.attributes, row.source)

@@ -14,10 +14,15 @@ from airflow_ai_provider.core.gpu.cluster import Node, node_of
 from airflow_ai_provider.services.reflected import Events, Reflected
 
 _SHARED = 5.0  # seconds
+_LISTED = 10.0  # seconds that the first list may take
+_IDLE = 120.0  # seconds without a question after which it looks no longer
 
 
 class PodApi(Protocol):
     """What it needs of ``adapters.kubernetes.KubernetesApi``."""
+
+    @property
+    def address(self) -> str: ...
 
     def nodes(self) -> tuple[list[dict[str, Any]], str]: ...
 
@@ -33,41 +38,33 @@ class PodApi(Protocol):
 
 
 class PodWatch:
-    """Runs from the first question on, as long as the process."""
+    """Runs from the first question on, until nobody asked for ``idle`` seconds."""
 
-    def __init__(self, api: PodApi) -> None:
+    def __init__(self, api: PodApi, *, idle: float = _IDLE) -> None:
         self._api = api
+        self._idle = idle
         self._lock = threading.Lock()
-        self._runs = False
+        self._run: _Run | None = None
         self._asking = threading.Lock()
         self._workloads: dict[str, tuple[float, list[dict[str, Any]]]] = {}
-        self._pods = Reflected(
-            "task pods", _slim, api.task_pods, api.watch_task_pods, _nothing, _path
-        )
-        self._nodes = Reflected(
-            "nodes",
-            node_of,
-            api.nodes,
-            api.watch_nodes,
-            _nothing,
-            lambda of: of["metadata"]["name"],
-        )
 
     def pod(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Return a pod's JSON; None when the API server says that there is none.
 
         :raises ClusterError: it had to be asked, and does not answer.
         """
-        self._begin()
-        found: dict[str, Any] | None = self._pods.get(f"{namespace}/{name}")
+        pods = self._running().pods
+        pods.wait(_LISTED)  # a thousand that ask at once ask the API server once
+        found: dict[str, Any] | None = pods.get(f"{namespace}/{name}")
         return self._api.pod(namespace, name) if found is None else found
 
     def node_trouble(self, name: str) -> str:
         """Return why a node does not answer; empty when it does, or nobody has said yet."""
-        found: Node | None = self._nodes.get(name)
+        nodes = self._running().nodes
+        found: Node | None = nodes.get(name)
         if found is not None:
             return found.trouble
-        return "" if self._nodes.all() is None else "the node is gone"
+        return "" if nodes.all() is None else "the node is gone"
 
     def workloads(self, namespace: str) -> list[dict[str, Any]]:
         """Return Kueue's Workloads of a namespace; all that ask share one answer for a while.
@@ -81,15 +78,38 @@ class PodWatch:
                 self._workloads[namespace] = (time.monotonic(), found)
             return found
 
-    def _begin(self) -> None:
+    def _running(self) -> _Run:
         with self._lock:
-            if self._runs:
-                return
-            self._runs = True
-        for reflected in (self._pods, self._nodes):
+            if self._run is None or self._run.is_over():
+                self._run = _Run(self._api, self._idle)
+                self._run.start()
+            self._run.asked_at = time.monotonic()
+            return self._run
+
+
+class _Run:
+    """Two watches from their beginning to their end."""
+
+    def __init__(self, api: PodApi, idle: float) -> None:
+        where = api.address
+        self.asked_at = time.monotonic()
+        self._idle = idle
+        self.pods = Reflected(
+            "task pods", where, _slim, api.task_pods, api.watch_task_pods, _nothing, _path
+        )
+        self.nodes = Reflected("nodes", where, node_of, api.nodes, api.watch_nodes, _nothing, _name)
+
+    def start(self) -> None:
+        for reflected in (self.pods, self.nodes):
             threading.Thread(
-                target=reflected.run, args=(_never,), name="pod-watch", daemon=True
+                target=reflected.run, args=(self.is_over,), name="pod-watch", daemon=True
             ).start()
+
+    def is_over(self) -> bool:
+        """Whether nobody asks any more: then it is for good."""
+        if time.monotonic() - self.asked_at > self._idle:
+            self.pods.is_stopped = self.nodes.is_stopped = True
+        return self.pods.is_stopped or self.nodes.is_stopped
 
 
 def _name(document: dict[str, Any]) -> str:
@@ -104,10 +124,6 @@ def _slim(document: dict[str, Any]) -> dict[str, Any]:
     """Leave out who changed which field when: half of a pod's JSON."""
     document["metadata"].pop("managedFields", None)
     return document
-
-
-def _never() -> bool:
-    return False
 
 
 def _nothing() -> None:

@@ -27,7 +27,7 @@ from airflow_ai_provider.adapters.prediction_days import LoggedPredictions, LogP
 from airflow_ai_provider.adapters.training_set import TrainingSet, Window
 from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.gate import digest
-from airflow_ai_provider.store.feedback_sink import FeedbackSink
+from airflow_ai_provider.store.feedback_records import FeedbackRecords
 
 
 def log_predictions(
@@ -69,7 +69,7 @@ def log_predictions(
 def make_training_set(
     target: str | Path,
     predictions: str | Path,
-    records: FeedbackSink,
+    records: FeedbackRecords,
     *,
     model_name: str,
     version: str | None = None,

@@ -7,12 +7,13 @@ from typing import Any
 
 from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict, plain
 from airflow_ai_provider.core.lifecycle.project import PHASES
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.services.promotion.timeline import MOVES, was_made
 from airflow_ai_provider.store.project_figures import DeviceUse
 
 
-def gates_of(records: Sequence[GateRecord]) -> list[dict[str, Any]]:
-    """Return decisions with what each was decided on.
+def gates_of(records: Sequence[GateRecord], sight: Sight = EVERYTHING) -> list[dict[str, Any]]:
+    """Return decisions with what each was decided on, without what is out of ``sight``.
 
     ``{"record", "kind", "subject", "verdict", "at", "by", "why", "criteria", "dag_id", "run_id",
     "task_id", "map_index"}``; ``why`` says what spoke against it, or how many criteria were met.
@@ -25,10 +26,10 @@ def gates_of(records: Sequence[GateRecord]) -> list[dict[str, Any]]:
             "verdict": r.verdict,
             "at": r.created_at,
             "by": r.decided_by,
-            "why": _why(r),
+            "why": sight.cut(_why(r)),
             "criteria": [
                 {k: plain(c.get(k)) for k in ("name", "verdict", "limit", "observed", "sentence")}
-                for c in r.criteria
+                for c in sight.cut(r.criteria)
             ],
             "dag_id": r.dag_id,
             "run_id": r.run_id,
@@ -37,6 +38,19 @@ def gates_of(records: Sequence[GateRecord]) -> list[dict[str, Any]]:
         }
         for r in records
     ]
+
+
+def seen_plan(plan: Mapping[str, Any], sight: Sight) -> Mapping[str, Any]:
+    """Return ``plan`` without the models that are out of ``sight``, and what is told of them."""
+    uses = [use for use in plan.get("use_cases") or () if sight.shows_model(str(use["name"]))]
+    kpis = list(sight.cut(plan.get("kpis") or ()))
+    gone = {str(kpi["name"]) for kpi in plan.get("kpis") or ()} - {str(k["name"]) for k in kpis}
+    risks = [
+        risk
+        for risk in sight.cut(plan.get("risks") or ())
+        if (risk.get("trigger") or {}).get("kpi") not in gone
+    ]
+    return {**plan, "use_cases": uses, "kpis": kpis, "risks": risks}
 
 
 def models_of(plan: Mapping[str, Any], records: Sequence[GateRecord]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import ProjectReportError
 from airflow_ai_provider.core.lifecycle.page.html import report_html
 from airflow_ai_provider.core.lifecycle.page.markdown import report_markdown
@@ -44,17 +45,13 @@ def write_report(
 
 def _put(target: str | os.PathLike[str], content: str) -> Path:
     path = Path(target)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content.encode("utf-8", "replace"))  # half a surrogate pair
-        unfinished.replace(path)
+        with whole_file(path) as unfinished:
+            unfinished.write_bytes(content.encode("utf-8", "replace"))  # half a surrogate pair
     except OSError as error:
         raise ProjectReportError(
             f"The report {path} cannot be written: {error.strerror or error}.",
             remedy="Check the path.",
         ) from error
-    finally:
-        if unfinished.parent.is_dir():
-            unfinished.unlink(missing_ok=True)
     return path

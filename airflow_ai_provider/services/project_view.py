@@ -1,13 +1,12 @@
 """What is to be seen of projects, as JSON-safe values: a page, a report and a script show the same.
 
-``board`` asks the store two questions whatever the number of projects, ``project`` six.
+``board`` asks the store three questions whatever the number of projects, ``project`` six.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -18,15 +17,19 @@ from airflow_ai_provider.core.lifecycle.happened import Decided, happened, passe
 from airflow_ai_provider.core.lifecycle.milestones import MILESTONES
 from airflow_ai_provider.core.lifecycle.project import PHASES
 from airflow_ai_provider.core.lifecycle.timeline import Happened, timeline
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
+from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
 from airflow_ai_provider.services.project_kpis import kpis_of, risks_of, wanted
 from airflow_ai_provider.services.project_parts import (
     decisions_next,
     gates_of,
     models_of,
     resources_of,
+    seen_plan,
 )
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.lifecycle import ProjectRow, Projects
+from airflow_ai_provider.store.model_places import ModelPlaces
 from airflow_ai_provider.store.project_figures import PhaseDecided, ProjectFigures
 
 BOARD_DRAWS = 400  # plans drawn for a card; a page draws many times as many
@@ -53,49 +56,84 @@ class Given:
     holidays: frozenset[date] = frozenset()
 
 
-def board(store: Store, *, today: date) -> dict[str, Any]:
-    """Return every project as a card, by phase, and how many stand in each phase.
+def board(store: Store, *, today: date, sight: Sight = EVERYTHING) -> dict[str, Any]:
+    """Return every project in ``sight`` as a card, by phase, and how much is under way.
 
-    ``{"today", "phases": [{"name", "projects", "cards": [...]}]}``; a card is ``{"name", "title",
+    ``{"today", "phases": [{"name", "projects", "live_models", "live_model_limit", "over",
+    "cards": [...]}]}``: how many projects stand there, how many models of theirs are in production,
+    how many may be, and how many projects have more than they may. A card is ``{"name", "title",
     "owner", "phase", "progress", "next_gate", "waiting_for", "late", "p50", "p90",
-    "planned_finish", "live_model_limit", "updated_at", "problem"}``.
+    "planned_finish", "live_models": [names], "live_model_limit", "updated_at", "problem"}``.
     """
-    rows = Projects(store).all()
+    rows = [row for row in Projects(store).all() if sight.shows_project(row.name)]
     wanted = [subject for row in rows for subject in subjects_of(row.name)]
     decided: dict[str, list[PhaseDecided]] = {}
     for found in ProjectFigures(store).phase_decisions(wanted):
         name = found.subject.removeprefix("project://").partition("/")[0]
         decided.setdefault(name, []).append(found)
-    cards = [_card(row, decided.get(row.name, []), today) for row in rows]
-    count = Counter(card["phase"] for card in cards)
+    live = _live_models(store, rows, sight)
+    cards = [
+        {
+            **_card(row, decided.get(row.name, []), today),
+            "live_models": live[row.name],
+            "live_model_limit": row.plan.get("live_model_limit"),
+        }
+        for row in rows
+    ]
     return {
         "today": today.isoformat(),
         "phases": [
-            {
-                "name": phase,
-                "projects": count[phase],
-                "cards": [card for card in cards if card["phase"] == phase],
-            }
-            for phase in PHASES
+            _phase(phase, [card for card in cards if card["phase"] == phase]) for phase in PHASES
         ],
     }
 
 
-def project(store: Store, name: str, *, today: date, given: Given | None = None) -> dict[str, Any]:
-    """Return everything that is to be seen of one project.
+def _live_models(store: Store, rows: Sequence[ProjectRow], sight: Sight) -> dict[str, list[str]]:
+    """Return the models of each project that are in production; those that retired are not."""
+    named = {row.name: [str(u["name"]) for u in row.plan.get("use_cases") or ()] for row in rows}
+    models = {name: [m for m in found if sight.shows_model(m)] for name, found in named.items()}
+    places = ModelPlaces(store).of([name for names in models.values() for name in names])
+    return {
+        project: [name for name in names if DEFAULT_PATH.last in places.get(name, {})]
+        for project, names in models.items()
+    }
+
+
+def _phase(name: str, cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    limits = [(len(card["live_models"]), int(card["live_model_limit"] or 0)) for card in cards]
+    return {
+        "name": name,
+        "projects": len(cards),
+        "live_models": sum(live for live, _ in limits),
+        "live_model_limit": sum(limit for _, limit in limits),
+        "over": sum(live > limit for live, limit in limits),
+        "cards": list(cards),
+    }
+
+
+def project(
+    store: Store,
+    name: str,
+    *,
+    today: date,
+    given: Given | None = None,
+    sight: Sight = EVERYTHING,
+) -> dict[str, Any]:
+    """Return everything that is to be seen of one project by who has this ``sight``.
 
     ``{"name", "title", "owner", "phase", "progress", "phases", "timeline", "gates", "kpis",
     "models", "resources", "risks", "waiting_for", "decisions", ...}``, as ``project_parts`` and
     ``core.lifecycle.timeline`` describe them.
 
-    :raises LifecycleError: the store never saw it.
+    :raises LifecycleError: the store never saw it, or it is out of sight: nobody is told which.
     """
     row = Projects(store).get(name)
-    if row is None:
+    if row is None or not sight.shows_project(name):
         raise LifecycleError(
             f"The store knows no project {name}.",
             remedy="Complete its first milestone: that reads the project file.",
         )
+    row = replace(row, plan=seen_plan(row.plan, sight))
     given, figures = given or Given(), ProjectFigures(store)
     decided = figures.phase_decisions(subjects_of(name))
     models = [str(use["name"]) for use in row.plan.get("use_cases") or ()]
@@ -106,7 +144,8 @@ def project(store: Store, name: str, *, today: date, given: Given | None = None)
         *(f"mlflow://{model}" for model in models),
         *(f"ai-data://{source}" for source in sources),
     ]
-    records = figures.records([*dict.fromkeys([*subjects, *needed.subjects])], limit=GATES)
+    found = figures.records([*dict.fromkeys([*subjects, *needed.subjects])], limit=GATES)
+    records = [record for record in found if sight.shows_subject(record.subject)]
     metrics = figures.live_metrics([*models, *needed.models], needed.metrics)
     base = _standing(row, decided, today, given, draws=None)
     kpis = kpis_of(row.plan, records, metrics, given.kpis, given.problems)
@@ -116,8 +155,8 @@ def project(store: Store, name: str, *, today: date, given: Given | None = None)
         "business_need": row.plan.get("business_need"),
         "expected_value": row.plan.get("expected_value"),
         "objectives": list(row.plan.get("objectives") or ()),
-        "phases": _phases(row, base["passed"], records),
-        "gates": gates_of(records),
+        "phases": _phases(row, base["passed"], records, sight),
+        "gates": gates_of(records, sight),
         "kpis": kpis,
         "models": models_of(row.plan, records),
         "resources": resources_of(row.plan, figures.device_use(name), given.spent),
@@ -139,7 +178,6 @@ def _card(row: ProjectRow, decided: Sequence[PhaseDecided], today: date) -> dict
         "waiting_for": found["waiting_for"],
         "late": times["late"],
         **{key: times[key] for key in ("planned_finish", "p50", "p90")},
-        "live_model_limit": row.plan.get("live_model_limit"),
         "problem": None,
     }
 
@@ -202,7 +240,7 @@ def _named(row: ProjectRow) -> dict[str, Any]:
 
 
 def _phases(
-    row: ProjectRow, done: Mapping[str, str], records: Sequence[GateRecord]
+    row: ProjectRow, done: Mapping[str, str], records: Sequence[GateRecord], sight: Sight
 ) -> list[dict[str, Any]]:
     """Return the phases in order, each with when it was left and its newest gate."""
     now = PHASES.index(row.phase)
@@ -214,7 +252,7 @@ def _phases(
                 "name": phase,
                 "state": "done" if number < now else "current" if number == now else "ahead",
                 "left_at": done.get(phase),
-                "gate": gates_of([gate])[0] if gate else None,
+                "gate": gates_of([gate], sight)[0] if gate else None,
             }
         )
     return found

@@ -29,6 +29,8 @@ from airflow_ai_provider.services.suites import load_suite
 if TYPE_CHECKING:
     from airflow_ai_provider.adapters.duckdb import DuckDBData
     from airflow_ai_provider.adapters.sql_tables import SqlSource
+    from airflow_ai_provider.core.quality.database.check import TableSchema
+    from airflow_ai_provider.core.quality.database.compiler import TablePlan
 
 __all__ = ["DataSeen", "QualityResult", "Quarantine", "SqlSource", "check", "load_suite"]
 
@@ -86,7 +88,7 @@ def check(
     :raises SuiteError: the suite means nothing, or could not be evaluated.
     :raises DataReadError: the data is absent, cut short or malformed, or the database was lost.
     """
-    limit = _fail_on(fail_on)
+    limit = Severity.of(fail_on)
     read = load_suite(suite, suite_parameters=suite_parameters)
     if engine not in ENGINES:
         raise QualityError(
@@ -182,11 +184,6 @@ def _check_table(
 ) -> QualityResult:
     from airflow_ai_provider.adapters.sql_tables import open_table
     from airflow_ai_provider.core.quality.database.check import TableSchema
-    from airflow_ai_provider.core.quality.database.compiler import (
-        TablePlan,
-        compile_table,
-        need_columns,
-    )
     from airflow_ai_provider.services.quality_table import TableLook
 
     others, own = apart(suite)
@@ -200,15 +197,8 @@ def _check_table(
             dialect=opened.dialect,
         )
         need_own_columns(suite, own, [column.name for column in opened.columns])
-        if engine == "great_expectations":
-            for expectation in others.expectations:
-                need_columns(expectation, schema)
-            left = (Leftover(expectation=e, reason="asked for") for e in others.expectations)
-            plan = TablePlan(schema=schema, checks=(), leftovers=tuple(left))
-        else:
-            plan = compile_table(schema)
         looked = TableLook(others, opened, time_limit=time_limit)
-        results = looked.results(plan, compiled_only=engine == "compiled")
+        results = looked.results(_table_plan(schema, engine), compiled_only=engine == "compiled")
         if own:
             from airflow_ai_provider.adapters.drift_table import TableLooked
 
@@ -232,13 +222,20 @@ def _check_table(
         )
 
 
-def _fail_on(said: str | Severity) -> Severity:
-    try:
-        return Severity(said)
-    except ValueError:
-        raise QualityError(
-            f"There is no severity {said!r}.", remedy="Use critical, warning or info."
-        ) from None
+def _table_plan(schema: TableSchema, engine: str) -> TablePlan:
+    from airflow_ai_provider.core.quality.database.compiler import (
+        TablePlan,
+        compile_table,
+        need_columns,
+    )
+
+    if engine != "great_expectations":
+        return compile_table(schema)
+    asked = schema.suite.expectations
+    for expectation in asked:
+        need_columns(expectation, schema)
+    left = (Leftover(expectation=e, reason="asked for") for e in asked)
+    return TablePlan(schema=schema, checks=(), leftovers=tuple(left))
 
 
 def _need_known(suite: Suite, engine: str) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import QualityError
 from airflow_ai_provider.core.quality.page.build import quality_page
 from airflow_ai_provider.core.quality.page.render import report_html
@@ -22,17 +23,13 @@ def write_page(result: QualityResult, target: str | os.PathLike[str]) -> Path:
     :raises QualityError: it cannot be written.
     """
     path = Path(target)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(report_html(quality_page(result)), encoding="utf-8")
-        unfinished.replace(path)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(report_html(quality_page(result)), encoding="utf-8")
     except OSError as error:
         raise QualityError(
             f"Cannot write the report {path}: {error.strerror or error}.",
             remedy="Check the path.",
         ) from error
-    finally:
-        if unfinished.parent.is_dir():
-            unfinished.unlink(missing_ok=True)
     return path

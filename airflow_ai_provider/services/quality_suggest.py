@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import QualityError
 from airflow_ai_provider.core.quality.check import Outcome
 from airflow_ai_provider.core.quality.personal.tally import look_at
@@ -194,16 +194,8 @@ def write_suite(suggestion: Suggestion, target: str | os.PathLike[str], *, force
             remedy="Name another file, or say --force.",
         )
     try:
-        handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(suggestion.dumps())
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(unfinished).chmod(0o666 & ~umask)  # mkstemp's 0600 would hide it from other users
-            Path(unfinished).replace(path)
-        finally:
-            Path(unfinished).unlink(missing_ok=True)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(suggestion.dumps(), encoding="utf-8")
     except OSError as error:
         raise QualityError(
             f"Cannot write {path}: {error.strerror or error}.", remedy="Check the path."

@@ -6,7 +6,7 @@ the registry and every decision on it stays in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from airflow_ai_provider.services.promotion.timeline import holders
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects
+from airflow_ai_provider.store.model_places import ModelPlaces
 from airflow_ai_provider.store.promotion import Promotions
 
 RETIRED = "retired"
@@ -86,35 +87,14 @@ def retire_model(
     for environment in reversed(DEFAULT_PATH.names):  # what people see goes first
         if environment not in held:
             continue
-        version = held[environment]
-        draft = GateDraft(
-            kind=GateKind.PROMOTION,
-            subject=version_subject(model_name, version),
-            verdict=Verdict.PASS,
-            evidence={
-                "model_name": model_name,
-                "environment": environment,
-                "from": version,
-                "to": None,
-                "why": f"Retired: {reason.strip()}",
-                "moved_by": by,
-                "archive": kept.get(version),
-                "project": project.name,
-            },
-            decided_by=by,
-            origin=origin or Origin(),
-        )
-        move = Move(
-            model_name=model_name,
-            environment=environment,
-            version=None,
-            expected=version,
-            draft=draft,
-            left_as=RETIRED,
-        )
+        evidence = {
+            "why": f"Retired: {reason.strip()}",
+            "archive": kept.get(held[environment]),
+            "project": project.name,
+        }
         last = holders(model_name, ledger=ledger)[environment]["record"]
         moved = make_move(
-            move,
+            _leaving(model_name, environment, held[environment], by, evidence, origin),
             promotions=Promotions(store),
             registry=registry,
             key=f"retire:{last}",
@@ -125,12 +105,50 @@ def retire_model(
     return Retired(model_name=model_name, versions=held, records=records, archive=kept)
 
 
+def _leaving(
+    model_name: str,
+    environment: str,
+    version: str,
+    by: str,
+    evidence: Mapping[str, str | None],
+    origin: Origin | None,
+) -> Move:
+    """Return the move that takes ``version`` out of ``environment`` and puts nothing there."""
+    draft = GateDraft(
+        kind=GateKind.PROMOTION,
+        subject=version_subject(model_name, version),
+        verdict=Verdict.PASS,
+        evidence={
+            "model_name": model_name,
+            "environment": environment,
+            "from": version,
+            "to": None,
+            "moved_by": by,
+            **evidence,
+        },
+        decided_by=by,
+        origin=origin or Origin(),
+    )
+    return Move(
+        model_name=model_name,
+        environment=environment,
+        version=None,
+        expected=version,
+        draft=draft,
+        left_as=RETIRED,
+    )
+
+
 def hand_over(
-    file: ProjectFile, *, by: str, store: Store, origin: Origin | None = None
+    file: ProjectFile, *, by: str, store: Store, reason: str = "", origin: Origin | None = None
 ) -> GateRecord:
     """Let operations take the project over: it enters maintenance, with a gate record.
 
-    :raises LifecycleError: ``by`` is not the person of operations, or nothing is in production.
+    The record says which version of which model was in production then. The same file taken over
+    again adds nothing.
+
+    :raises LifecycleError: ``by`` is not the person of operations, or the project is not in
+        production.
     """
     project = file.project
     if project.person("operations") != by:
@@ -138,12 +156,7 @@ def hand_over(
             f"Only who fills people.operations takes {project.name} over.",
             remedy="Let that person accept it.",
         )
-    projects = Projects(store)
-    row = projects.get(project.name)
-    if row is None or row.phase not in {"production", "maintenance"}:
-        raise LifecycleError(
-            f"{project.name} is not in production.", remedy="Let it pass the gates before."
-        )
+    in_production(project.name, store)
     draft = GateDraft(
         kind=GateKind.PHASE,
         subject=f"project://{project.name}/maintenance",
@@ -157,12 +170,35 @@ def hand_over(
                 sentence="Operations took the project over.",
             ),
         ),
-        evidence={"project_file": file.digest},
+        evidence={
+            "project_file": file.digest,
+            "models": handed_over(file, store),
+            "reason": reason.strip(),
+        },
         decided_by=by,
         origin=origin or Origin(),
     )
     key = f"hand over:{project.name}:{file.digest}"
-    return projects.decide(project.name, draft, key=key, move=("production", "maintenance"))
+    return Projects(store).decide(project.name, draft, key=key, move=("production", "maintenance"))
+
+
+def in_production(name: str, store: Store) -> None:
+    """Make sure that project ``name`` is in production, or was handed over already.
+
+    :raises LifecycleError: it is in an earlier phase, or the store never saw it.
+    """
+    row = Projects(store).get(name)
+    if row is None or row.phase not in {"production", "maintenance"}:
+        remedy = "Let it pass the gates before."
+        raise LifecycleError(f"{name} is not in production.", remedy=remedy)
+
+
+def handed_over(file: ProjectFile, store: Store) -> dict[str, str]:
+    """Return the version of each of the project's models that is in production."""
+    names = [use_case.name for use_case in file.project.use_cases]
+    places = ModelPlaces(store).of(names)
+    last = DEFAULT_PATH.last
+    return {n: str(places[n][last]["version"]) for n in names if last in places.get(n, {})}
 
 
 def _may(file: ProjectFile, by: str) -> None:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from airflow_ai_provider.core.errors import SettingsError
-from airflow_ai_provider.core.feedback.comments import Comments
 
 _PREFIX = "AIRFLOW__AI_PROVIDER__"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GpuSettings:
-    """How this host takes part in the pool; ``static_devices`` empty means that nobody said."""
+    """How this host takes part in the pool; ``static_devices`` empty means that nobody said.
+
+    ``node_groups`` is JSON: see ``core.gpu.node_groups``.
+    """
 
     static_devices: str = ""
     lease_ttl: float = 60.0
     device_host: str = ""
     reserve_after: float = 600.0
+    node_groups: str = ""
 
     @classmethod
     def of(cls, options: Mapping[str, str]) -> GpuSettings:
@@ -34,14 +37,13 @@ class GpuSettings:
             lease_ttl=_seconds(options, "lease_ttl", cls.lease_ttl, least=1.0),
             device_host=(options.get("device_host") or "").strip(),
             reserve_after=_seconds(options, "reserve_after", cls.reserve_after, least=0.0),
+            node_groups=(options.get("node_groups") or "").strip(),
         )
 
     @classmethod
     def from_environment(cls) -> GpuSettings:
         """Read ``AIRFLOW__AI_PROVIDER__<OPTION>``, as outside Airflow."""
-        return cls.of(
-            {name: os.environ.get(_PREFIX + name.upper(), "") for name in cls.__annotations__}
-        )
+        return cls.of(from_environment(cls.__annotations__))
 
     @property
     def host_name(self) -> str:
@@ -49,34 +51,9 @@ class GpuSettings:
         return self.device_host or socket.gethostname()
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeedbackSettings:
-    """What is kept of feedback."""
-
-    feedback_comments: Comments = Comments.KEEP
-
-    @classmethod
-    def of(cls, options: Mapping[str, str]) -> FeedbackSettings:
-        """Read options by name; those that are absent or empty keep their defaults.
-
-        :raises SettingsError: a value means nothing.
-        """
-        said = (options.get("feedback_comments") or cls.feedback_comments.value).strip().lower()
-        try:
-            return cls(feedback_comments=Comments(said))
-        except ValueError:
-            raise SettingsError(
-                f"The setting feedback_comments is {said!r}.",
-                remedy=f"Write one of {', '.join(kind.value for kind in Comments)}.",
-                setting="feedback_comments",
-            ) from None
-
-    @classmethod
-    def from_environment(cls) -> FeedbackSettings:
-        """Read ``AIRFLOW__AI_PROVIDER__<OPTION>``, as outside Airflow."""
-        return cls.of(
-            {name: os.environ.get(_PREFIX + name.upper(), "") for name in cls.__annotations__}
-        )
+def from_environment(names: Iterable[str]) -> dict[str, str]:
+    """Return the options that ``AIRFLOW__AI_PROVIDER__<OPTION>`` gives; empty where it does not."""
+    return {name: os.environ.get(_PREFIX + name.upper(), "") for name in names}
 
 
 def _seconds(options: Mapping[str, str], name: str, default: float, *, least: float) -> float:

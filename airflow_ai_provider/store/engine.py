@@ -169,7 +169,7 @@ class Store:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield connection
-            except BaseException:
+            except BaseException:  # whatever ended the block, nothing of it is kept
                 connection.rollback()
                 raise
             connection.commit()

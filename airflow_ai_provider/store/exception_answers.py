@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.feedback.exceptions import Answer, Given, SeatState
+from airflow_ai_provider.core.gate import plain
 from airflow_ai_provider.store.exception_rows import free_seats, is_in, read_cases
 from airflow_ai_provider.store.exceptions import ExceptionQueue
 from airflow_ai_provider.store.schema import exception_case as cases
@@ -46,13 +48,13 @@ class ExceptionAnswers:
         ]
 
     def delivered(self, given: Sequence[Given], batch: int) -> None:
-        """Note that answers are feedback now, taken in by ``batch``."""
+        """Note that answers are feedback now, taken in by ``batch``, and as what they were."""
         with self.queue.write() as (connection, _):
             for one in given:
                 connection.execute(
                     seats.update()
                     .where(seats.c.case_id == one.case.id, seats.c.person == one.person)
-                    .values(batch_id=batch)
+                    .values(batch_id=batch, answer=plain(asdict(one.answer)))
                 )
 
     def forget(self, person: str) -> int:

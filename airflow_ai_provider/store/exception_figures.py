@@ -9,10 +9,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.feedback.exceptions import CaseState
 from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import effective
-from airflow_ai_provider.store.schema import exception_case, feedback
-
-_AT_ONCE = 500
+from airflow_ai_provider.store.schema import exception_case
 
 
 def queue_figures(store: Store, model_name: str | None = None) -> dict[str, Any]:
@@ -58,25 +55,11 @@ def exceptions_of(store: Store, model_name: str, partition: str | None) -> dict[
         return {version: int(number) for version, number in connection.execute(statement)}
 
 
-def with_outcome(store: Store, model_name: str) -> list[str]:
-    """Return the open cases of a model whose prediction has an outcome by now."""
+def open_cases(store: Store, model_name: str) -> dict[str, str]:
+    """Return the predictions that open cases of a model are of, by the id of the case."""
     table = exception_case.c
-    waiting = sa.select(table.id, table.prediction_id).where(
+    statement = sa.select(table.id, table.prediction_id).where(
         table.model_name == model_name, table.state == CaseState.OPEN.value
     )
-    found: list[str] = []
     with store.read() as connection:
-        rows = connection.execute(waiting).all()
-        for start in range(0, len(rows), _AT_ONCE):
-            part = rows[start : start + _AT_ONCE]
-            known = set(
-                connection.execute(
-                    sa.select(feedback.c.prediction_id).where(
-                        *effective(model_name),
-                        feedback.c.source_kind == "outcome",
-                        feedback.c.prediction_id.in_([row.prediction_id for row in part]),
-                    )
-                ).scalars()
-            )
-            found += [row.id for row in part if row.prediction_id in known]
-    return found
+        return dict(tuple(row) for row in connection.execute(statement))

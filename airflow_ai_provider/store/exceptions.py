@@ -6,7 +6,7 @@ each is a guarded statement besides: a seat that is not there to be moved is a t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -106,12 +106,14 @@ class ExceptionQueue:
         hold_for: float = HOLD_FOR,
         users: Sequence[str] | None = None,
         dag_ids: Sequence[str | None] | None = None,
+        but_models: Collection[str] = (),
     ) -> list[Case]:
         """Give ``person`` seats at up to ``limit`` cases, the most urgent first; return the cases.
 
         Cases that are assigned to others, that the person looked at, or that have no free seat are
         not given. ``users`` are the names that an assignment may match when ``person`` is a task
-        that asks them; ``dag_ids`` bounds the cases to those of these DAGs (None: of no DAG).
+        that asks them; ``dag_ids`` bounds the cases to those of these DAGs (None: of no DAG);
+        those of ``but_models`` are left out.
         """
         wanted = {person} if users is None else set(users)
         with self.write() as (connection, now):
@@ -121,7 +123,9 @@ class ExceptionQueue:
             room = max(0, min(limit, MOST_CLAIMED - held))
             statement = free_cases(person, model_name, case_id, dag_ids)
             taken: list[str] = []
-            for row in connection.execute(statement):
+            for row in connection.execute(
+                statement.where(cases.c.model_name.not_in(sorted(but_models)))
+            ):
                 if len(taken) == room:
                     break
                 if not row.assigned_to or wanted & set(row.assigned_to):

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.feedback.quick import ROW, Row
 from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback_sink import QUARANTINE_COLUMNS, BatchCounts
+from airflow_ai_provider.store.feedback_sink import QUARANTINE_COLUMNS, BatchCounts, Stage
+from airflow_ai_provider.store.feedback_staging import CopyStage
 from airflow_ai_provider.store.feedback_writing import insert_new
 from airflow_ai_provider.store.schema import (
     feedback,
@@ -29,6 +30,7 @@ _WRITERS_LOCK = 0x61695F66  # "ai_f": on a server, batches are written one after
 
 _COUNTS = ("read", "stored", "revised", "duplicates", "quarantined")
 First = Callable[[sa.Connection, int], None]
+Pieces = Iterable[Sequence[Row]]
 
 
 class FeedbackStore:
@@ -37,9 +39,13 @@ class FeedbackStore:
     def __init__(self, store: Store) -> None:
         self.store = store
 
+    def stage(self) -> Stage | None:
+        """Return where records wait best until their batch is written; None has no such place."""
+        return None if self.store.is_sqlite else CopyStage(self.store)
+
     def write_batch(
         self,
-        records: Iterable[Sequence[Row]],
+        records: Pieces | Stage,
         quarantined: Iterable[Sequence[Row]],
         *,
         sources: Sequence[str],
@@ -48,25 +54,31 @@ class FeedbackStore:
     ) -> BatchCounts:
         """Write a batch in one transaction and return its counts.
 
-        ``records`` and ``quarantined`` come in pieces, so that memory stays flat. A record that is
-        refused again at the same place is counted again and kept once. ``first`` is called with
-        the connection and the batch before its records are written, when no other writer can be.
+        ``records`` and ``quarantined`` come in pieces, so that memory stays flat, or the records
+        wait in ``stage``. A record that is refused again at the same place is counted again and
+        kept once. ``first`` is called with the connection and the batch before its records are
+        written, when no other writer can be.
         """
-        with self.alone() as connection:
+        stage = records if isinstance(records, CopyStage) else None
+        with self.alone(stage) as connection:
             before = (
                 connection.execute(sa.select(sa.func.max(feedback.c.sequence))).scalar_one() or 0
             )
             batch = self.open_batch(connection, sources, run_key)
             if first is not None:
                 first(connection, batch)
-            offered = insert_new(connection, feedback, ROW, records, batch)
+            once = False  # whether no two of the batch have one id, as far as is known
+            if stage is not None:
+                once, offered = stage.insert(connection, batch), stage.count
+            else:
+                offered = insert_new(connection, feedback, ROW, cast("Pieces", records), batch)
             bad = self.refuse(connection, quarantined, batch)
             news = _news(connection, before)
             counts = BatchCounts.of(
                 batch,
                 offered=offered,
                 news=news,
-                revised=_revised(connection, before) if news else 0,
+                revised=_revised(connection, before) if news and (before or not once) else 0,
                 quarantined=bad,
             )
             self.close_batch(connection, counts)
@@ -102,9 +114,12 @@ class FeedbackStore:
         )
 
     @contextmanager
-    def alone(self) -> Iterator[sa.Connection]:
-        """Yield a connection in a transaction beside which no other writes feedback."""
-        with self.store.write() as connection:
+    def alone(self, stage: CopyStage | None = None) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction beside which no other writes feedback.
+
+        It is that of ``stage``, if given.
+        """
+        with self.store.write() if stage is None else stage.writing() as connection:
             if not self.store.is_sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS_LOCK)))
             yield connection

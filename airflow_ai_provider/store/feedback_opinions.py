@@ -13,32 +13,6 @@ from airflow_ai_provider.store.feedback import effective, of_part
 from airflow_ai_provider.store.schema import feedback, feedback_batch
 
 
-def opinions(store: Store, model_name: str, version: str) -> tuple[int, float, float]:
-    """Return count, mean and standard deviation of people's scores (1 to 5) of a version.
-
-    A revised score counts once, as it was revised. With no score mean and deviation are 0.
-    """
-    score = feedback.c.score
-    statement = (
-        sa.select(
-            sa.func.count(score),
-            sa.func.coalesce(sa.func.avg(score), 0.0),
-            sa.func.coalesce(sa.func.avg(score * score), 0.0),
-        )
-        .where(*effective(model_name))
-        .where(
-            score.is_not(None),
-            feedback.c.model_version == version,
-            feedback.c.source_kind == "person",
-        )
-    )
-    with store.read() as connection:
-        count, mean, squares = connection.execute(statement).one()
-    count, mean = int(count), float(mean)
-    spread = max(0.0, float(squares) - mean * mean)
-    return count, mean, math.sqrt(spread * count / (count - 1)) if count > 1 else 0.0
-
-
 def opinions_by_version(
     store: Store, model_name: str, *, partition: str | None = None
 ) -> dict[str, Opinions]:

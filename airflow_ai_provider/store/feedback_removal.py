@@ -59,6 +59,12 @@ def remove(
     )
 
 
+def stored_ids(store: Store, persons: Collection[str], fields: Sequence[str]) -> set[str]:
+    """Return the ids of records of which any revision names one of ``persons`` in ``fields``."""
+    with store.read() as connection:
+        return _ids_of(connection, persons, fields)
+
+
 def note_export(store: Store, path: str, model_name: str | None, records: int) -> None:
     """Note that records were written to ``path``."""
     with store.write() as connection:

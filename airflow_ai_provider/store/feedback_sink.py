@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Protocol
 
 from airflow_ai_provider.core.feedback.quick import Row
@@ -43,18 +44,44 @@ class BatchCounts:
         )
 
 
+class Stage(Protocol):
+    """Where the records of a batch wait until it is written."""
+
+    count: int
+
+    def extend(self, rows: Sequence[Row], *, weight: int = 0) -> None:
+        """Append rows that take about ``weight`` bytes together.
+
+        :raises AirflowAiError: they cannot wait there.
+        """
+
+    def __enter__(self) -> Any:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let go of what waits."""
+
+
 class FeedbackSink(Protocol):
     """Where batches of feedback go, each whole or not there, each record exactly once."""
 
+    def stage(self) -> Stage | None:
+        """Return where records wait best until their batch is written; None has no such place."""
+
     def write_batch(
         self,
-        records: Iterable[Sequence[Row]],
+        records: Iterable[Sequence[Row]] | Stage,
         quarantined: Iterable[Sequence[Row]],
         *,
         sources: Sequence[str],
         run_key: str | None = None,
     ) -> BatchCounts:
-        """Write a batch and return its counts; pieces keep memory flat.
+        """Write a batch and return its counts; pieces keep memory flat, and so does ``stage``.
 
         :raises AirflowAiError: the sink cannot take it; nothing of the batch is there.
         """

@@ -18,6 +18,7 @@ from airflow_ai_provider.store.schema import (
     exception_case,
     feedback,
     feedback_batch,
+    feedback_place,
     feedback_watch,
 )
 from airflow_ai_provider.store.upsert import dialect_insert
@@ -37,6 +38,8 @@ def look(store: Store, asks: Iterable[Ask], *, after: int | None = None) -> Seen
     for days in sorted({ask.score_days for ask in asked if ask.score_days is not None}):
         models = sorted({ask.model_name for ask in asked if ask.score_days == days})
         parts.append(_scores(models, days))
+    if read := sorted({ask.model_name for ask in asked if ask.reads}):
+        parts.append(_in_tables(read))
     if queued := sorted({ask.model_name for ask in asked if ask.queue}):
         parts.append(_queues(queued))
     if after is not None and any(ask.news for ask in asked):
@@ -63,6 +66,21 @@ def keep(store: Store, states: Mapping[str, Mapping[str, Any]]) -> None:
                 for key, state in sorted(states.items())
             ],
         )
+
+
+def kept(store: Store, key: str) -> Mapping[str, Any] | None:
+    """Return what is kept under ``key``; None when nothing is."""
+    statement = sa.select(feedback_watch.c.state).where(feedback_watch.c.key == key)
+    with store.read() as connection:
+        found: Mapping[str, Any] | None = connection.execute(statement).scalar_one_or_none()
+        return found
+
+
+def newest_batch(store: Store) -> int:
+    """Return the number of the newest batch; 0 with none."""
+    with store.read() as connection:
+        found = connection.execute(sa.select(sa.func.max(feedback_batch.c.id))).scalar_one()
+        return int(found or 0)
 
 
 def _row(
@@ -120,6 +138,11 @@ def _scores(models: list[str], days: float) -> sa.Select[Any]:
     )
 
 
+def _in_tables(models: list[str]) -> sa.Select[Any]:
+    table = feedback_place.c
+    return sa.select(*_row("table", name=table.model_name)).where(table.model_name.in_(models))
+
+
 def _queues(models: list[str]) -> sa.Select[Any]:
     table = exception_case.c
     return (
@@ -157,6 +180,7 @@ def _seen(rows: Iterable[Any], store: Store) -> Seen:
         },
         batches=[(row.number, json.loads(row.more)) for row in found.get("batch", ())],
         last_batch=newest.number or 0,
+        in_tables=sorted({row.name for row in found.get("table", ())}),
         kept={row.name: json.loads(row.more) for row in found.get("kept", ())},
     )
 

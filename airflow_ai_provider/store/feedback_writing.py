@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.feedback.quick import Row
 
 _SPECIAL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
-_FEW = 500
+FEW = 500
 _CACHE_KIB = 128 * 1024
 
 
@@ -33,11 +33,11 @@ def insert_new(
     """
     if connection.dialect.name == "postgresql":
         return _copy(connection, table, columns, pieces, batch)
-    listed = _listed(columns)
+    names = listed(columns)
     marks = ", ".join("?" * len(columns))
     # handed to the driver as it stands: per-row type processing would cost more than the insert
     statement = (
-        f"INSERT INTO {table.name} ({listed}, batch_id) VALUES ({marks}, {int(batch)})"  # noqa: S608
+        f"INSERT INTO {table.name} ({names}, batch_id) VALUES ({marks}, {int(batch)})"  # noqa: S608
         " ON CONFLICT DO NOTHING"
     )
     offered = 0
@@ -58,14 +58,14 @@ def _copy(
 ) -> int:
     pieces = iter(pieces)
     head = list(islice(pieces, 2))
-    if len(head) < 2 and sum(map(len, head)) <= _FEW:  # tables of their own would cost more
-        return _insert_few(connection, table, columns, head[0] if head else (), batch)
-    staging, listed, offered = f"{table.name}_staging", _listed(columns), 0
+    if len(head) < 2 and sum(map(len, head)) <= FEW:  # tables of their own would cost more
+        return insert_few(connection, table, columns, head[0] if head else (), batch)
+    staging, names, offered = f"{table.name}_staging", listed(columns), 0
     connection.exec_driver_sql(
         f"CREATE TEMP TABLE {staging} ON COMMIT DROP AS"  # noqa: S608 - names of ours
-        f" SELECT {listed} FROM {table.name} WITH NO DATA"
+        f" SELECT {names} FROM {table.name} WITH NO DATA"
     )
-    with _as_sqlalchemys(connection):
+    with as_sqlalchemys(connection):
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor, cursor.copy(f"COPY {staging} FROM STDIN") as copy:
             for piece in chain(head, pieces):
@@ -73,26 +73,27 @@ def _copy(
                 offered += len(piece)
     # a temporary table is read in the order in which it was written, so arrival stays in order
     connection.exec_driver_sql(
-        f"INSERT INTO {table.name} ({listed}, batch_id)"  # noqa: S608 - names of ours
-        f" SELECT {listed}, {int(batch)} FROM {staging} ON CONFLICT DO NOTHING"
+        f"INSERT INTO {table.name} ({names}, batch_id)"  # noqa: S608 - names of ours
+        f" SELECT {names}, {int(batch)} FROM {staging} ON CONFLICT DO NOTHING"
     )
     return offered
 
 
-def _insert_few(
+def insert_few(
     connection: sa.Connection,
     table: sa.Table,
     columns: Sequence[str],
     rows: Sequence[Row],
     batch: int,
 ) -> int:
+    """Insert into a table of PostgreSQL the rows that are not there yet; return how many came."""
     if rows:
         marks = ", ".join(["%s"] * len(columns))
-        with _as_sqlalchemys(connection):
+        with as_sqlalchemys(connection):
             driver: Any = connection.connection.driver_connection
             with driver.cursor() as cursor:
                 cursor.executemany(
-                    f"INSERT INTO {table.name} ({_listed(columns)}, batch_id)"  # noqa: S608 - ours
+                    f"INSERT INTO {table.name} ({listed(columns)}, batch_id)"  # noqa: S608 - ours
                     f" VALUES ({marks}, {int(batch)}) ON CONFLICT DO NOTHING",
                     rows,
                 )
@@ -103,13 +104,16 @@ def copy_text(rows: Sequence[Row]) -> str:
     """Return ``rows`` in the text form that PostgreSQL's COPY reads."""
     if not rows:
         return ""
-    lines = ["\t".join([_field(value) for value in row]) for row in rows]
-    text = "\n".join(lines) + "\n"
-    nulls = sum([row.count(None) for row in rows])
+    nulls, columns = 0, []
+    for column in zip(*rows, strict=True):
+        missing = column.count(None)
+        nulls += missing
+        columns.append(_fields(column, missing))
+    text = "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
     if (
         text.count("\\") == nulls
         and text.count("\n") == len(rows)
-        and text.count("\t") == len(rows) * (len(rows[0]) - 1)
+        and text.count("\t") == len(rows) * (len(columns) - 1)
         and "\r" not in text
     ):
         return text  # what nearly every piece is: nothing in it means anything to COPY
@@ -120,13 +124,24 @@ def copy_text(rows: Sequence[Row]) -> str:
     )
 
 
+def _fields(column: Sequence[Any], missing: int) -> Sequence[str]:
+    """Return the values of a column as fields, ``missing`` of which there are not."""
+    if missing == len(column):
+        return ("\\N",) * missing
+    kinds = set(map(type, column))
+    if kinds == {str}:
+        return column
+    if kinds == {str, type(None)}:
+        return ["\\N" if value is None else value for value in column]
+    return ["\\N" if value is None else _field(value) for value in column]
+
+
 def _field(value: Any) -> str:
-    if type(value) is str:
-        return value
-    return "\\N" if value is None else repr(value)
+    return value if type(value) is str else repr(value)
 
 
-def _listed(columns: Sequence[str]) -> str:
+def listed(columns: Sequence[str]) -> str:
+    """Return the columns as SQL lists them."""
     return ", ".join(f'"{name}"' for name in columns)
 
 
@@ -142,7 +157,7 @@ def _roomy(connection: sa.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _as_sqlalchemys(connection: sa.Connection) -> Iterator[None]:
+def as_sqlalchemys(connection: sa.Connection) -> Iterator[None]:
     """Raise what the driver says as SQLAlchemy would have."""
     import psycopg
 

@@ -7,7 +7,7 @@ whatever host it runs. Expiry means suspect here too, and never free.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.errors import LeaseLostError
 from airflow_ai_provider.core.gpu.devices import Device
 from airflow_ai_provider.core.gpu.lease import Host, LeaseRecord, Process, TaskIdentity, Ticket
+from airflow_ai_provider.core.gpu.nodes import NodeFacts
+from airflow_ai_provider.core.gpu.pod_moves import Move
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_asking import Asked
@@ -24,7 +26,7 @@ from airflow_ai_provider.store.gpu_queue import Turn
 from airflow_ai_provider.store.gpu_rows import TASK_FIELDS, read_leases
 from airflow_ai_provider.store.gpu_tickets import enter, estimate_for, revoke_older, withdraw
 from airflow_ai_provider.store.gpu_turns import Turns
-from airflow_ai_provider.store.schema import device, gpu_request, host, lease
+from airflow_ai_provider.store.schema import device, gpu_request, host, lease, lease_device
 
 _NOBODY = Process(pid=0, start=0, uid=0)  # a ticket that a pod waits with has no process
 _UNMADE = 120.0  # seconds that a claimed lease has for its pod to be made
@@ -33,10 +35,20 @@ _RENEWED = 300.0  # seconds that a look at the cluster is good for
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What a look at the cluster found of leases, by id and fence; with a reason for each end."""
+    """What a look at the cluster found of leases, by id and fence; with a reason for each end.
+
+    ``waits`` are the reasons of those whose pods wait for something, by id.
+    """
 
     alive: Mapping[str, int]
     ended: Mapping[tuple[str, int], str]
+    waits: Mapping[str, str] = field(default_factory=dict)
+    moves: Sequence[Move] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing follows of it."""
+        return not (self.alive or self.ended or self.moves)
 
 
 class ClusterStore:
@@ -49,7 +61,8 @@ class ClusterStore:
     def ask(self, ticket: Ticket) -> Asked:
         """Present ``ticket``, plan the queue, and claim what it was granted.
 
-        A lease that was claimed before is returned again. Older tries of its task are revoked.
+        A lease that was claimed before is returned again. Older tries of its task are revoked. One
+        who comes back because its pod was taken away has its old place, and its old age.
 
         :raises LeaseLostError: a newer try of the same task was here already.
         """
@@ -76,6 +89,8 @@ class ClusterStore:
         if ticket.task.is_known:
             revoke_older(connection, ticket.task, turn.wall)
         state = self._state(connection, ticket.id)
+        if state is RequestState.DONE:
+            state = self._reopen(connection, ticket.id)
         if state not in {RequestState.PENDING, RequestState.LEASED}:
             enter(
                 connection, ticket, _NOBODY, turn.wall, known=state,
@@ -102,8 +117,8 @@ class ClusterStore:
         mine = found[0] if found and not found[0].revoked else None
         return Asked(state=RequestState(row.state), reason=row.reason, lease=mine)
 
-    def hold(self, record: LeaseRecord, pod: str) -> None:
-        """Write down which pod (namespace/name/uid) holds a lease.
+    def hold(self, record: LeaseRecord, pod: str, *, waits: str = "") -> None:
+        """Write down which pod (namespace/name/uid) holds a lease, and what it ``waits`` for.
 
         :raises LeaseLostError: it is no longer the caller's: the pod must not run.
         """
@@ -116,7 +131,7 @@ class ClusterStore:
                     state=LeaseState.ACTIVE.value,
                     holder_pod=pod,
                     expires_at=turn.now + _RENEWED,
-                    reason="",
+                    reason=waits,
                 )
             )
             if moved.rowcount != 1:
@@ -226,15 +241,21 @@ class ClusterStore:
         with self.store.read() as connection:
             return read_leases(connection, lease.c.request_id.in_(mine))
 
-    def node_of(self, record: LeaseRecord) -> str | None:
-        """Return the name of the node whose devices a lease has."""
+    def node_of(self, record: LeaseRecord) -> NodeFacts | None:
+        """Return the node whose devices a lease has now: it follows its pod."""
         with self.store.read() as connection:
             found = connection.execute(
-                sa.select(device.c.node).where(
-                    device.c.host == record.host, device.c.uuid.in_(record.devices)
+                sa.select(device.c.node)
+                .join(
+                    lease_device,
+                    sa.and_(
+                        lease_device.c.host == device.c.host,
+                        lease_device.c.device_uuid == device.c.uuid,
+                    ),
                 )
+                .where(lease_device.c.lease_id == record.id)
             ).scalars()
-            return next((document["name"] for document in found if document), None)
+            return next((NodeFacts.of(document) for document in found if document), None)
 
     def ended(self, marks: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Return which of ``marks`` are of leases that this store knows and that have ended.
@@ -273,28 +294,66 @@ class ClusterStore:
             for name in sorted(devices):
                 here = Host(name=name, boot_id=boot_id)
                 changed |= register(turn.connection, here, devices[name], wall=turn.wall)
+            for move in judged.moves:
+                changed |= self._move(turn.connection, move)
             for (lease_id, fence), reason in sorted(judged.ended.items()):
                 changed |= end_lease(
                     turn.connection, lease_id, wall=turn.wall, reason=reason, fence=fence
                 )
             for lease_id, fence in sorted(judged.alive.items()):
-                self._see(turn, lease_id, fence)
+                self._see(turn, lease_id, fence, judged.waits.get(lease_id, ""))
             results.append(changed)
             return changed
 
         results: list[bool] = []
-        if not devices and not judged.alive and not judged.ended:
+        if not devices and judged.is_empty:
             return False
         self._turns.change(work)
         return results[-1]
 
-    def _see(self, turn: Turn, lease_id: str, fence: int) -> None:
+    def _see(self, turn: Turn, lease_id: str, fence: int, waits: str) -> None:
         """Renew a lease whose pod was seen; one that was revoked stays in doubt."""
         turn.connection.execute(
             _live(lease_id, fence)
             .where(~lease.c.revoked)
-            .values(state=LeaseState.ACTIVE.value, expires_at=turn.now + _RENEWED, reason="")
+            .values(state=LeaseState.ACTIVE.value, expires_at=turn.now + _RENEWED, reason=waits)
         )
+
+    def _move(self, connection: sa.Connection, move: Move) -> bool:
+        """Let a lease follow its pod; not where another was given these devices just now."""
+        try:
+            with connection.begin_nested():
+                moved = connection.execute(
+                    _live(move.lease_id, move.fence)
+                    .where(lease.c.host == move.was)
+                    .values(host=move.host, reason="")
+                )
+                if moved.rowcount != 1:
+                    return False
+                mine = sa.and_(
+                    lease_device.c.lease_id == move.lease_id, lease_device.c.host == move.was
+                )
+                names = connection.execute(
+                    sa.select(lease_device.c.device_uuid).where(mine, lease_device.c.live)
+                ).scalars()
+                for old, new in zip(sorted(names.all()), move.devices, strict=True):
+                    connection.execute(
+                        lease_device.update()
+                        .where(mine, lease_device.c.device_uuid == old)
+                        .values(host=move.host, device_uuid=new)
+                    )
+        except sa.exc.IntegrityError:
+            return False
+        return True
+
+    def _reopen(self, connection: sa.Connection, ticket_id: str) -> RequestState:
+        """Make the ticket of a lease that has ended one that has its place still."""
+        connection.execute(
+            gpu_request.update()
+            .where(gpu_request.c.id == ticket_id, gpu_request.c.state == RequestState.DONE.value)
+            .values(state=RequestState.LAPSED.value, finished_at=None)
+        )
+        return RequestState.LAPSED
 
     def _state(self, connection: sa.Connection, ticket_id: str) -> RequestState | None:
         found = connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -15,17 +16,25 @@ from airflow_ai_provider.store.gpu_state import PoolState, queued_of, read_queue
 from airflow_ai_provider.store.schema import gpu_request, host, lease, lease_device
 
 _PRESENT_FOR = timedelta(seconds=60)  # a host without leases that was seen since is there
+ANOTHER = "another project"  # what is told of a task that is not to be seen
 _WHOLE_QUEUE = 2**31 - 1
 
 
 def snapshot(
-    store: Store, *, reserve_after: float = RESERVE_AFTER, clock: LeaseClock = lease_clock
+    store: Store,
+    *,
+    reserve_after: float = RESERVE_AFTER,
+    clock: LeaseClock = lease_clock,
+    hidden: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return devices, queue and hosts as ``airflow-ai gpu status`` does; it changes nothing."""
+    """Return devices, queue and hosts as ``airflow-ai gpu status`` does; it changes nothing.
+
+    Of the ``hidden`` projects only what they hold and wait for is told, not who they are.
+    """
     with store.read() as connection:
         turn = turn_of(store, connection, clock=clock, reserve_after=reserve_after)
         pool = turn.look()
-        held = _held(turn)
+        held = _held(turn, hidden)
         devices = []
         for device in pool.devices:
             holders = held.get(device.key, [])
@@ -42,14 +51,17 @@ def snapshot(
                     "holders": [document for _, document in holders],
                 }
             )
-        return {"devices": devices, "queue": _queue(turn, pool), "hosts": _hosts(turn)}
+        return {"devices": devices, "queue": _queue(turn, pool, hidden), "hosts": _hosts(turn)}
 
 
-def _held(turn: Turn) -> dict[tuple[str, str], list[tuple[int | None, dict[str, Any]]]]:
+def _held(
+    turn: Turn, hidden: Collection[str]
+) -> dict[tuple[str, str], list[tuple[int | None, dict[str, Any]]]]:
     rows = turn.connection.execute(
         sa.select(
             lease,
             gpu_request.c.holder,
+            gpu_request.c.spec.label("asked"),
             lease_device.c.host.label("on_host"),
             lease_device.c.device_uuid,
             lease_device.c.memory_mib,
@@ -62,19 +74,20 @@ def _held(turn: Turn) -> dict[tuple[str, str], list[tuple[int | None, dict[str, 
     documents: dict[str, dict[str, Any]] = {}
     held: dict[tuple[str, str], list[tuple[int | None, dict[str, Any]]]] = {}
     for row in rows:
+        is_hidden = row.asked.get("project") in hidden
         document = documents.setdefault(
             row.id,
             {
                 "id": row.id,
                 "fence": row.fence,
-                "task": task_of(row).describe() or row.holder,
+                "task": ANOTHER if is_hidden else task_of(row).describe() or row.holder,
                 "state": row.state,
                 "devices": [],
                 "since": row.granted_at,
                 "expires_at": turn.wall + timedelta(seconds=row.expires_at - turn.now),
             },
         )
-        if row.reason:  # why it is in doubt, or is about to end
+        if row.reason and not is_hidden:  # why it is in doubt, or is about to end
             document["reason"] = row.reason
         document["devices"].append(row.device_uuid)
         held.setdefault((row.on_host, row.device_uuid), []).append((row.memory_mib, document))
@@ -87,18 +100,19 @@ def _used(memory_mib: int | None, shares: list[int | None]) -> int | None:
     return sum(share for share in shares if share is not None)
 
 
-def _queue(turn: Turn, pool: PoolState) -> list[dict[str, Any]]:
+def _queue(turn: Turn, pool: PoolState, hidden: Collection[str]) -> list[dict[str, Any]]:
     rows = read_queue(turn.connection, oldest=_WHOLE_QUEUE)
     rows.sort(key=lambda row: (-row.spec.get("priority", 0), row.place, row.id))
     starts = expect(turn, pool, [queued_of(row, wall=turn.wall) for row in rows])
     queue = []
     for row in rows:
         seconds = starts.get(row.id)
+        is_hidden = row.spec.get("project") in hidden
         queue.append(
             {
                 "id": row.id,
-                "task": task_of(row).describe() or row.holder,
-                "spec": row.spec,
+                "task": ANOTHER if is_hidden else task_of(row).describe() or row.holder,
+                "spec": {k: v for k, v in row.spec.items() if not (is_hidden and k == "project")},
                 "priority": row.spec.get("priority", 0),
                 "waiting_s": round(max(0.0, (turn.wall - row.enqueued_at).total_seconds()), 3),
                 "reason": row.reason,

@@ -110,12 +110,16 @@ class Ledger:
         subject: str | None = None,
         subject_prefix: str | None = None,
         subject_or_below: str | None = None,
+        but_below: Collection[str] = (),
         verdict: str | None = None,
         newest_first: bool = False,
         limit: int | None = None,
         offset: int = 0,
     ) -> list[GateRecord]:
-        """Return records by kind and subject, oldest first unless said."""
+        """Return records by kind and subject, oldest first unless said.
+
+        Left out are subjects that are one of ``but_below``, or go on from it with ``/`` or ``@``.
+        """
         statement = sa.select(*_FIELDS)
         if kind is not None:
             statement = statement.where(gate_record.c.kind == kind.value)
@@ -130,6 +134,7 @@ class Ledger:
         if subject_or_below is not None:
             below = gate_record.c.subject.startswith(f"{subject_or_below}/", autoescape=True)
             statement = statement.where((gate_record.c.subject == subject_or_below) | below)
+        statement = statement.where(*_not_below(but_below))
         if verdict is not None:
             statement = statement.where(gate_record.c.verdict == verdict)
         order = gate_record.c.sequence
@@ -189,6 +194,16 @@ class Ledger:
             rows = connection.execute(sa.select(*_FIELDS).order_by(gate_record.c.sequence)).all()
         broken = first_break(_numbered(rows), tuple(head) if head else (0, GENESIS))
         return len(rows), broken
+
+
+def _not_below(left_out: Collection[str]) -> Iterator[sa.ColumnElement[bool]]:
+    """Yield a condition for each length of a beginning: there may be thousands of them."""
+    if left_out:
+        yield gate_record.c.subject.not_in(sorted(left_out))
+    for length in sorted({len(beginning) for beginning in left_out}):
+        begins = [b + end for b in left_out if len(b) == length for end in "/@"]
+        # compared as it is: LIKE takes no notice of case on SQLite
+        yield sa.func.substr(gate_record.c.subject, 1, length + 1).not_in(sorted(begins))
 
 
 def _broken(record_id: str | None, reason: str) -> LedgerError:

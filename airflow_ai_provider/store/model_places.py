@@ -6,7 +6,7 @@ so that a list of a thousand models is one query.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,10 +23,16 @@ class ModelPlaces:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def names(self, *, search: str, limit: int, offset: int) -> tuple[list[str], bool]:
-        """Return names of models that contain ``search``, in order, and whether there are more."""
+    def names(
+        self, *, search: str, limit: int, offset: int, but: Collection[str] = ()
+    ) -> tuple[list[str], bool]:
+        """Return names of models that contain ``search``, in order, and whether there are more.
+
+        Those in ``but`` are left out.
+        """
         column = promotion_state.c.model_name
         statement = sa.select(column).order_by(column).limit(limit + 1).offset(offset)
+        statement = statement.where(column.not_in(sorted(but)))
         if search:
             statement = statement.where(column.icontains(search, autoescape=True))
         with self.store.read() as connection:

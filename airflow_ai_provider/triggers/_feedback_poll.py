@@ -18,6 +18,7 @@ from airflow_ai_provider.core.errors import AirflowAiError, StoreUnavailableErro
 from airflow_ai_provider.core.feedback.watching import Ask, Seen
 
 if TYPE_CHECKING:
+    from airflow_ai_provider.services.feedback_watch import FeedbackWatch
     from airflow_ai_provider.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class FeedbackPoll:
         self.over: Callable[[], Any] = lambda: None  # nobody is to find it any more
         self._open_store = open_store
         self._store: Store | None = None
+        self._watch: FeedbackWatch
         self._followers: list[_Follower] = []
         self._to_keep: dict[str, Mapping[str, Any]] = {}
         self._told: set[str] = set()  # what was told of meanwhile
@@ -130,14 +132,15 @@ class FeedbackPoll:
             follower.tell(found)
 
     def _look(self, asked: list[_Follower]) -> Seen:
-        from airflow_ai_provider.store.feedback_watch import look
+        from airflow_ai_provider.services.feedback_watch import FeedbackWatch
 
         if self._store is None:
             self._store = self._open_store()
+            self._watch = FeedbackWatch(self._store)
         self._save()
         after = [f.after for f in asked if f.ask.news and f.after is not None]
         asks = {follower.ask for follower in asked}
-        return look(self._store, asks, after=min(after, default=None))
+        return self._watch.look(asks, after=min(after, default=None))
 
     def _save(self) -> None:
         from airflow_ai_provider.store.feedback_watch import keep

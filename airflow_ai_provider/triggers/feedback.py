@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from airflow_ai_provider.core.feedback.watching import Wanted, wanted_of
+from airflow_ai_provider.core.feedback.watching import Seen, Wanted, wanted_of
 from airflow_ai_provider.triggers._feedback_poll import poll_of
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ class FeedbackTrigger(BaseEventTrigger):
         )
         watched = Asset("ai-feedback://m", uri="ai-feedback://m", watchers=[watcher])
 
-    The event is ``{"model_name", "partition", "records", "why"}``: the effective records, when they
-    were asked for, and a sentence for each thing that holds. All triggers of a triggerer that wait
-    on one store share one statement per interval. A triggerer that is killed may tell the same once
-    more, never less.
+    The event is ``{"model_name", "partition", "records", "why", "batch"}``: the effective records,
+    when they were asked for, a sentence for each thing that holds, and the newest batch. Feedback
+    in Delta tables that the store knows counts too; while one cannot be read the trigger waits on.
+    All triggers of a triggerer that wait on one store share one statement per interval. A triggerer
+    that is killed may tell the same once more, never less.
 
     :param model_name: the model.
     :param partition: count only records of this partition.
@@ -43,6 +44,8 @@ class FeedbackTrigger(BaseEventTrigger):
     :param score_below: people's mean score (1 to 5) of ``score_days`` days is below this, with at
         least ``min_scores`` scores.
     :param queue_older_than: the oldest open exception has waited so many seconds.
+    :param since_batch: for a task: new records count from after this batch; from when the trigger
+        began to look unless said.
     :param not_before: fire no sooner than this, and once: Airflow fails a task that resumes while
         the worker that deferred it is still being reaped.
     :param poll_interval: seconds between two looks, at most.
@@ -60,6 +63,7 @@ class FeedbackTrigger(BaseEventTrigger):
         score_days: float = 30.0,
         min_scores: int = 10,
         queue_older_than: float | None = None,
+        since_batch: int | None = None,
         not_before: datetime | None = None,
         poll_interval: float = 10.0,
         store_conn_id: str = "ai_store_default",
@@ -73,13 +77,14 @@ class FeedbackTrigger(BaseEventTrigger):
         self.score_days = score_days
         self.min_scores = min_scores
         self.queue_older_than = queue_older_than
+        self.since_batch = since_batch
         self.not_before = not_before
         self.poll_interval = poll_interval
         self.store_conn_id = store_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and what it was made with."""
-        names = (*_WANTED, "not_before", "poll_interval", "store_conn_id")
+        names = (*_WANTED, "since_batch", "not_before", "poll_interval", "store_conn_id")
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {name: getattr(self, name) for name in names},
@@ -108,13 +113,17 @@ class FeedbackTrigger(BaseEventTrigger):
 
     async def _once(self, wanted: Wanted) -> AsyncGenerator[TriggerEvent, None]:
         state: dict[str, Any] = {}
+        if self.since_batch is not None:
+            state["batch"] = self.since_batch
         poll = poll_of(self.store_conn_id, self._open)
         asked = wanted.ask(None)
         looks = poll.follow(asked, self.poll_interval, position=lambda: state.get("batch"))
         async with aclosing(looks) as found:
             async for seen in found:
+                if self._cannot_tell(wanted, seen):
+                    continue
                 if why := wanted.holds(seen, state):
-                    yield self._event(wanted, seen.records(self.model_name, self.partition), why)
+                    yield self._event(wanted, seen, why)
                     return
                 state.setdefault("batch", seen.last_batch)  # what is new is so from here on
 
@@ -126,6 +135,8 @@ class FeedbackTrigger(BaseEventTrigger):
         looks = poll.follow(asked, self.poll_interval, position=lambda: state.get("batch"))
         async with aclosing(looks) as found:
             async for seen in found:
+                if self._cannot_tell(wanted, seen):
+                    continue
                 if not state and key in seen.kept:
                     state = dict(seen.kept[key])
                     if wanted.new_records is not None:
@@ -135,9 +146,17 @@ class FeedbackTrigger(BaseEventTrigger):
                     state = now
                     poll.keep(key, state, told=bool(why))
                 if why:
-                    yield self._event(wanted, seen.records(self.model_name, self.partition), why)
+                    yield self._event(wanted, seen, why)
 
-    def _event(self, wanted: Wanted, records: int, why: dict[str, str]) -> TriggerEvent:
+    def _cannot_tell(self, wanted: Wanted, seen: Seen) -> bool:
+        """Whether feedback that counts could not be read: the next look may."""
+        error = wanted.unread(seen)
+        if error is not None:
+            self.log.warning("%s Looking again.", error)
+        return error is not None
+
+    def _event(self, wanted: Wanted, seen: Seen, why: dict[str, str]) -> TriggerEvent:
+        records = seen.records(self.model_name, self.partition)
         self.log.info("%s: %s", self.model_name, " ".join(why.values()))
         return TriggerEvent(
             {
@@ -145,6 +164,7 @@ class FeedbackTrigger(BaseEventTrigger):
                 "partition": self.partition,
                 "records": records if wanted.min_records is not None else None,
                 "why": why,
+                "batch": seen.last_batch,
             }
         )
 

@@ -130,11 +130,16 @@ class GpuPodTrigger(KubernetesPodTrigger):
     (``node_lost``) before its pods are deleted. ``gpu_why`` says more.
 
     :param leased: whether the pod holds a lease, and so must find room.
+    :param node_timeout: how many seconds to wait for a node that an autoscaler is to bring; None
+        when it is to bring none.
     """
 
-    def __init__(self, *, leased: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, *, leased: bool = True, node_timeout: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.leased = leased
+        self.node_timeout = node_timeout
         self._said: dict[str, Any] = {}
         self._started: float | None = None
         self._kueue_at = 0.0
@@ -144,7 +149,7 @@ class GpuPodTrigger(KubernetesPodTrigger):
         _, arguments = super().serialize()
         return (
             "airflow_ai_provider.triggers.gpu_kubernetes.GpuPodTrigger",
-            {**arguments, "leased": self.leased},
+            {**arguments, "leased": self.leased, "node_timeout": self.node_timeout},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -163,6 +168,7 @@ class GpuPodTrigger(KubernetesPodTrigger):
             leased=self.leased,
             schedule_timeout=self.schedule_timeout,
             startup_timeout=self.startup_timeout,
+            node_timeout=self.node_timeout,
         )
         said = ""
         while True:

@@ -11,7 +11,13 @@ from handwritten_digits import model
 CANDIDATES = tuple(model.CANDIDATES)
 
 
-def train_pilot(candidate: str, *, gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def train_pilot(
+    candidate: str,
+    *,
+    gates: Sequence[Mapping[str, Any]],
+    model_name: str = model.MODEL_NAME,
+    only: Sequence[int] = (),
+) -> dict[str, Any]:
     """Train on seven tenths of the digits, judge on the rest; who wrote which is not known."""
     return model.train(
         candidate,
@@ -19,4 +25,6 @@ def train_pilot(candidate: str, *, gates: Sequence[Mapping[str, Any]]) -> dict[s
         evaluations=PLACES["evaluations"],
         tracking_uri=tracking_uri(),
         gates=records(gates, ("all",)),
+        model_name=model_name,
+        only=only,
     )

@@ -30,6 +30,7 @@ from airflow_ai_provider.operators.lifecycle import (
 from airflow_ai_provider.operators.lifecycle_decisions import (
     ModelRetireOperator,
     PhaseOverrideOperator,
+    ProjectHandOverOperator,
 )
 from airflow_ai_provider.operators.model_card import ModelCardOperator
 from airflow_ai_provider.operators.model_evidence import (
@@ -151,6 +152,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "ModelRetireOperator": lambda: ModelRetireOperator(
         task_id="t", project=NOWHERE, model_name="what", archive=NOWHERE
     ),
+    "ProjectHandOverOperator": lambda: ProjectHandOverOperator(task_id="t", project=NOWHERE),
     "PhaseGateOperator": lambda: PhaseGateOperator(task_id="t", project=NOWHERE, phase="what"),
     "TaskDurationsOperator": lambda: TaskDurationsOperator(task_id="t", durations_file=NOWHERE),
     "ProjectReportOperator": lambda: ProjectReportOperator(

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from airflow.providers.standard.exceptions import HITLTimeoutError
-from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
 
@@ -23,6 +24,8 @@ from airflow_ai_provider.services.exceptions import ExceptionService
 from airflow_ai_provider.services.feedback import write_predictions
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.schema import exception_seat
+from tests.edge.airflow_versions import AskedSomebody
 
 MODEL = "m"
 
@@ -121,7 +124,7 @@ def test_it_asks_once_and_the_answers_are_feedback(
     service: ExceptionService, log: str, supervisor: Supervisor
 ) -> None:
     operator, pushed = review(log, ask=True, assigned_users=["ann", "bob"]), {}
-    with pytest.raises(TaskAwaitingInput):
+    with pytest.raises(AskedSomebody):
         operator.execute(context_of(operator, pushed))
     (asked,) = supervisor.asked
     assert [user.id for user in asked.assigned_users] == ["ann", "bob"]
@@ -134,7 +137,7 @@ def test_it_asks_once_and_the_answers_are_feedback(
     assert mine.execute(context_of(mine))["asked"] == 0  # nothing is shown twice
 
     operator = review(log, ask=True, assigned_users=["ann", "bob"])
-    with pytest.raises(TaskAwaitingInput):  # a retry asks about the same
+    with pytest.raises(AskedSomebody):  # a retry asks about the same
         operator.execute(context_of(operator, {}))
     assert list(supervisor.asked[-1].params) == list(asked.params)
 
@@ -160,7 +163,7 @@ def test_what_is_left_empty_or_wrong_goes_to_somebody_else(
     service: ExceptionService, log: str, supervisor: Supervisor
 ) -> None:
     operator, pushed = review(log, ask=True), {}
-    with pytest.raises(TaskAwaitingInput):
+    with pytest.raises(AskedSomebody):
         operator.execute(context_of(operator, pushed))
     one, two = service.queue.find()
     form = {field_of(one): None, field_of(two): "never"}
@@ -170,11 +173,31 @@ def test_what_is_left_empty_or_wrong_goes_to_somebody_else(
     assert [case.id for case in service.claim("bob", limit=5)] == [one.id]
 
 
+def test_the_setting_for_comments_holds_for_the_queue_too(
+    service: ExceptionService,
+    log: str,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operator, pushed = review(log, ask=True), {}
+    with pytest.raises(AskedSomebody):
+        operator.execute(context_of(operator, pushed))
+    form = {field_of(case): "late" for case in service.queue.find()}
+    monkeypatch.setenv("AIRFLOW__AI_PROVIDER__FEEDBACK_COMMENTS", "drop")
+    told = operator.execute_complete(
+        context_of(operator, pushed), answered({**form, COMMENT: "call ann"})
+    )
+    assert told["answered"] == 2
+    with service.store.read() as connection:
+        kept = connection.execute(sa.select(exception_seat.c.answer)).scalars().all()
+    assert [answer["comment"] for answer in kept] == [None, None]
+
+
 def test_no_answer_in_time_gives_the_cases_back(
     service: ExceptionService, log: str, supervisor: Supervisor
 ) -> None:
     operator = review(log, ask=True, response_timeout=timedelta(minutes=1))
-    with pytest.raises(TaskAwaitingInput):
+    with pytest.raises(AskedSomebody):
         operator.execute(context_of(operator))
     event = {"error": "too late", "error_type": "timeout"}
     with pytest.raises(HITLTimeoutError):
@@ -186,7 +209,7 @@ def test_an_answer_of_nobody_is_none(
     service: ExceptionService, log: str, supervisor: Supervisor
 ) -> None:
     operator = review(log, ask=True)
-    with pytest.raises(TaskAwaitingInput):
+    with pytest.raises(AskedSomebody):
         operator.execute(context_of(operator))
     with pytest.raises(AirflowFailException, match="Nobody"):
         operator.execute_complete(context_of(operator), answered({}, who=None))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,28 +29,9 @@ from airflow_ai_provider.services.feedback import write_predictions
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.triggers.feedback import FeedbackTrigger
+from tests.edge.task_context import context_of
 
 MODEL = "flight_delays"
-
-
-class Events:
-    def __init__(self) -> None:
-        self.added: list[tuple[Any, dict[str, Any]]] = []
-
-    def add(self, asset: Any, extra: dict[str, Any]) -> None:
-        self.added.append((asset, extra))
-
-
-def context_of(operator: Any, *, run_id: str = "r", try_number: int = 1) -> Any:
-    ti = SimpleNamespace(
-        dag_id="d",
-        run_id=run_id,
-        task_id=operator.task_id,
-        map_index=-1,
-        try_number=try_number,
-        task=operator,
-    )
-    return {"ti": ti, "outlet_events": defaultdict(Events)}
 
 
 @pytest.fixture

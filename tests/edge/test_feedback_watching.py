@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,15 @@ from hypothesis import strategies as st
 
 from airflow_ai_provider.core.errors import FeedbackError, StoreUnavailableError
 from airflow_ai_provider.core.feedback.exceptions import Asking, Finding, Reason
-from airflow_ai_provider.core.feedback.parse import parse
-from airflow_ai_provider.core.feedback.quick import row_of
 from airflow_ai_provider.core.feedback.watching import Seen, Wanted, wanted_of
 from airflow_ai_provider.sensors.feedback import FeedbackSensor
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exceptions import ExceptionQueue
-from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_watch import keep, look
 from airflow_ai_provider.store.schema import exception_case
 from airflow_ai_provider.triggers._feedback_poll import FeedbackPoll
 from airflow_ai_provider.triggers.feedback import FeedbackTrigger
-
-NOW = datetime.now(timezone.utc)
+from tests.edge.feedback_waiting import NOW, Said, leave, next_of, silent, watch
 
 
 @pytest.fixture
@@ -43,26 +39,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     found = {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
     monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(found))
     return Store.open(url)
-
-
-class Said:
-    """Feedback that comes in, each record a new one."""
-
-    number = 0
-
-    def __call__(self, store: Store, count: int = 1, **more: Any) -> None:
-        rows = []
-        for _ in range(count):
-            self.number += 1
-            document = {
-                "feedback_id": f"f{self.number}",
-                "model_name": "m",
-                "observed_at": NOW,
-                "label": 1,
-                **more,
-            }
-            rows.append(row_of(parse(document)))
-        FeedbackStore(store).write_batch([rows], [], sources=["x"])
 
 
 @pytest.fixture
@@ -76,26 +52,6 @@ def queued(store: Store, *, hours: float) -> None:
     with store.write() as connection:
         since = store.utcnow(connection) - timedelta(hours=hours)
         connection.execute(exception_case.update().values(created_at=since))
-
-
-def watch(**wanted: Any) -> FeedbackTrigger:
-    return FeedbackTrigger(**{"model_name": "m", "poll_interval": 0.05, **wanted})
-
-
-async def next_of(events: AsyncIterator[Any]) -> dict[str, Any]:
-    return dict((await asyncio.wait_for(anext(events), 20)).payload)
-
-
-async def silent(events: AsyncIterator[Any], seconds: float = 0.4) -> asyncio.Task[Any]:
-    waiting = asyncio.ensure_future(anext(events))
-    done, _ = await asyncio.wait([waiting], timeout=seconds)
-    assert not done
-    return waiting
-
-
-async def leave(waiting: asyncio.Task[Any]) -> None:
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
 
 
 def test_one_look_finds_all_that_is_asked(store: Store, say: Said) -> None:
@@ -215,6 +171,7 @@ def test_what_holds_is_told_of_once_until_it_held_no_longer(here: Store, say: Sa
                 "partition": None,
                 "records": None,
                 "why": {"score_below": "The mean of 2 scores is 1.50, below 3."},
+                "batch": 2,
             }
             waiting = await silent(events)
             queued(here, hours=2)

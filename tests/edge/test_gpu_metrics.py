@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import TaskDeferred
-from airflow.sdk.observability import stats
 
 from airflow_ai_provider.core.errors import LeaseLostError
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.operators.gpu import GpuPythonOperator
 from airflow_ai_provider.services.gpu import GpuPool
+from tests.edge.airflow_versions import telling
 from tests.edge.gpu_tasks import context, execute, occupy
 
 
@@ -40,11 +40,8 @@ class FakeBackend:
 def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBackend]:
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
     fake = FakeBackend()
-    stats.initialize(factory=lambda: fake, export_legacy_names=False)  # type: ignore[arg-type,return-value]
-    yield fake
-    from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
-
-    stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
+    with telling(fake):
+        yield fake
 
 
 def task(function: Any) -> GpuPythonOperator:

@@ -1,4 +1,4 @@
-"""An override and a model's end, asked of the role that may, with contexts made by hand."""
+"""Decisions that are asked of the role that may take them, with contexts made by hand."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ from airflow_ai_provider.operators.lifecycle import PhaseGateOperator
 from airflow_ai_provider.operators.lifecycle_decisions import (
     ModelRetireOperator,
     PhaseOverrideOperator,
+    ProjectHandOverOperator,
 )
 from airflow_ai_provider.services.lifecycle import read_project_file
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.lifecycle import Projects
+from airflow_ai_provider.store.model_places import keep_place
 from airflow_ai_provider.testing import FakeRegistry
 from tests.edge.promotion_scene import connection, serving
+from tests.services.project_scene import note, plan_of
 
 PROJECTS = Path(__file__).parents[2] / "dags" / "projects"
 TEMPLATE = PROJECTS / "flight_delays.yaml"
@@ -152,3 +157,91 @@ def test_model_retires_in_the_name_of_who_answered(ledger: Ledger, live: FakeReg
     assert REASON in record.evidence["why"]
     again = operator.execute_complete(context_of(operator), answer("Retire"))
     assert again["versions"] == {}
+
+
+@pytest.fixture
+def in_production(ledger: Ledger) -> Store:
+    """The store, with the project in production and version 3 of one of its models live."""
+    store = ledger.store
+    note(store, plan_of(), phase="production")
+    moved = ledger.get(live_since(ledger, "3"))
+    with store.write() as connection:
+        keep_place(connection, "flight_delays", moved)
+    return store
+
+
+def live_since(ledger: Ledger, version: str) -> str:
+    draft = GateDraft(
+        kind=GateKind.PROMOTION,
+        subject=f"mlflow://flight_delays/{version}",
+        verdict=Verdict.PASS,
+        evidence={"environment": "production", "from": None, "to": version},
+    )
+    return ledger.append(draft).id
+
+
+def handing_over() -> ProjectHandOverOperator:
+    return ProjectHandOverOperator(task_id="hand_over", project=str(TEMPLATE))
+
+
+def test_operations_takes_a_project_over(ledger: Ledger, in_production: Store) -> None:
+    operator = handing_over()
+    body = operator.asks(read_project_file(TEMPLATE))
+    assert "**flight\\_delays**, version 3" in body
+    given, events = answer("Take over", by="sponsor"), _Told()
+    context = {**context_of(operator), "outlet_events": events}
+    found = operator.execute_complete(context, given)
+    assert json.loads(json.dumps(found)) == found
+    assert found["models"] == {"flight_delays": "3"}
+    record = ledger.get(found["record"])
+    assert (record.subject, record.decided_by) == ("project://flight_delays/maintenance", "sponsor")
+    assert record.evidence["reason"] == REASON
+    row = Projects(in_production).get("flight_delays")
+    assert row is not None
+    assert row.phase == "maintenance"
+    assert events.told == [("ai-project://flight_delays/maintenance", found["record"])]
+    again = handing_over().execute_complete(context, given)
+    assert again["record"] == found["record"]
+
+
+class _Told(dict[Any, Any]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, str]] = []
+
+    def __missing__(self, _key: Any) -> Any:
+        def add(asset: Any, extra: dict[str, Any]) -> None:
+            self.told.append((asset.name, extra["record"]))
+
+        return SimpleNamespace(add=add)
+
+
+@pytest.mark.parametrize(
+    ("given", "raised", "says"),
+    [
+        (answer("Not yet", by="sponsor"), AirflowSkipException, "Not yet"),
+        (answer("Take over", by="ml"), AirflowFailException, "Only who fills"),
+        (answer("Take over", by=None), AirflowFailException, "Nobody answered"),
+        (answer("Take over", by="sponsor", reason="ok"), AirflowFailException, "no reason"),
+    ],
+)
+def test_nobody_else_takes_a_project_over(
+    in_production: Store, given: Any, raised: Any, says: str
+) -> None:
+    operator = handing_over()
+    with pytest.raises(raised, match=says):
+        operator.execute_complete(context_of(operator), given)
+    row = Projects(in_production).get("flight_delays")
+    assert row is not None
+    assert row.phase == "production"
+
+
+@pytest.mark.parametrize("phase", [None, "pilot"])
+def test_a_project_before_production_is_not_handed_over(ledger: Ledger, phase: str | None) -> None:
+    if phase:
+        note(ledger.store, plan_of(), phase=phase)
+    operator = handing_over()
+    with pytest.raises(AirflowFailException, match="not in production"):
+        operator.execute(context_of(operator))
+    with pytest.raises(AirflowFailException, match="not in production"):
+        operator.execute_complete(context_of(operator), answer("Take over", by="sponsor"))

@@ -26,38 +26,14 @@ from airflow_ai_provider.services.lifecycle import load_project, read_project_fi
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects
+from tests.edge.task_context import Events, task_instance
 
 PROJECTS = Path(__file__).parents[2] / "dags" / "projects"
 TEMPLATE = str(PROJECTS / "flight_delays.yaml")
 
 
-class Events:
-    def __init__(self) -> None:
-        self.added: list[tuple[Any, dict[str, Any]]] = []
-
-    def add(self, asset: Any, extra: dict[str, Any]) -> None:
-        self.added.append((asset, extra))
-
-
-class TaskInstance(SimpleNamespace):
-    def xcom_push(self, key: str, value: Any) -> None:
-        json.dumps(value)
-        self.pushed[key] = value
-
-    def xcom_pull(self, key: str, **_where: Any) -> Any:
-        return self.pushed.get(key)
-
-
 def context_of(operator: Any, folder: Path = PROJECTS) -> dict[str, Any]:
-    ti = TaskInstance(
-        dag_id="discovery",
-        run_id="r",
-        task_id=operator.task_id,
-        map_index=-1,
-        try_number=1,
-        pushed={},
-        task=operator,
-    )
+    ti = task_instance(operator, dag_id="discovery")
     dag = SimpleNamespace(fileloc=str(folder / "discovery.py"))
     return {"ti": ti, "dag": dag, "task": operator, "outlet_events": defaultdict(Events)}
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -25,8 +23,8 @@ from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.decorators.quality import quality_gate_task
 from airflow_ai_provider.hooks.quality import DataQualityHook
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
-from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
+from tests.edge.task_context import context_of
 
 SUITE = {
     "name": "orders",
@@ -39,43 +37,6 @@ SUITE = {
         },
     ],
 }
-
-
-class Events:
-    def __init__(self) -> None:
-        self.added: list[tuple[Any, dict[str, Any]]] = []
-
-    def add(self, asset: Any, extra: dict[str, Any]) -> None:
-        self.added.append((asset, extra))
-
-
-class TaskInstance(SimpleNamespace):
-    def xcom_push(self, key: str, value: Any) -> None:
-        json.dumps(value)
-        self.pushed[key] = value
-
-
-def context_of(operator: Any, try_number: int = 1) -> dict[str, Any]:
-    ti = TaskInstance(
-        dag_id="d",
-        run_id="r",
-        task_id=operator.task_id,
-        map_index=-1,
-        try_number=try_number,
-        pushed={},
-        task=operator,
-    )
-    return {"ti": ti, "outlet_events": defaultdict(Events)}
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_AI_STORE_DEFAULT",
-        json.dumps({"conn_type": "ai_store", "extra": json.dumps({"url": url})}),
-    )
-    return Ledger(Store.open(url))
 
 
 def write(path: Path, values: str) -> str:
@@ -148,7 +109,7 @@ def test_bad_data_fail_without_retry_after_report_and_record(
 def test_a_retry_leaves_one_record(ledger: Ledger, bad: str) -> None:
     for attempt in (1, 2):
         with pytest.raises(AirflowFailException):
-            gate(data=bad).execute(context_of(gate(data=bad), attempt))
+            gate(data=bad).execute(context_of(gate(data=bad), try_number=attempt))
     assert len(ledger.search(kind=GateKind.DATA)) == 1
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,20 +17,9 @@ from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.hooks.quality import DataQualityHook
 from airflow_ai_provider.operators.quality_required import DataQualityRequiredOperator
 from airflow_ai_provider.sensors.quality import DataQualitySensor
-from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.triggers.quality import DataQualityTrigger
 from tests.edge.gpu_tasks import context, first_event
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_AI_STORE_DEFAULT",
-        json.dumps({"conn_type": "ai_store", "extra": json.dumps({"url": url})}),
-    )
-    return Ledger(Store.open(url))
 
 
 def judged(ledger: Ledger, verdict: str) -> str:

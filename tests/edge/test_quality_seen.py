@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from airflow.sdk.observability import stats
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -26,6 +25,7 @@ from airflow_ai_provider.services.quality import check
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gate_reports import GateReports
 from airflow_ai_provider.store.ledger import Ledger
+from tests.edge.airflow_versions import telling
 
 OPENLINEAGE = importlib.util.find_spec("airflow.providers.openlineage") is not None
 HOSTILE = "<script>alert(1)</script>"
@@ -83,11 +83,8 @@ class FakeBackend:
 @pytest.fixture
 def backend() -> Iterator[FakeBackend]:
     fake = FakeBackend()
-    stats.initialize(factory=lambda: fake, export_legacy_names=False)  # type: ignore[arg-type,return-value]
-    yield fake
-    from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
-
-    stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
+    with telling(fake):
+        yield fake
 
 
 @pytest.fixture

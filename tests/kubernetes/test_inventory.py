@@ -95,6 +95,40 @@ def test_a_newer_try_takes_its_pods_lease_over_and_an_older_one_loses_its_own(
     assert slots.leases.adopt("0" * 32, 1, third) is None
 
 
+def test_whose_pod_is_taken_away_comes_back_to_its_old_place(
+    cluster: Cluster, slots: ClusterPool
+) -> None:
+    first, second = ask(slots, "first", 4), ask(slots, "second", 4)
+    assert first is not None
+    assert second is not None
+    taken, other = make_pod(cluster, slots, first), make_pod(cluster, slots, second)
+    until(lambda: all(pod["spec"].get("nodeName") for pod in cluster.pods))
+    assert ask(slots, "third", 4) is None
+    cluster.create("pods", {**foreign_pod(4), "spec": {**foreign_pod(4)["spec"], "priority": 9}})
+    until(
+        lambda: (
+            taken["metadata"]["name"] not in names(cluster)
+            or other["metadata"]["name"] not in names(cluster)
+        )
+    )
+    slots.look()  # somebody else sees first that its pod is gone, and ends its lease
+    gone, stays = (
+        ("first", other) if taken["metadata"]["name"] not in names(cluster) else ("second", taken)
+    )
+    assert ask(slots, gone, 4) is None
+    queue = slots.pool.status()["queue"]
+    assert [q["task"] for q in queue] == [gone, "third"]
+    assert queue[0]["waiting_s"] > queue[1]["waiting_s"]  # it is as old as it was
+    cluster.delete("pods", stays["metadata"]["name"], gracePeriodSeconds=0)
+    slots.look()
+    assert ask(slots, "third", 4) is None
+    assert ask(slots, gone, 4) is not None
+
+
+def names(cluster: Cluster) -> set[str]:
+    return {pod["metadata"]["name"] for pod in cluster.pods}
+
+
 def test_a_watch_outlives_what_breaks_it(cluster: Cluster, slots: ClusterPool) -> None:
     def free() -> int:
         devices = slots.pool.status()["devices"]

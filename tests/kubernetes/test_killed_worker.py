@@ -32,7 +32,7 @@ def test_no_orphans_and_no_duplicates_after_a_kill(cluster: Cluster, pool: GpuPo
     assert pool.gpu.leases() == []
     made = Counter(
         pod["metadata"]["labels"]["run_id"]
-        for _, what, pod in cluster.call(lambda: list(cluster.objects.history["pods"]))
+        for what, pod in cluster.call(lambda: list(cluster.objects.story["pods"]))
         if what == "ADDED"
     )
     assert len(made) == 10

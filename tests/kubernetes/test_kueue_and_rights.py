@@ -100,7 +100,7 @@ def test_a_queue_that_is_not_there_is_a_named_reason(
         heard.append("".join(capfd.readouterr()))
         return said in "".join(heard) or said in caplog.text
 
-    until(is_said, within=60)
+    until(is_said, within=15)
     cluster.call(cluster.kueue.queues.__setitem__, ("default", "pilto"), 1.0)
     assert task.end() is None
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.kubernetes
 both_ways = pytest.mark.parametrize("deferrable", [False, True])
 
 
-def until(found: Callable[[], Any], *, within: float = 40.0) -> Any:
+def until(found: Callable[[], Any], *, within: float = 10.0) -> Any:
     ends = time.monotonic() + within
     while not (value := found()):
         assert time.monotonic() < ends, "it did not come to pass"

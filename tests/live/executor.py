@@ -1,8 +1,9 @@
-"""LocalExecutor as two worker hosts: half of its workers call themselves another machine."""
+"""LocalExecutor as tests need it: as two worker hosts, or with what its tasks import at hand."""
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
@@ -26,3 +27,13 @@ class TwoHostsExecutor(LocalExecutor):
             super()._spawn_worker()  # forks, and so keeps what is said here
         finally:
             del os.environ[_HOST], os.environ[_DEVICES]
+
+
+class ReadyExecutor(LocalExecutor):
+    """Its workers, and the tasks that they fork, have imported what pods need: that takes long."""
+
+    def start(self) -> None:
+        import_module("airflow_ai_provider.operators.gpu_kubernetes")
+        import_module("airflow_ai_provider.services.gpu")
+        import_module("kubernetes.client")
+        super().start()

@@ -3,7 +3,8 @@
 usage: runner.py FOLDER, with a JSON object on the first line of standard input: ``env`` (what to
 add to the environment) and ``dags``. It answers ``{"url", "user", "password"}`` when Airflow is
 healthy; then each line ``kill NAME SECONDS`` ends a component with SIGKILL and starts it again
-after that many seconds. At the end of the input everything is stopped.
+after that many seconds, and ``worker`` ends a process of the executor that runs a task. At the end
+of the input everything is stopped.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import sqlite3
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from airflow_ai_provider.demo.airflow_home import Home, environment, write_passwords
@@ -38,6 +40,9 @@ def main() -> None:
         children = start(processes, home, env, AirflowRest(home.airflow_url, USER, passwords[USER]))
         print(json.dumps({"url": home.airflow_url, "password": passwords[USER]}), flush=True)
         for line in sys.stdin:
+            if line.strip() == "worker":
+                print(json.dumps({"killed": kill_worker(children["scheduler"].pid)}), flush=True)
+                continue
             _, name, seconds = line.split()
             os.kill(children[name].pid, signal.SIGKILL)
             time.sleep(float(seconds))
@@ -69,6 +74,25 @@ def start(
         time.sleep(0.2)
     rest.warm_execution_api()
     return children
+
+
+def kill_worker(scheduler: int) -> int:
+    """Wait until a child of the scheduler runs a task, and kill it; return its pid."""
+    for _ in range(600):
+        for worker in children_of(scheduler):
+            if children_of(worker):
+                os.kill(worker, signal.SIGKILL)
+                return worker
+        time.sleep(0.1)
+    return 0
+
+
+def children_of(pid: int) -> list[int]:
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
 
 
 def component(processes: Processes, home: Home, env: dict[str, str], name: str) -> Child:

@@ -65,12 +65,23 @@ class LiveStage(Observer):
     """One running Airflow; its tasks log what they use to ``folder``."""
 
     def __init__(
-        self, folder: Path, rest: People, runner: subprocess.Popen[str], environment: dict[str, str]
+        self,
+        folder: Path,
+        rest: People,
+        runner: subprocess.Popen[str],
+        environment: dict[str, str],
+        url: str,
     ) -> None:
         super().__init__(folder)
         self.rest = rest
         self.runner = runner
         self.environment = environment
+        self.url = url
+
+    def as_user(self, name: str) -> People:
+        """Return what user ``name`` sees; close it."""
+        passwords = json.loads((self.folder.with_name("home") / "passwords.json").read_text())
+        return People(self.rest.url, name, passwords[name])
 
     def kill_component(self, name: str, *, for_seconds: float) -> None:
         """SIGKILL a component, and start it again after a while."""
@@ -79,6 +90,14 @@ class LiveStage(Observer):
         self.runner.stdin.write(f"kill {name} {for_seconds}\n")
         self.runner.stdin.flush()
         assert json.loads(self.runner.stdout.readline()) == {"started": name}
+
+    def kill_worker(self) -> None:
+        """SIGKILL a process of the executor that runs a task now; its task is left alone."""
+        assert self.runner.stdin is not None
+        assert self.runner.stdout is not None
+        self.runner.stdin.write("worker\n")
+        self.runner.stdin.flush()
+        assert json.loads(self.runner.stdout.readline())["killed"] > 0
 
     def keepers(self) -> list[int]:
         """Return the keepers of this stage that live."""
@@ -167,8 +186,10 @@ class LiveStage(Observer):
 
 
 @contextmanager
-def live(folder: Path, *, store: str, env: Mapping[str, str]) -> Iterator[LiveStage]:
-    """Run an Airflow in ``folder`` while the block does."""
+def live(
+    folder: Path, *, store: str, env: Mapping[str, str], dags: Path = DAGS
+) -> Iterator[LiveStage]:
+    """Run an Airflow in ``folder``, with the DAG files in ``dags``, while the block does."""
     home, events, temporary = folder / "home", folder / "events", folder / "tmp"
     for path in (home, events, temporary):
         path.mkdir()
@@ -193,14 +214,15 @@ def live(folder: Path, *, store: str, env: Mapping[str, str]) -> Iterator[LiveSt
     assert runner.stdin is not None
     assert runner.stdout is not None
     try:
-        runner.stdin.write(json.dumps({"env": ours, "dags": str(DAGS)}) + "\n")
+        runner.stdin.write(json.dumps({"env": ours, "dags": str(dags)}) + "\n")
         runner.stdin.flush()
         told = runner.stdout.readline()
         assert told, (folder / "runner.log").read_text()
         answer = json.loads(told)
         rest = People(answer["url"], USER, answer["password"])
         outside = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
-        stage = LiveStage(events, rest, runner, {**outside, "PYTHONPATH": str(REPOSITORY), **ours})
+        environment = {**outside, "PYTHONPATH": str(REPOSITORY), **ours}
+        stage = LiveStage(events, rest, runner, environment, answer["url"])
         yield stage
         rest.close()
     finally:

@@ -92,6 +92,7 @@ def last_seen(events: list[Event], held: Event) -> list[float]:
     return [seen[who] for who in (held["who"], *children)]
 
 
+@pytest.mark.timeout(900)
 def test_waiting_tasks_survive_their_triggerer(stage: LiveStage) -> None:
     enough = stage.folder / "enough"
     for number in range(2):
@@ -101,10 +102,10 @@ def test_waiting_tasks_survive_their_triggerer(stage: LiveStage) -> None:
         stage.wait_for_start(f"first {number}")
     crowd = {"name": "crowd", "model": "crowd", "seconds": 0.1, "count": 20}
     run = stage.rest.trigger("many", crowd)
-    stage.wait_for_states("many", run, 20, {"deferred"}, timeout=120)
+    stage.wait_for_states("many", run, 20, {"deferred"}, timeout=300)
     stage.kill_component("triggerer", for_seconds=1)
     enough.touch()
-    tasks = stage.wait_for_states("many", run, 20, {"success", "failed"}, timeout=120)
+    tasks = stage.wait_for_states("many", run, 20, {"success", "failed"}, timeout=300)
     assert {task["state"] for task in tasks} == {"success"}
     assert {task["try_number"] for task in tasks} == {1}
     stage.judge(DEVICES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from airflow_ai_provider.core.errors import (
     FeedbackRecordError,
     FeedbackSourceError,
 )
+from airflow_ai_provider.core.feedback.comments import Comments
 from airflow_ai_provider.core.feedback.exceptions import Answer, Asking, CaseState
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.quick import row_of
@@ -25,6 +27,7 @@ from airflow_ai_provider.services.exceptions import (
 )
 from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
 from airflow_ai_provider.services.feedback_forget import forget
+from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.schema import exception_case, exception_seat, feedback
@@ -157,6 +160,32 @@ def test_who_died_between_answer_and_feedback_is_caught_up_with_once(
     service.answers.delivered(given, None)  # as if it had died after taking them in, too
     service.deliver()
     assert FeedbackStore(service.store).totals()["stored"] == counted["stored"] == 1
+
+
+@pytest.mark.parametrize("comments", Comments)
+@pytest.mark.parametrize("dies", [False, True])
+def test_of_a_comment_no_more_is_kept_than_feedback_may_keep(
+    service: ExceptionService, tmp_path: Path, comments: Comments, dies: bool
+) -> None:
+    collect(service, tmp_path)
+    (case,) = service.claim("ann")
+    strict = ExceptionService(service.store, FeedbackSettings(feedback_comments=comments))
+    said = Answer(label=1, comment="call ann")
+    if dies:  # what was recorded before the setting was changed, and is no feedback yet
+        service.queue.answer(case.id, "ann", said)
+        strict.deliver()
+    else:
+        strict.answer(case.id, "ann", said)
+    with service.store.read() as connection:
+        (seat,) = connection.execute(sa.select(exception_seat.c.answer)).scalars()
+        (row,) = connection.execute(sa.select(feedback.c.comment)).scalars()
+    expected = {
+        Comments.KEEP: "call ann",
+        Comments.HASH: f"sha256:{hashlib.sha256(b'call ann').hexdigest()}",
+        Comments.DROP: None,
+    }[comments]
+    assert (seat["comment"], row) == (expected, expected)
+    assert seat["label"] == 1
 
 
 def test_who_is_forgotten_is_in_the_queue_no_more(

@@ -24,7 +24,7 @@ from airflow_ai_provider.core.errors import (
 from airflow_ai_provider.core.feedback.comments import Comments
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.services.settings import FeedbackSettings
+from airflow_ai_provider.services.feedback_settings import FeedbackSettings
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.schema import feedback, feedback_batch

@@ -16,6 +16,8 @@ from airflow_ai_provider.core.gate import GateKind, Verdict
 from airflow_ai_provider.core.lifecycle.timeline import Happened
 from airflow_ai_provider.services.project_view import Given, board, project
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.model_places import keep_place
 from tests.services.project_scene import NAME, decide, lived, note, plan_of
 
 TODAY = datetime.now(timezone.utc).date()  # as the store's clock has it
@@ -194,6 +196,25 @@ def test_a_card_says_where_a_project_stands(store: Store) -> None:
         "skills_landscape",
     ]
     assert phases["production"]["projects"] == 0
+
+
+def test_the_board_counts_live_models_against_their_limit(store: Store) -> None:
+    uses = plan_of()["use_cases"]
+    note(store, plan_of(name="two", live_model_limit=1), phase="production")
+    note(store, plan_of(name="none", use_cases=[{**uses[0], "name": "other"}]), phase="production")
+    ledger = Ledger(store)
+    for model, at in (*((use["name"], "production") for use in uses[:2]), ("other", "staging")):
+        move = {"environment": at, "to": "1"}
+        moved = ledger.get(decide(store, f"mlflow://{model}/1", kind=GateKind.PROMOTION, **move))
+        with store.write() as connection:
+            keep_place(connection, model, moved)
+    found = {p["name"]: p for p in board(store, today=TODAY)["phases"]}["production"]
+    cards = {card["name"]: card for card in found["cards"]}
+    assert cards["two"]["live_models"] == [use["name"] for use in uses[:2]]
+    assert cards["none"]["live_models"] == []
+    limit = cards["none"]["live_model_limit"]
+    assert (found["projects"], found["live_models"], found["over"]) == (2, 2, 1)
+    assert found["live_model_limit"] == 1 + limit
 
 
 def test_a_plan_that_cannot_be_shown_hides_no_other(store: Store) -> None:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.feedback_sink import BatchCounts
+from airflow_ai_provider.store.feedback_staging import CopyStage
 from airflow_ai_provider.store.migrate import migrate
 from airflow_ai_provider.store.schema import feedback
 
@@ -22,10 +23,31 @@ APRIL = datetime(2013, 4, 1, tzinfo=timezone.utc)
 REFUSED = ("/in/a.jsonl", "line 7", "0" * 64, "{", "it is no JSON")
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql", "delta"])
+class Staged:
+    """A sink whose records wait where it keeps them itself, as those of a source do."""
+
+    def __init__(self, sink: FeedbackStore) -> None:
+        self._sink = sink
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sink, name)
+
+    def write_batch(self, pieces: Iterable[Sequence[Row]], *rest: Any, **more: Any) -> BatchCounts:
+        stage = self._sink.stage()
+        assert stage is not None
+        with stage:
+            for piece in pieces:
+                stage.extend(piece)
+                stage.extend([], weight=2**30)  # many bytes: they go where they wait
+            return self._sink.write_batch(stage, *rest, **more)
+
+
+@pytest.fixture(
+    params=["memory", "sqlite", "postgresql", "postgresql, staged", "delta", "delta, staged"]
+)
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FeedbackStore]:
     """Each place that feedback is kept in, empty: what one does every other does."""
-    kind = request.param
+    kind, _, staged = request.param.partition(", ")
     if kind == "postgresql":
         url = request.getfixturevalue("postgres_url")
         migrate(Store(url))
@@ -33,7 +55,8 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FeedbackSto
         url = f"sqlite:///{tmp_path / 'ai.db'}" if kind == "sqlite" else MEMORY_URL
     store = Store.open(url)
     delta = DeltaFeedback(store, str(tmp_path / "delta")) if kind == "delta" else None
-    yield delta or FeedbackStore(store)
+    found = delta or FeedbackStore(store)
+    yield cast("FeedbackStore", Staged(found)) if staged else found
     store.close()
 
 
@@ -98,6 +121,21 @@ def test_the_newest_revision_is_effective_in_whatever_order_they_come(
 def test_of_two_revisions_of_one_moment_the_later_arrival_is_effective(sink: FeedbackStore) -> None:
     write(sink, record("a", label=1), record("a", label=0))
     assert labels(sink) == {"p-a": 0.0}
+
+
+def test_records_of_a_batch_are_numbered_as_they_arrive(sink: FeedbackStore) -> None:
+    write(sink, record("z"))
+    write(sink, record("y"), record("b"), record("z"), record("a"), record("c"))
+    write(sink, record("0"))
+    found = [(row[-1], row[0]) for rows in sink.outcomes("m") for row in rows]
+    assert [prediction for _, prediction in sorted(found)] == [
+        "p-z",
+        "p-y",
+        "p-b",
+        "p-a",
+        "p-c",
+        "p-0",
+    ]
 
 
 def test_a_revision_can_move_a_record_to_another_model_and_partition(sink: FeedbackStore) -> None:
@@ -180,6 +218,30 @@ def test_totals_are_told_per_model(sink: FeedbackStore) -> None:
     totals = sink.totals()
     assert totals["models"] == {"m": 2, "n": 1}
     assert totals["last_ingested_at"].tzinfo is not None
+
+
+def test_ids_that_come_twice_are_known_to_the_server_too(postgres_url: str) -> None:
+    migrate(Store(postgres_url))
+    store = Store.open(postgres_url)
+    rows = [row_of(record(f"{n % 1500}", label=n // 2000)) for n in range(2500)]
+    for hashed in (0, 100, 5000):
+        with CopyStage(store, hashed=hashed) as stage:
+            for start in range(0, 2500, 50):
+                stage.extend(rows[start : start + 50])
+            found = FeedbackStore(store).write_batch(stage, [], sources=["x"])
+        expected = (2500, 1500, 500, 500, 0) if hashed == 0 else (2500, 0, 0, 2500, 0)
+        assert counts(found) == expected
+    store.close()
+
+
+def test_what_nobody_writes_is_not_there(postgres_url: str) -> None:
+    migrate(Store(postgres_url))
+    store = Store.open(postgres_url)
+    with CopyStage(store) as stage:
+        stage.extend([row_of(record("a"))], weight=2**30)
+    assert FeedbackStore(store).totals()["stored"] == 0
+    assert write(FeedbackStore(store), record("a")).stored == 1  # nothing holds it up
+    store.close()
 
 
 def test_a_point_of_the_series_is_replaced(store: Store) -> None:

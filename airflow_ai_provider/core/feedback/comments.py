@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
@@ -11,6 +12,7 @@ from typing import Any
 
 from airflow_ai_provider.core.feedback.record import FeedbackRecord
 
+_HASHED = re.compile(r"sha256:[0-9a-f]{64}")
 _NOT_KEPT = "(not kept: comments are not, and where one stands here cannot be told)"
 
 
@@ -34,11 +36,13 @@ def treat(record: FeedbackRecord, comments: Comments) -> FeedbackRecord:
 
 
 def kept(comment: str, comments: Comments) -> str | None:
-    """Return what may be kept of a comment."""
+    """Return what may be kept of a comment; a hash is not hashed again, wherever it comes from."""
     if comments is Comments.KEEP:
         return comment
     if comments is Comments.DROP:
         return None
+    if _HASHED.fullmatch(comment):
+        return comment
     return "sha256:" + hashlib.sha256(comment.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -61,22 +61,10 @@ _SECONDS = re.compile(
 Column = Sequence[Any]
 
 
-class _Content(msgspec.Struct, omit_defaults=True, gc=False):
-    """What goes under the hash; the order of the fields is that of canonical JSON."""
-
-    attributes: Any = None
-    comment: Any = None
-    feedback_id: Any = None
-    label: Any = None
-    model_name: Any = None
-    model_version: Any = None
-    observed_at: Any = None
-    partition: Any = None
-    prediction_id: Any = None
-    score: Any = None
-    source: Any = None
-    source_kind: Any = None
-    value: Any = None
+_CANONICAL = sorted(FIELDS)  # the order of canonical JSON
+_Content = msgspec.defstruct(  # what goes under the hash
+    "_Content", [(name, Any, None) for name in _CANONICAL], omit_defaults=True, gc=False
+)
 
 
 def row_of(record: FeedbackRecord) -> Row:
@@ -161,13 +149,14 @@ class QuickRows:
         if any(rest) or _is_said(own):
             attributes = list(map(_attributes, own, rest))
             raw = [text and msgspec.Raw(text.encode()) for text in attributes]
+        content = dict(zip(FIELDS, (
+            ids, models, moments, labels, exact_values, exact_scores, predicted, versions,
+            partitions, sources, kinds, comments, raw,
+        ), strict=True))  # fmt: skip
         hashes = [
-            sha256(_encode(content)).hexdigest()
-            for content in map(
-                _Content, raw, comments, ids, labels, models, versions, moments, partitions,
-                predicted, exact_scores, sources, kinds, exact_values,
-            )
-        ]  # fmt: skip
+            sha256(_encode(one)).hexdigest()
+            for one in map(_Content, *(content[name] for name in _CANONICAL))
+        ]
         return list(zip(
             ids, hashes, models, moments, label_texts, label_numbers, values, scores, predicted,
             versions, partitions, sources, kinds, comments, attributes, strict=True,

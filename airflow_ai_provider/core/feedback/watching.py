@@ -21,6 +21,11 @@ class Ask:
     news: bool = False
     key: str | None = None
 
+    @property
+    def reads(self) -> bool:
+        """Whether the records themselves are looked at."""
+        return self.counts or self.score_days is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
@@ -29,7 +34,8 @@ class Seen:
     ``counts`` are effective records by model and partition; ``scores`` are count and mean of
     people's scores by model and days; ``queues`` are open cases and seconds of the oldest by model;
     ``batches`` are ids with what each brought per model, ``last_batch`` is the newest of all;
-    ``kept`` is what was kept by key.
+    ``kept`` is what was kept by key; ``in_tables`` are models that have feedback outside the store,
+    ``failed`` those of which it could not be read.
     """
 
     counts: Mapping[tuple[str, str | None], int] = field(default_factory=dict)
@@ -38,6 +44,8 @@ class Seen:
     batches: Sequence[tuple[int, Mapping[str, int]]] = ()
     last_batch: int = 0
     kept: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    in_tables: Sequence[str] = ()
+    failed: Mapping[str, FeedbackError] = field(default_factory=dict)
 
     def records(self, model_name: str, partition: str | None) -> int:
         """Return how many effective records a model has, in a partition if named."""
@@ -95,8 +103,17 @@ class Wanted:
             key=key,
         )
 
+    def unread(self, seen: Seen) -> FeedbackError | None:
+        """Return why the records that are asked about could not be read; None when they were."""
+        return seen.failed.get(self.model_name) if self.ask(None).reads else None
+
     def holds(self, seen: Seen, state: Mapping[str, Any]) -> dict[str, str]:
-        """Return what holds, by name, as a sentence each; ``state`` is what was kept last."""
+        """Return what holds, by name, as a sentence each; ``state`` is what was kept last.
+
+        :raises FeedbackError: the records that are asked about could not be read.
+        """
+        if (error := self.unread(seen)) is not None:
+            raise error
         found = {}
         records = seen.records(self.model_name, self.partition)
         if self.min_records is not None and records >= self.min_records:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_ai_provider.core.gpu.devices import DEFAULT_POOL, Device, DeviceKind, Health
-from airflow_ai_provider.core.gpu.nodes import NodeFacts, taints_of
+from airflow_ai_provider.core.gpu.nodes import NodeFacts, allows, placement_of, taints_of
 
 LEASE_ANNOTATION = "airflow-ai/lease"  # <id>:<fence> of the lease that a pod holds
+OWNER_ANNOTATION = "airflow-ai/task"  # JSON of the task instance that made a pod
 POOL_LABEL = "airflow-ai/gpu-pool"  # of a node: to which pool its devices belong
 DEFAULT_RESOURCE = "nvidia.com/gpu"
 _MODEL_LABELS = (
@@ -36,7 +37,10 @@ _CLUSTER_HOST = re.compile(r"k8s-[0-9a-f-]{8}/")
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A node; ``trouble`` says why it takes no pod now, ``lost`` that it does not answer."""
+    """A node; ``trouble`` says why it takes no pod now, ``lost`` that it does not answer.
+
+    One of a ``group`` is yet to come: an autoscaler will make it.
+    """
 
     name: str
     allocatable: Mapping[str, float]
@@ -45,6 +49,7 @@ class Node:
     cordoned: bool = False
     lost: bool = False
     trouble: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,8 @@ class ClusterPod:
     mark: str | None = None
     gated: bool = False
     deleting: bool = False
+    owner: str = ""  # JSON of the task instance that made it, if one of ours did
+    where: str = ""  # of one that is not bound: where its own spec lets it go
 
     @property
     def is_over(self) -> bool:
@@ -101,6 +108,7 @@ def node_of(document: Mapping[str, Any]) -> Node:
 def pod_of(document: Mapping[str, Any]) -> ClusterPod:
     """Read a pod's JSON."""
     meta, spec = document["metadata"], document.get("spec") or {}
+    is_bound = bool(spec.get("nodeName"))
     return ClusterPod(
         namespace=meta.get("namespace") or "default",
         name=meta["name"],
@@ -109,8 +117,10 @@ def pod_of(document: Mapping[str, Any]) -> ClusterPod:
         phase=(document.get("status") or {}).get("phase") or "Pending",
         requests=requests_of(spec),
         mark=(meta.get("annotations") or {}).get(LEASE_ANNOTATION),
+        owner=(meta.get("annotations") or {}).get(OWNER_ANNOTATION) or "",
         gated=bool(spec.get("schedulingGates")),
         deleting=bool(meta.get("deletionTimestamp")),
+        where="" if is_bound else placement_of(document, cluster="", resource=""),
     )
 
 
@@ -164,6 +174,7 @@ def devices_of(
     they are there for as long as the node has as many.
     """
     count = int(node.allocatable.get(resource, 0))
+    coming = f"an autoscaler brings it with a node of group {node.group}" if node.group else ""
     there = sorted(held, key=_number)[:count]
     free = [name for n in range(count) if (name := f"{resource}:{n}") not in there]
     free = free[: count - len(there)]
@@ -179,6 +190,7 @@ def devices_of(
         resource=resource,
         labels=tuple(sorted(node.labels.items())),
         taints=node.facts,
+        group=node.group,
     )
     memory = node.labels.get(_MEMORY_LABEL, "")
     return tuple(
@@ -190,7 +202,9 @@ def devices_of(
             memory_mib=int(memory) if memory.isdigit() else None,
             pool=node.labels.get(POOL_LABEL) or DEFAULT_POOL,
             health=Health.OCCUPIED if name in occupied and not reason else health,
-            reason="pods that hold no lease have it" if name in occupied and not reason else reason,
+            reason="pods that hold no lease have it"
+            if name in occupied and not reason
+            else reason or coming,
             node=facts,
         )
         for name in sorted([*there, *free], key=_number)
@@ -203,9 +217,11 @@ def taken_by_others(
     """Return, by node, how many devices pods have that hold none of ``leases`` there.
 
     ``leases`` are live marks with the name of the node that each is on. A pod that waits to be
-    bound takes room where the scheduler may put it next: ours would wait behind it.
+    bound takes room where the scheduler may put it next: ours would wait behind it. That is also
+    so for one whose lease is on a node yet to come, and which may find room before.
     """
-    room = {node.name: node.allocatable.get(resource, 0.0) for node in nodes if not node.trouble}
+    there = {node.name: node for node in nodes}
+    room = {n.name: n.allocatable.get(resource, 0.0) for n in there.values() if not n.trouble}
     taken: dict[str, float] = {}
     waiting = []
     for pod in pods:
@@ -216,15 +232,23 @@ def taken_by_others(
             room[pod.node] = room.get(pod.node, 0.0) - asked
             if leases.get(pod.mark or "") != pod.node:
                 taken[pod.node] = taken.get(pod.node, 0.0) + asked
-        elif not pod.gated and not pod.deleting and pod.mark not in leases:
-            waiting.append(asked)
-    for asked in sorted(waiting, reverse=True):
-        fits = [name for name, left in room.items() if left >= asked]
+        elif not pod.gated and not pod.deleting and leases.get(pod.mark or "") not in there:
+            waiting.append((asked, pod.uid, pod))
+    for asked, _, pod in sorted(waiting, key=lambda found: (-found[0], found[1])):
+        fits = [n for n, left in room.items() if left >= asked and _may_go(pod, there.get(n))]
         if fits:
             name = min(fits, key=lambda n: (room[n], n))
             room[name] -= asked
             taken[name] = taken.get(name, 0.0) + asked
     return {name: round(count) for name, count in taken.items()}
+
+
+def _may_go(pod: ClusterPod, node: Node | None) -> bool:
+    if node is None or not pod.where:
+        return node is not None
+    labels = tuple(sorted(node.labels.items()))
+    facts = NodeFacts(cluster="", name=node.name, resource="", labels=labels, taints=node.facts)
+    return allows(pod.where, facts)
 
 
 def _number(name: str) -> tuple[int, str]:

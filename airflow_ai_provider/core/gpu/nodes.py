@@ -24,13 +24,17 @@ class Taint:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
-    """What a device's node is: in which cluster, the resource's name, its labels and taints."""
+    """What a device's node is: in which cluster, the resource's name, its labels and taints.
+
+    One of a ``group`` is yet to come: an autoscaler makes it when a pod waits for it.
+    """
 
     cluster: str
     name: str
     resource: str
     labels: tuple[tuple[str, str], ...] = ()
     taints: tuple[Taint, ...] = ()
+    group: str = ""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -41,6 +45,7 @@ class NodeFacts:
             "resource": self.resource,
             "labels": dict(self.labels),
             "taints": [[taint.key, taint.value, taint.effect] for taint in self.taints],
+            **({"group": self.group} if self.group else {}),
         }
 
     @classmethod
@@ -52,6 +57,7 @@ class NodeFacts:
             resource=document["resource"],
             labels=tuple(sorted(document["labels"].items())),
             taints=tuple(Taint(key=k, value=v, effect=e) for k, v, e in document["taints"]),
+            group=document.get("group") or "",
         )
 
 
@@ -64,8 +70,13 @@ def taints_of(node: Mapping[str, Any]) -> tuple[Taint, ...]:
     )
 
 
-def placement_of(pod: Mapping[str, Any], *, cluster: str, resource: str) -> str:
-    """Return where the JSON of a pod lets it go, as a text: the same for pods that are alike."""
+def placement_of(
+    pod: Mapping[str, Any], *, cluster: str, resource: str, may_wait: bool = False
+) -> str:
+    """Return where the JSON of a pod lets it go, as a text: the same for pods that are alike.
+
+    With ``may_wait`` it may also have a node that is yet to come.
+    """
     spec = pod.get("spec") or {}
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
@@ -80,6 +91,7 @@ def placement_of(pod: Mapping[str, Any], *, cluster: str, resource: str) -> str:
             # one for a while only is for a pod that runs already
             if given.get("tolerationSeconds") is None
         ],
+        **({"may_wait": True} if may_wait else {}),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
@@ -91,6 +103,8 @@ def allows(placement: str, node: NodeFacts | None) -> bool:
         return False
     said = json.loads(placement)
     if (said["cluster"], said["resource"]) != (node.cluster, node.resource):
+        return False
+    if node.group and not said.get("may_wait"):
         return False
     labels = dict(node.labels)
     if any(labels.get(key) != value for key, value in said["selector"].items()):

@@ -28,7 +28,10 @@ class View:
         self.hosts_with: list[set[str]] = [set()]
         self.standing: dict[str | None, Any] = {}  # counts that no grant changes; see suitable
         self.hosts: set[str] = set()
+        self._coming: set[str] = set()  # hosts that are yet to come: the last to be taken
         for host in hosts:
+            if host.is_coming:
+                self._coming.add(host.name)
             if common := self.numbers & host.specs:
                 self.hosts.add(host.name)
                 self.most_memory[host.name] = max([memory[number] for number in common])
@@ -46,11 +49,15 @@ class View:
             self._bucket(before + by).add(host)
 
     def tightest(self, count: int) -> str | None:
-        """Return the host with the fewest idle devices of those that have ``count``."""
+        """Return the host with the fewest idle devices of those that have ``count``.
+
+        One that is yet to come is the last choice.
+        """
         for hosts in self.hosts_with[count:]:
-            if hosts:
-                return min(hosts)
-        return None
+            there = hosts - self._coming if self._coming else hosts
+            if there:
+                return min(there)
+        return next((min(hosts) for hosts in self.hosts_with[count:] if hosts), None)
 
     def _bucket(self, count: int) -> set[str]:
         while len(self.hosts_with) <= count:
@@ -75,6 +82,7 @@ class Room:
         host = self.hosts.get(device.host)
         if host is None:
             host = self.hosts[device.host] = HostRoom(device.host)
+            host.is_coming = device.node is not None and bool(device.node.group)
         alike = (
             device.pool,
             device.model,

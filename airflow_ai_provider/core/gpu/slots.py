@@ -109,10 +109,13 @@ class Slot:
 class HostRoom:
     """The devices of a host."""
 
-    __slots__ = ("_matrix", "_matrix_known", "_roomy", "idle", "name", "slots", "specs")
+    __slots__ = (
+        "_matrix", "_matrix_known", "_roomy", "idle", "is_coming", "name", "slots", "specs",
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.is_coming = False  # an autoscaler has yet to make it
         self.slots: list[Slot] = []
         self.specs: set[int] = set()
         self.idle: dict[int, int] = {}  # by spec

@@ -19,6 +19,7 @@ class WaitReason(str, Enum):
     NAMESPACE_QUOTA = "namespace_quota"
     NO_ROOM_ON_NODE = "no_room_on_node"
     PREEMPTED = "preempted"
+    NODE_COMING = "node_coming"
     GANG_INCOMPLETE = "gang_incomplete"
 
     @property
@@ -63,6 +64,7 @@ _SENTENCES = {
     WaitReason.PREEMPTED: (
         "Its pod was taken away for others; it went back to its place in the queue."
     ),
+    WaitReason.NODE_COMING: "Its pod waits for a node that the cluster's autoscaler is to bring.",
     WaitReason.GANG_INCOMPLETE: (
         "It is one of several that are served together or not at all, and devices are not free "
         "for all of them."

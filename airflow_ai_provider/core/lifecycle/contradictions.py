@@ -47,6 +47,7 @@ def contradictions(project: Project) -> Iterator[tuple[Steps, str, str]]:
     yield from _unknown_places(project)
     yield from _people(project)
     yield from _approvals(project)
+    yield from _viewers(project)
     yield from _plan(project)
     yield from _figures(project)
     yield from _iterations(project)
@@ -99,6 +100,22 @@ def _people(project: Project) -> Iterator[tuple[Steps, str, str]]:
                 )
 
 
+def _viewers(project: Project) -> Iterator[tuple[Steps, str, str]]:
+    models = enumerate(project.use_cases)
+    places: list[tuple[Steps, tuple[str, ...]]] = [
+        (("visible_to",), project.visible_to or ()),
+        *((("use_cases", i, "visible_to"), use_case.visible_to or ()) for i, use_case in models),
+    ]
+    for place, named in places:
+        for i, who in enumerate(named):
+            if ":" not in who and project.person(who) is None:
+                yield (
+                    (*place, i),
+                    f"Nobody fills the role {who}.",
+                    f"Name an Airflow user under people.{who}, or name user:NAME or role:NAME.",
+                )
+
+
 def _approvals(project: Project) -> Iterator[tuple[Steps, str, str]]:
     users, needed = project.approving_users, project.approvals_needed
     if needed > max(len(users), 1):
@@ -114,11 +131,7 @@ def _plan(project: Project) -> Iterator[tuple[Steps, str, str]]:
     for i, milestone in enumerate(project.milestones):
         for j, before in enumerate(milestone.after):
             if before not in names:
-                yield (
-                    ("milestones", i, "after", j),
-                    f"There is no milestone {before}.",
-                    "Name one of this plan.",
-                )
+                yield _no_milestone(("milestones", i, "after", j), before)
         estimate = milestone.estimate
         if estimate and not estimate.best <= estimate.likely <= estimate.worst:
             yield (
@@ -165,6 +178,10 @@ def _figures(project: Project) -> Iterator[tuple[Steps, str, str]]:
             )
 
 
+def _no_milestone(place: Steps, name: str) -> tuple[Steps, str, str]:
+    return place, f"There is no milestone {name}.", "Name one of this plan."
+
+
 def _iterations(project: Project) -> Iterator[tuple[Steps, str, str]]:
     names = {milestone.name for milestone in project.milestones}
     for i, iteration in enumerate(project.iterations):
@@ -176,8 +193,4 @@ def _iterations(project: Project) -> Iterator[tuple[Steps, str, str]]:
             )
         for j, name in enumerate(iteration.milestones):
             if name not in names:
-                yield (
-                    ("iterations", i, "milestones", j),
-                    f"There is no milestone {name}.",
-                    "Name one of this plan.",
-                )
+                yield _no_milestone(("iterations", i, "milestones", j), name)

@@ -34,6 +34,9 @@ Role = Literal[
     "operations",
     "project_manager",
 ]
+Who = Annotated[
+    str, Field(pattern=rf"^({'|'.join(ROLES)}|user:[^\s:][^:]{{0,249}}|role:[^\s:][^:]{{0,249}})$")
+]
 
 
 class Part(BaseModel):

@@ -35,6 +35,7 @@ from airflow_ai_provider.core.lifecycle.plan_parts import (
     Score,
     Share,
     Text,
+    Who,
 )
 
 __all__ = [
@@ -157,6 +158,11 @@ class UseCase(Part):
         default=None, description="the criteria of its model gates"
     )
     feedback: FeedbackPlan | None = Field(default=None, description="where the truth comes from")
+    visible_to: tuple[Who, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="who of those that may see the project may see this model; all, when left out",
+    )
     limits: Text | None = Field(
         default=None, description="where its answers must not be relied on, for the model card"
     )
@@ -243,6 +249,12 @@ class Project(Part):
         default=None, description="the day on which the plan begins, such as 2026-03-02"
     )
     owner: Name = Field(description="the Airflow user who submits models for approval")
+    visible_to: tuple[Who, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="who may see it: roles of the project such as sponsor, Airflow users such as "
+        "user:anna, Airflow's roles such as role:Op; everybody, when left out",
+    )
     business_need: Text = Field(description="the problem of the business, without AI words")
     expected_value: Text = Field(description="what a solution is worth, and how sure that is")
     objectives: tuple[Line, ...] = Field(min_length=1, description="what shall be reached")

@@ -135,7 +135,7 @@ def custom(criterion: ModelCriterion, case: Case) -> Finding:
         answer = call(case)
     except NotMeasurableError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever the user's code raises
         raise NotMeasurableError(f"it raised {type(error).__name__}: {error}") from error
     said = None
     if isinstance(answer, tuple) and len(answer) == 2:

@@ -139,16 +139,20 @@ class Schema:
         :raises SuiteError: it has not.
         """
         if not any(column.name == name for column in self.columns):
-            raise self.missing(expectation, name)
+            known = [column.name for column in self.columns]
+            raise missing_column(self.suite, expectation, name, known)
 
-    def missing(self, expectation: Expectation, name: str) -> SuiteError:
-        """Return the error that the data has no column ``name``."""
-        known = ", ".join(c.name for c in self.columns[:40])
-        return self.suite.error(
-            expectation,
-            f"looks at the column {name!r}, which the data does not have",
-            f"The data has {known}.",
-        )
+
+def missing_column(
+    suite: Suite, expectation: Expectation, name: str, columns: Sequence[str]
+) -> SuiteError:
+    """Return the error that the data, which has ``columns``, has no column ``name``."""
+    known = ", ".join(columns[:40])
+    return suite.error(
+        expectation,
+        f"looks at the column {name!r}, which the data does not have",
+        f"The data has {known}.",
+    )
 
 
 def need(column: Column, *families: Family) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from airflow_ai_provider.core.errors import SuiteError
+from airflow_ai_provider.core.errors import QualityError, SuiteError
 from airflow_ai_provider.core.gate import digest
 from airflow_ai_provider.core.quality.arguments import wrong_argument
 from airflow_ai_provider.core.quality.catalogue import CATALOGUE, COMMON, PARSED, PARSING
@@ -26,6 +26,19 @@ class Severity(str, Enum):
     CRITICAL = "critical"
     WARNING = "warning"
     INFO = "info"
+
+    @classmethod
+    def of(cls, said: str | Severity) -> Severity:
+        """Return the severity that somebody named.
+
+        :raises QualityError: there is none of that name.
+        """
+        try:
+            return cls(said)
+        except ValueError:
+            raise QualityError(
+                f"There is no severity {said!r}.", remedy="Use critical, warning or info."
+            ) from None
 
     @property
     def rank(self) -> int:

@@ -12,16 +12,17 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_ai_provider.core.errors import AirflowAiError, LifecycleError
+from airflow_ai_provider.core.feedback.page import colours
 from airflow_ai_provider.core.gate import GateKind
-from airflow_ai_provider.hooks.store import AiStoreHook
-from airflow_ai_provider.plugins.ui import draw, frame, guard
+from airflow_ai_provider.plugins._guard import Seen, may_start_runs
+from airflow_ai_provider.plugins._store import the_store
+from airflow_ai_provider.plugins.ui import draw, frame
+from airflow_ai_provider.plugins.ui.cases import add_case_routes
 from airflow_ai_provider.services import project_view
-from airflow_ai_provider.services.store import open_store
 from airflow_ai_provider.services.views.feedback import feedback_view, model_feedback_view
 from airflow_ai_provider.services.views.gpu import gpu_view
 from airflow_ai_provider.services.views.ledger import chain, exported, ledger_view, record_view
 from airflow_ai_provider.services.views.models import model_view, models_view
-from airflow_ai_provider.store.engine import Store
 
 GATES_SHOWN = 30
 ROLLBACK_DAG = "rollback"  # of the templates
@@ -48,7 +49,9 @@ def add_ui_routes(app: FastAPI) -> None:
     }
     for path, page in pages.items():
         app.get(f"/ui/{path}", response_model=None)(page)
+    add_case_routes(app)
     app.exception_handler(StarletteHTTPException)(frame.trouble)
+    app.exception_handler(AirflowAiError)(frame.unavailable)
     app.get("/ui", response_model=None)(home)
 
 
@@ -57,16 +60,16 @@ def home(request: Request) -> Response:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/ui/{frame.PAGES[0][0]}")
 
 
-def board(request: Request) -> Response:
+def board(request: Request, sight: Seen) -> Response:
     """Return the projects as cards, by phase."""
-    view = project_view.board(store(), today=_today())
+    view = project_view.board(the_store(), today=_today(), sight=sight)
     return frame.render(request, "board.html", page="board", title="Board", view=view)
 
 
-def project(request: Request, name: Name) -> Response:
+def project(request: Request, sight: Seen, name: Name) -> Response:
     """Return everything about one project."""
     try:
-        view = project_view.project(store(), name, today=_today())
+        view = project_view.project(the_store(), name, today=_today(), sight=sight)
     except LifecycleError as error:
         raise HTTPException(404, str(error)) from error
     return frame.render(
@@ -84,26 +87,26 @@ def _today() -> date:
     return datetime.now(timezone.utc).date()
 
 
-def gpus(request: Request) -> Response:
+def gpus(request: Request, sight: Seen) -> Response:
     """Return the page of devices, queue and use."""
-    view = gpu_view(store())
+    view = gpu_view(the_store(), sight=sight)
     return frame.render(
         request, "gpus.html", page="gpus", title="GPU slots", view=view, use=draw.use_of(view)
     )
 
 
-def models(request: Request, search: Name = "", page: Page = 1) -> Response:
+def models(request: Request, sight: Seen, search: Name = "", page: Page = 1) -> Response:
     """Return the list of models, with what is where."""
-    view = models_view(store(), search=search, page=page)
+    view = models_view(the_store(), search=search, page=page, sight=sight)
     return frame.render(request, "models.html", page="models", title="Models", view=view)
 
 
-def model(request: Request, user: GetUserDep, name: Name) -> Response:
+def model(request: Request, user: GetUserDep, sight: Seen, name: Name) -> Response:
     """Return the page of one model; who may start the rollback DAG is offered to."""
-    view = model_view(store(), name)
+    view = model_view(the_store(), name, sight=sight)
     if view is None:
         raise HTTPException(404, "The ledger knows no such model.")
-    view["way_back"] = _way_back(view) if guard.may_change_dag(user, ROLLBACK_DAG) else None
+    view["way_back"] = _way_back(view) if may_start_runs(user, ROLLBACK_DAG) else None
     return frame.render(request, "model.html", page="models", title=name, view=view)
 
 
@@ -118,15 +121,15 @@ def _way_back(view: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def feedback(request: Request, search: Name = "", page: Page = 1) -> Response:
+def feedback(request: Request, sight: Seen, search: Name = "", page: Page = 1) -> Response:
     """Return the list of models with live quality, and the counts of what came in."""
-    view = feedback_view(store(), search=search, page=page)
+    view = feedback_view(the_store(), search=search, page=page, sight=sight)
     return frame.render(request, "feedback.html", page="feedback", title="Feedback", view=view)
 
 
-def live(request: Request, name: Name) -> Response:
+def live(request: Request, sight: Seen, name: Name) -> Response:
     """Return one model's live quality over time."""
-    view = model_feedback_view(store(), name)
+    view = model_feedback_view(the_store(), name, sight=sight)
     if view is None:
         raise HTTPException(404, "Nothing was measured of such a model.")
     return frame.render(
@@ -135,12 +138,14 @@ def live(request: Request, name: Name) -> Response:
         page="feedback",
         title=name,
         view=view,
-        pictures=draw.series_of(view["series"]),
+        pictures=draw.live_pictures(view["points"]),
+        legend=colours(view["points"]),
     )
 
 
 def ledger(
     request: Request,
+    sight: Seen,
     kind: GateKind | Literal[""] = "",
     subject: Name = "",
     verdict: VerdictName = "",
@@ -148,13 +153,15 @@ def ledger(
 ) -> Response:
     """Return the records that a search finds, newest first."""
     asked = kind.value if isinstance(kind, GateKind) else ""
-    view = ledger_view(store(), kind=asked, subject=subject, verdict=verdict, page=page)
+    view = ledger_view(
+        the_store(), kind=asked, subject=subject, verdict=verdict, page=page, sight=sight
+    )
     return frame.render(request, "ledger.html", page="ledger", title="Ledger", view=view)
 
 
-def record(request: Request, id: Name) -> Response:
+def record(request: Request, sight: Seen, id: Name) -> Response:
     """Return one record."""
-    view = record_view(store(), id)
+    view = record_view(the_store(), id, sight=sight)
     if view is None:
         raise HTTPException(404, "The ledger has no such record.")
     return frame.render(request, "record.html", page="ledger", title=view["subject"], view=view)
@@ -162,21 +169,12 @@ def record(request: Request, id: Name) -> Response:
 
 def verify() -> dict[str, Any]:
     """Say whether the chain is whole."""
-    return chain(store())
+    return chain(the_store())
 
 
-def export() -> StreamingResponse:
+def export(sight: Seen) -> StreamingResponse:
     """Return the whole ledger as JSON Lines."""
     headers = {**frame.HEADERS, "Content-Disposition": 'attachment; filename="ledger.jsonl"'}
-    return StreamingResponse(exported(store()), media_type="application/x-ndjson", headers=headers)
-
-
-def store() -> Store:
-    """Return the store.
-
-    :raises HTTPException: 503: it cannot be opened; says why and what to do.
-    """
-    try:
-        return open_store(AiStoreHook().get_url(), create=False)
-    except AirflowAiError as error:
-        raise HTTPException(503, str(error)) from error
+    return StreamingResponse(
+        exported(the_store(), sight=sight), media_type="application/x-ndjson", headers=headers
+    )

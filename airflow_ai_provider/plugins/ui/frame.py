@@ -16,9 +16,10 @@ from fastapi import HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from airflow_ai_provider.core.errors import AirflowAiError
 from airflow_ai_provider.core.lifecycle.page.gantt import STYLE as GANTT_STYLE
+from airflow_ai_provider.plugins._guard import token_for_page
 from airflow_ai_provider.plugins.ui import show
-from airflow_ai_provider.plugins.ui.guard import token_of
 
 REFRESH = 10  # seconds
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -73,7 +74,7 @@ def render(
             pages=PAGES,
             refresh=REFRESH,
             version=_version(),
-            csrf=token_of(request),
+            csrf=token_for_page(request),
             **values,
         )
     )
@@ -92,6 +93,11 @@ def trouble(request: Request, error: HTTPException) -> Response:
         status=error.status_code,
         message=str(error.detail),
     )
+
+
+def unavailable(request: Request, error: AirflowAiError) -> Response:
+    """Return why a route cannot answer, and what to do: the store cannot be read."""
+    return trouble(request, HTTPException(503, str(error)))
 
 
 def static(name: str, request: Request) -> Response:

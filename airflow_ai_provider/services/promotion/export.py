@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import PromotionError
 
 COLUMNS = ("environment", "version", "from", "to", "by", "why", "record")
@@ -29,15 +28,8 @@ def export_history(intervals: Iterable[Mapping[str, Any]], path: Path) -> None:
             remedy="Name a file that ends in .jsonl or .csv.",
         )
     text = make([{column: i[column] for column in COLUMNS} for i in intervals])
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="")
 
 
 def _json_lines(intervals: list[dict[str, Any]]) -> str:

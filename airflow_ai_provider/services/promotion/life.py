@@ -11,10 +11,10 @@ from airflow_ai_provider.core.promotion.evidence import Predictions
 from airflow_ai_provider.core.promotion.life import LivePoint, Opinions
 from airflow_ai_provider.core.promotion.metrics import NotMeasurableError
 from airflow_ai_provider.core.promotion.registry import ModelRegistry
+from airflow_ai_provider.services.feedback_records import records_of
 from airflow_ai_provider.services.promotion.timeline import MOVES, was_made
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import FeedbackStore
-from airflow_ai_provider.store.feedback_opinions import came_in, opinions
+from airflow_ai_provider.store.feedback_records import opinion_of
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.ledger import Ledger
 
@@ -35,8 +35,7 @@ class StoreLife:
 
     def opinions(self, model_name: str, version: str) -> Opinions:
         """Return what people think of a version's answers."""
-        answers, mean, deviation = opinions(self.store, model_name, version)
-        return Opinions(answers=answers, mean=mean, deviation=deviation)
+        return opinion_of(records_of(self.store, model_name), model_name, version)
 
     def live_metric(self, model_name: str, version: str, metric: str) -> LivePoint:
         """Return the newest value of a live metric."""
@@ -63,7 +62,7 @@ class StoreLife:
         try:
             return shadow_rows(
                 self.predictions,
-                FeedbackStore(self.store).outcomes(model_name),
+                records_of(self.store, model_name).outcomes(model_name),
                 model_name=model_name,
                 candidate=version,
                 reference=reference,
@@ -82,7 +81,7 @@ class StoreLife:
 
     def feedback(self, model_name: str, days: float) -> int:
         """Return how many records came in during the last ``days``."""
-        return came_in(self.store, model_name, days)
+        return records_of(self.store, model_name).came_in(model_name, days)
 
     def live_models(self, project: str | None) -> Sequence[str]:
         """Return the models that the ledger last put into the last environment.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.gate import GateKind, GateRecord, Verdict
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback_series import MetricSeries
@@ -16,15 +16,17 @@ from airflow_ai_provider.store.schema import feedback_batch, feedback_metric
 
 PER_PAGE = 50
 _DECISIONS = 10
-_POINTS = 120  # of one picture, the newest
 
 
-def feedback_view(store: Store, *, search: str = "", page: int = 1) -> dict[str, Any]:
+def feedback_view(
+    store: Store, *, search: str = "", page: int = 1, sight: Sight = EVERYTHING
+) -> dict[str, Any]:
     """Return one page of models with live metrics, and the counts of all batches."""
     counts = ("read", "stored", "revised", "duplicates", "quarantined")
     name = feedback_metric.c.model_name
     models = (
         sa.select(name, sa.func.max(feedback_metric.c.computed_at).label("at"))
+        .where(name.not_in(sorted(sight.models)))
         .group_by(name)
         .order_by(name)
         .limit(PER_PAGE + 1)
@@ -47,8 +49,12 @@ def feedback_view(store: Store, *, search: str = "", page: int = 1) -> dict[str,
     }
 
 
-def model_feedback_view(store: Store, name: str) -> dict[str, Any] | None:
-    """Return one model's ``series`` (metric, then version, then points) and ``decisions``."""
+def model_feedback_view(
+    store: Store, name: str, *, sight: Sight = EVERYTHING
+) -> dict[str, Any] | None:
+    """Return one model's ``points``, of whole models without slices, and ``decisions``."""
+    if not sight.shows_model(name):
+        return None
     rows = MetricSeries(store).read(name)
     decisions = Ledger(store).search(
         kind=GateKind.RETRAIN,
@@ -58,17 +64,9 @@ def model_feedback_view(store: Store, name: str) -> dict[str, Any] | None:
     )
     if not rows and not decisions:
         return None
-    series: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row["value"] is not None:
-            point = {key: row[key] for key in ("partition", "value", "low", "high", "n")}
-            series[row["metric"]][row["model_version"]].append(point)
     return {
         "name": name,
-        "series": {
-            metric: {version: points[-_POINTS:] for version, points in versions.items()}
-            for metric, versions in series.items()
-        },
+        "points": rows,
         "decisions": [
             {
                 "id": record.id,
@@ -77,8 +75,7 @@ def model_feedback_view(store: Store, name: str) -> dict[str, Any] | None:
                 "decision": _decision(record),
                 "at": record.created_at,
                 "by": record.decided_by,
-                "criteria": list(record.criteria),
-                "evidence": dict(record.evidence),
+                "criteria": sight.cut(record.criteria),
             }
             for record in decisions
         ],

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.gpu.wait_reasons import sentence
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_status import snapshot
 from airflow_ai_provider.store.schema import lease, lease_device
@@ -19,13 +20,13 @@ STEP = timedelta(minutes=15)
 QUEUE_SHOWN = 50
 
 
-def gpu_view(store: Store) -> dict[str, Any]:
+def gpu_view(store: Store, *, sight: Sight = EVERYTHING) -> dict[str, Any]:
     """Return ``hosts`` with their devices, ``queue``, ``waiting``, ``totals`` and ``use``.
 
     ``use`` is the number of devices held in each quarter of an hour of the last day, the oldest
     first: ``[{"at", "held"}]``; a share counts as its part of the device's memory.
     """
-    found = snapshot(store)
+    found = snapshot(store, hidden=sight.projects)
     by_host: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for device in found["devices"]:
         by_host[device["host"]].append(device)

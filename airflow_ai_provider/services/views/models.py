@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_ai_provider.core.gate import GateKind, GateRecord
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.core.promotion.environments import DEFAULT_PATH
 from airflow_ai_provider.core.promotion.evidence import version_subject
 from airflow_ai_provider.services.promotion.timeline import history
@@ -18,10 +19,12 @@ _JUDGED = (GateKind.MODEL, GateKind.APPROVAL)
 _GATES = 20
 
 
-def models_view(store: Store, *, search: str = "", page: int = 1) -> dict[str, Any]:
+def models_view(
+    store: Store, *, search: str = "", page: int = 1, sight: Sight = EVERYTHING
+) -> dict[str, Any]:
     """Return one page of models, by name: each with the version that holds each environment."""
     names, more = ModelPlaces(store).names(
-        search=search, limit=PER_PAGE, offset=(page - 1) * PER_PAGE
+        search=search, limit=PER_PAGE, offset=(page - 1) * PER_PAGE, but=sight.models
     )
     places = ModelPlaces(store).of(names)
     models = [{"name": name, "places": places.get(name, {})} for name in names]
@@ -34,8 +37,10 @@ def models_view(store: Store, *, search: str = "", page: int = 1) -> dict[str, A
     }
 
 
-def model_view(store: Store, name: str) -> dict[str, Any] | None:
+def model_view(store: Store, name: str, *, sight: Sight = EVERYTHING) -> dict[str, Any] | None:
     """Return one model: ``places``, ``history`` newest first, ``gates``, ``alarms``; None: none."""
+    if not sight.shows_model(name):
+        return None
     ledger = Ledger(store)
     past = history(name, ledger=ledger)
     judged = ledger.search(
@@ -50,7 +55,7 @@ def model_view(store: Store, name: str) -> dict[str, Any] | None:
         "path": [{"environment": env, "holder": places.get(env)} for env in environments],
         "champion": _champion(places, environments),
         "history": past[::-1],
-        "gates": [_gate(record) for record in judged],
+        "gates": [_gate(record, sight) for record in judged],
         "alarms": [
             {"subject": alarm.subject, "at": alarm.created_at, "says": _sentence(alarm)}
             for alarm in open_alarms(name, ledger=ledger)
@@ -63,7 +68,7 @@ def _champion(places: dict[str, Any], environments: list[str]) -> str | None:
     return str(places[held[-1]]["version"]) if held else None
 
 
-def _gate(record: GateRecord) -> dict[str, Any]:
+def _gate(record: GateRecord, sight: Sight) -> dict[str, Any]:
     return {
         "id": record.id,
         "kind": record.kind,
@@ -75,7 +80,7 @@ def _gate(record: GateRecord) -> dict[str, Any]:
         "run_id": record.run_id,
         "task_id": record.task_id,
         "map_index": record.map_index,
-        "criteria": list(record.criteria),
+        "criteria": sight.cut(record.criteria),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from airflow_ai_provider.services.reflected import stop_watching
 from tests.kubernetes.emulator.access import Record, Use
 from tests.kubernetes.emulator.controllers import JobController, NodeController
 from tests.kubernetes.emulator.faults import Fault
@@ -61,6 +62,7 @@ class Cluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        stop_watching(self.address)
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
 
@@ -187,9 +189,14 @@ class Cluster:
         """The pods as they are now."""
         return self.all("pods")
 
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
     def config(self) -> dict[str, Any]:
         """Return a kubeconfig that leads here."""
-        server = {"server": f"http://127.0.0.1:{self.port}"}
+        server = {"server": self.address}
         context = {"cluster": "emulated", "user": "worker", "namespace": "default"}
         return {
             "apiVersion": "v1",

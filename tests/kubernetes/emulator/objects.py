@@ -46,6 +46,7 @@ class Objects:
         self.oldest = 0  # events up to this version are forgotten
         self.tables: dict[str, dict[tuple[str, str], Object]] = {}
         self.history: dict[str, list[tuple[int, str, Object]]] = {}
+        self.story: dict[str, list[tuple[str, Object]]] = {}  # all that ever was: for tests
         self.waiters: set[asyncio.Event] = set()
         self.kueue = False
 
@@ -60,7 +61,9 @@ class Objects:
         self.version += 1
         of["metadata"]["resourceVersion"] = str(self.version)
         past = self.history.setdefault(resource, [])
-        past.append((self.version, what, copy.deepcopy(of)))
+        event = (self.version, what, copy.deepcopy(of))
+        past.append(event)
+        self.story.setdefault(resource, []).append(event[1:])
         for waiter in list(self.waiters):
             waiter.set()
 

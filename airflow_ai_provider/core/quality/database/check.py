@@ -8,8 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_ai_provider.core.errors import SuiteError
-from airflow_ai_provider.core.quality.check import Facts, NotCompiledError, Outcome, Sample
+from airflow_ai_provider.core.quality.check import (
+    Facts,
+    NotCompiledError,
+    Outcome,
+    Sample,
+    missing_column,
+)
 from airflow_ai_provider.core.quality.database.dialect import Dialect
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
 
@@ -121,16 +126,8 @@ class TableSchema:
                 alike.append(column)
         if len(alike) == 1:
             return alike[0]
-        raise self.missing(expectation, name)
-
-    def missing(self, expectation: Expectation, name: str) -> SuiteError:
-        """Return the error that the table has no column ``name``."""
-        known = ", ".join(c.name for c in self.columns[:40])
-        return self.suite.error(
-            expectation,
-            f"looks at the column {name!r}, which the data does not have",
-            f"The data has {known}.",
-        )
+        known = [column.name for column in self.columns]
+        raise missing_column(self.suite, expectation, name, known)
 
 
 Compile = Callable[[Expectation, TableSchema, Rows], TableCheck]

@@ -188,14 +188,7 @@ def ranked_statement(reading: Reading, seen: Summary, source: Any) -> Any:
     The i-th of ``STEPS`` ranks is ceil(i * count / STEPS) - 1; a value stands at one of them just
     when a whole number lies in (below * STEPS / count, at most * STEPS / count].
     """
-    value = reading.value.label("value")
-    counted = (
-        sa.select(value, sa.func.count().label("number"))
-        .select_from(source)
-        .where(reading.value.is_not(None))
-        .group_by(value)
-        .subquery("counted")
-    )
+    counted = _counted(reading, source)
     reached = sa.cast(sa.func.sum(counted.c.number).over(order_by=counted.c.value), sa.BigInteger())
     inner = sa.select(counted.c.value, counted.c.number, reached.label("reached"))
     ranked = inner.subquery("ranked")
@@ -214,6 +207,18 @@ def ranked_statement(reading: Reading, seen: Summary, source: Any) -> Any:
     )
 
 
+def _counted(reading: Reading, source: Any) -> Any:
+    """Return the different values, each with the number of its rows."""
+    value = reading.value.label("value")
+    return (
+        sa.select(value, sa.func.count().label("number"))
+        .select_from(source)
+        .where(reading.value.is_not(None))
+        .group_by(value)
+        .subquery("counted")
+    )
+
+
 def _floor(above: Expression, under: Expression) -> Expression:
     """Return the whole part of a quotient of whole numbers, in whole numbers."""
     return (above - above % under) / under
@@ -227,14 +232,7 @@ def groups_statement(reading: Reading, source: Any, keep: int) -> Any:
 
     A row of its answer is the category, its rows, and how many categories it stands for.
     """
-    value = reading.value.label("value")
-    counted = (
-        sa.select(value, sa.func.count().label("number"))
-        .select_from(source)
-        .where(reading.value.is_not(None))
-        .group_by(value)
-        .subquery("counted")
-    )
+    counted = _counted(reading, source)
     order = (counted.c.number.desc(), counted.c.value)
     place = sa.func.row_number().over(order_by=order).label("place")
     placed = sa.select(counted.c.value, counted.c.number, place).cte("placed")

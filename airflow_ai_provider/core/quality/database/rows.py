@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
@@ -47,13 +47,6 @@ def _map_check(e: Expectation, column: TableColumn, met: Expression, rows: Rows)
     failing = sa.and_(sa.not_(column.sql.is_(None)), sa.not_(met))
     present = f"present{rows.key} {column.name}"
 
-    def judge(facts: Facts) -> Outcome:
-        counted, failed = int(facts[present]), int(facts[unexpected(e)])
-        return Outcome(
-            success=mostly_met(counted, failed, mostly_of(e)),
-            result=map_result(total=rows.total(facts), considered=counted, unexpected=failed),
-        )
-
     return TableCheck(
         expectation=e,
         reads={
@@ -61,12 +54,25 @@ def _map_check(e: Expectation, column: TableColumn, met: Expression, rows: Rows)
             present: sa.func.count(rows.of(column.sql)),
             unexpected(e): rows.where(failing),
         },
-        judge=judge,
+        judge=_mostly(e, rows, present),
         rows=rows,
         failing=rows.both(failing),
         shown=(column,),
         sample=Sample.VALUE,
     )
+
+
+def _mostly(e: Expectation, rows: Rows, considered: str) -> Callable[[Facts], Outcome]:
+    """Return the judge of ``e`` on the rows that the fact ``considered`` counts."""
+
+    def judge(facts: Facts) -> Outcome:
+        counted, failed = int(facts[considered]), int(facts[unexpected(e)])
+        return Outcome(
+            success=mostly_met(counted, failed, mostly_of(e)),
+            result=map_result(total=rows.total(facts), considered=counted, unexpected=failed),
+        )
+
+    return judge
 
 
 def _missing_check(e: Expectation, schema: TableSchema, rows: Rows, *, wanted: bool) -> TableCheck:
@@ -226,13 +232,6 @@ def _listed(
     failing = sa.not_(met) if kept is None else sa.and_(kept, sa.not_(met))
     considered = f"considered{rows.key} {unless} {[c.name for c in columns]}"
 
-    def judge(facts: Facts) -> Outcome:
-        counted, failed = int(facts[considered]), int(facts[unexpected(e)])
-        return Outcome(
-            success=mostly_met(counted, failed, mostly_of(e)),
-            result=map_result(total=rows.total(facts), considered=counted, unexpected=failed),
-        )
-
     return TableCheck(
         expectation=e,
         reads={
@@ -240,7 +239,7 @@ def _listed(
             considered: rows.where(kept),
             unexpected(e): rows.where(failing),
         },
-        judge=judge,
+        judge=_mostly(e, rows, considered),
         rows=rows,
         failing=rows.both(failing),
         shown=tuple(columns),

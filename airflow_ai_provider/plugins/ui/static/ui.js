@@ -22,10 +22,17 @@
       || String(window.getSelection() || "") !== "";
   }
 
+  // what a change must carry, since the cookie comes along with any site's request
+  function token(page = document) {
+    return page.querySelector("meta[name=csrf-token]");
+  }
+
   let shown = null;
+  let turns = 0;
   async function refresh() {
     const live = document.getElementById("live");
     if (document.hidden || isBusy(live)) { return; }
+    const turn = ++turns;
     let answer;
     try {
       answer = await fetch(window.location.href, { credentials: "same-origin", redirect: "error" });
@@ -42,8 +49,11 @@
       return;
     }
     const text = await answer.text();
-    const found = new DOMParser().parseFromString(text, "text/html").getElementById("live");
-    if (!found || isBusy(live)) { return; }
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const found = page.getElementById("live");
+    if (!found || turn !== turns || isBusy(live)) { return; }  // a later one knows more
+    token().content = token(page).content;
+    document.dispatchEvent(new CustomEvent("ai:fresh", { detail: page }));
     const open = new Set([...live.querySelectorAll("details[open][id]")].map((d) => d.id));
     if (shown !== found.innerHTML) {
       shown = found.innerHTML;
@@ -52,11 +62,12 @@
         const details = document.getElementById(id);
         if (details) { details.open = true; }
       }
-      localise(live);
     }
+    localise(document);
     fresh.textContent = "As of " + new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }).format(new Date());
   }
 
+  // the field that "data-json" names is JSON already, so that it keeps its type
   function valuesOf(form) {
     const values = {};
     for (const [name, value] of new FormData(form)) {
@@ -65,6 +76,8 @@
     for (const field of form.querySelectorAll("input[type=number]")) {
       if (field.name in values) { values[field.name] = Number(values[field.name]); }
     }
+    const json = form.dataset.json;
+    if (json in values) { values[json] = JSON.parse(values[json]); }
     return values;
   }
 
@@ -74,29 +87,30 @@
     return form.dataset.as === "run" ? { logical_date: null, conf: values } : values;
   }
 
-  async function send(form) {
+  async function send(form, button) {
     const said = form.querySelector(".said");
-    const button = form.querySelector("button[type=submit]");
     if (form.dataset.confirm && !window.confirm(form.dataset.confirm)) { return; }
     button.disabled = true;
     said.className = "said faint";
     said.textContent = "Sending…";
     try {
-      const answer = await fetch(form.action, {
+      const answer = await fetch(button.hasAttribute("formaction") ? button.formAction : form.action, {
         method: "POST",
         credentials: "same-origin",
         headers: {
           "Content-Type": "application/json",
-          "X-Airflow-AI-Token": document.querySelector("meta[name=csrf-token]").content,
+          "X-Airflow-AI-Token": token().content,
         },
-        body: JSON.stringify(bodyOf(form)),
+        body: button.dataset.body || JSON.stringify(bodyOf(form)),
       });
       const body = await answer.json().catch(() => ({}));
       if (answer.ok) {
         said.className = "said pass";
-        said.textContent = body.message || form.dataset.done || "Done.";
+        const message = body.message || button.dataset.done || form.dataset.done || "Done.";
+        said.textContent = message;
         delete form.dataset.dirty;
         form.reset();
+        document.dispatchEvent(new CustomEvent("ai:sent", { detail: { form, body, message } }));
         setTimeout(refresh, 400);
       } else {
         said.className = "said error";
@@ -128,7 +142,7 @@
   document.addEventListener("submit", (event) => {
     if (event.target.matches("form[data-send]")) {
       event.preventDefault();
-      send(event.target);
+      send(event.target, event.submitter || event.target.querySelector("button[type=submit]"));
     }
   });
   document.addEventListener("input", (event) => {

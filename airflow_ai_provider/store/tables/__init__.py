@@ -1,0 +1,1 @@
+"""The store's tables by topic; ``store.schema`` gives them all."""

@@ -1,0 +1,60 @@
+"""Hostile records go into a Delta table as they go into the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from airflow_ai_provider.services.feedback import FeedbackService
+from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from tests.services.feedback_fuzz import write_lines
+
+NAMES = [
+    "x" * 250, "ä" * 250, "\U0001f600" * 250, "..", ".", "/", "a/b", "../../up", "a=b", "%2F", "%",
+    "model_name=b", "\x01", "a\nb", "a b", "?", "#", "*", ":", "'", '"', "\\", "CON", "null",
+    "__HIVE_DEFAULT_PARTITION__",
+]  # fmt: skip
+
+
+def documents(service: FeedbackService) -> list[dict[str, Any]]:
+    found = service.records_of().documents(None, revisions=True)
+    rows = [{n: row[n] for n in sorted(row) if n not in {"sequence", "batch_id"}} for row in found]
+    return sorted(rows, key=lambda row: (row["feedback_id"], row["content_hash"]))
+
+
+def both(file: Path, folder: Path) -> tuple[FeedbackService, FeedbackService]:
+    store = FeedbackService(Store.open(MEMORY_URL))
+    table = FeedbackService(Store.open(MEMORY_URL), delta=str(folder / "delta"))
+    for service in (store, table):
+        found = service.ingest(file)
+        again = service.ingest(file)
+        assert (again.read, again.stored, again.revised) == (found.read, 0, 0)
+    return store, table
+
+
+def test_a_thousand_hostile_lines_are_the_same_in_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    write_lines(file, 1000, seed=60)
+    store, table = both(file, tmp_path)
+    there = documents(store)
+    assert documents(table) == there
+    assert len(there) > 200
+    said, told = store.status(), table.status()
+    assert [said[n] for n in ("read", "stored", "revised", "quarantined", "models")] == [
+        told[n] for n in ("read", "stored", "revised", "quarantined", "models")
+    ]
+
+
+def test_a_model_is_named_in_any_way(tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    moments = ["2013-06-10T00:00:00Z", "0001-01-02T00:00:00.000001Z"]
+    with file.open("w") as stream:
+        for number, name in enumerate(NAMES):
+            told = {"feedback_id": f"f{number}", "model_name": name, "score": 3}
+            moment = {"observed_at": moments[number % 2]}
+            stream.write(json.dumps({**told, **moment}) + "\n")
+    store, table = both(file, tmp_path)
+    assert store.status()["stored"] > 20
+    assert table.status()["models"] == store.status()["models"]
+    assert documents(table) == documents(store)
