@@ -15,7 +15,8 @@ demo: $(STAMP)  ## a whole life of a project on a real Airflow; DEMO_HOME=DIR ke
 	@$(BIN)/python -m airflow_ai_provider.demo
 
 test: $(STAMP)  ## everything that fits twelve minutes on two cores
-	@$(BIN)/python -m pytest -m "not faults" -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not faults" -n 4 --dist loadfile --no-loadscope-reorder \
+		--durations 40 --durations-min 5
 
 compat: $(STAMP)  ## the wheel on the oldest Airflow that is promised, in build/
 	@sh .ci/compat $(BIN)/python 3.2.2

@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators",
             "gpu",
             "gpu_kubernetes",
+            "gpu_job",
             "quality",
             "quality_required",
             "drift",

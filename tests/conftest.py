@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.migrate import migrate
 from tests.fake_nvml import FakeNvml, compile_library, node
 from tests.mlflow_server import mlflow_shared
 from tests.postgres import PostgresServer, postgres_running
+
+# what a property costs is no part of it: a machine with other work is slow at times
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True, scope="module")

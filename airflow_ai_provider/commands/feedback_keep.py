@@ -6,7 +6,15 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from airflow_ai_provider.commands.output import DONE, REFUSED, emit, open_store, table
+from airflow_ai_provider.commands.output import (
+    DONE,
+    REFUSED,
+    add_viewer,
+    emit,
+    open_store,
+    sight,
+    table,
+)
 
 
 def register(commands: Any) -> None:
@@ -15,6 +23,7 @@ def register(commands: Any) -> None:
     export.add_argument("path", metavar="FILE", help="JSON Lines; what was there is replaced")
     export.add_argument("--model", metavar="NAME", help="of one model only")
     export.add_argument("--revisions", action="store_true", help="every revision, oldest first")
+    add_viewer(export)
     export.set_defaults(run=run_export)
     forget = commands.add_parser("forget", help="remove records for good")
     forget.add_argument(
@@ -39,6 +48,7 @@ def register(commands: Any) -> None:
     tables.add_argument(
         "--drop", metavar="ADDRESS", help="read this one no longer; its files are not touched"
     )
+    add_viewer(tables)
     tables.set_defaults(run=run_tables)
     schema = commands.add_parser("schema", help="the JSON Schema of a record")
     schema.set_defaults(run=run_schema)
@@ -49,8 +59,9 @@ def run_export(args: argparse.Namespace) -> int:
     from airflow_ai_provider.services.feedback import FeedbackService
     from airflow_ai_provider.services.feedback_forget import export
 
-    service = FeedbackService(open_store(args), delta=args.delta)
-    count = export(service, args.path, model_name=args.model, revisions=args.revisions)
+    store = open_store(args)
+    service, seen = FeedbackService(store, delta=args.delta), sight(args, store)
+    count = export(service, args.path, model_name=args.model, revisions=args.revisions, sight=seen)
     emit(args, {"path": args.path, "records": count}, [f"{count} records in {args.path}."])
     return DONE
 
@@ -86,7 +97,12 @@ def run_tables(args: argparse.Namespace) -> int:
         count = drop_place(store, address_of(args.drop))
         emit(args, {"dropped": count}, [f"{args.drop} is read no longer for {count} models."])
         return DONE if count else REFUSED
-    found = places(store)
+    seen = sight(args, store)
+    found = {
+        address: shown
+        for address, models in places(store).items()
+        if (shown := [model for model in models if seen.shows_model(model)])
+    }
     rows = [(address, ", ".join(models)) for address, models in found.items()]
     lines = table(rows, ("address", "models")) if rows else ["Every record is in the store."]
     emit(args, found, lines)

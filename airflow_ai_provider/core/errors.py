@@ -54,6 +54,7 @@ AirflowAiError
 │   ├── FeedbackSourceError
 │   │   └── FeedbackSourceLostError
 │   └── RetrainPolicyError
+├── SearchError
 ├── LifecycleError
 │   ├── ProjectFileError
 │   ├── MilestoneIncompleteError
@@ -328,6 +329,10 @@ class FeedbackSinkError(FeedbackError):
 
 class RetrainPolicyError(FeedbackError):
     """The retrain policy, or what it is asked about, means nothing."""
+
+
+class SearchError(AirflowAiError):
+    """A hyperparameter search cannot begin, go on, or say what is best."""
 
 
 class LifecycleError(AirflowAiError):

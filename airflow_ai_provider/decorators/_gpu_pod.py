@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime
 import inspect
 from collections.abc import Mapping, Sequence
@@ -37,7 +36,9 @@ _SENT = frozenset(
 )
 
 
-class _GpuPodDecoratedOperator(DecoratedOperator, GpuKubernetesPodOperator):
+class _GpuPodDecoratedOperator(  # type: ignore[misc] # as the two are put together in Airflow
+    DecoratedOperator, GpuKubernetesPodOperator
+):
     """The function in a pod of its own, under what ``GpuKubernetesPodOperator`` gives it."""
 
     custom_operator_name = "@task.gpu"
@@ -85,7 +86,7 @@ class _GpuPodDecoratedOperator(DecoratedOperator, GpuKubernetesPodOperator):
     def _named_arguments(self, context: Context | None) -> dict[str, Any]:
         """Return the arguments by name, with those that the function wants of the context."""
         found = {name: _plain(value) for name, value in self.op_kwargs.items()}
-        known: Mapping[str, Any] = context or {}  # type: ignore[assignment]
+        known: Mapping[str, Any] = context or {}
         parameters = inspect.signature(self.python_callable).parameters
         for name, parameter in list(parameters.items())[len(self.op_args) :]:
             if name in found or name not in known or parameter.kind is parameter.VAR_KEYWORD:
@@ -105,8 +106,6 @@ def _plain(value: Any) -> Any:
     """Return ``value`` without the types of Airflow, which an image need not have."""
     if isinstance(value, datetime.datetime) and type(value) is not datetime.datetime:
         return datetime.datetime.fromisoformat(value.isoformat())
-    if hasattr(value, "dump") and isinstance(value, Mapping):  # params
-        return copy.deepcopy(value.dump())
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | range):

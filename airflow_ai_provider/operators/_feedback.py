@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_ai_provider.core.errors import FeedbackError, FeedbackSourceLostError
+from airflow_ai_provider.core.errors import (
+    FeedbackError,
+    FeedbackSinkError,
+    FeedbackSourceLostError,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,8 +24,8 @@ def hopeless_fails() -> Iterator[None]:
     """Fail the task at once on input that a retry would find the same."""
     try:
         yield
-    except FeedbackSourceLostError:
-        raise
+    except (FeedbackSourceLostError, FeedbackSinkError):
+        raise  # a source that comes back, a disk that gets room
     except FeedbackError as error:
         raise AirflowFailException(str(error)) from error
 

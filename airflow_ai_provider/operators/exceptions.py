@@ -12,7 +12,8 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.assets import feedback_alias, feedback_asset
-from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackError, FeedbackRecordError
+from airflow_ai_provider.core.errors import ExceptionReviewError, FeedbackRecordError
+from airflow_ai_provider.operators._feedback import hopeless_fails
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,14 +27,16 @@ _KEPT = timedelta(days=30)  # for an answer, where no response_timeout says
 class ExceptionReviewOperator(HITLOperator):
     """Queue the predictions that people must look at, and ask for answers, which become feedback.
 
-    A prediction is queued once, however often it is found, unless reality has answered it: when
-    the model was unsure (``min_confidence``), somebody scored it low (``max_score``), or people
+    A prediction is queued once, however often it is found, unless reality has answered it: when the
+    model was unsure (``min_confidence``), somebody scored it low (``max_score``), or people
     contradict each other or the model (``disputed``). With ``ask`` the task claims up to ``batch``
-    cases and asks by Airflow's human-in-the-loop; without it (the default) people claim and answer
-    over the API of the plugin (``/airflow-ai/exceptions``), or another task asks. Nobody else is
-    shown a claimed case unless ``people`` is more than one, to measure agreement; then map the
-    operator over the people. Where nobody answers in ``response_timeout`` the cases go back into
-    the queue and the task fails as Airflow's own operators do.
+    cases and asks by Airflow's human-in-the-loop, which keeps what was written into its form
+    whatever the setting ``feedback_comments`` says; without it (the default) people claim and
+    answer on the page *Exceptions* of *AI projects* or over the plugin's API
+    (``/airflow-ai/exceptions``), or another task asks. Nobody else is shown a claimed case unless
+    ``people`` is more than one, to measure agreement; then map the operator over the people. Where
+    nobody answers in ``response_timeout`` the cases go back into the queue and the task fails as
+    Airflow's own operators do.
 
     Returns ``{"model_name", "added", "known", "left_out", "asked", "answered", "returned",
     "refused", "batch"}``; an event on ``feedback_asset(model_name)`` goes out when anything was
@@ -118,7 +121,7 @@ class ExceptionReviewOperator(HITLOperator):
         """Fill the queue; then ask, or go on."""
         service = self._service()
         names = self._names()
-        try:
+        with hopeless_fails():
             service.deliver()
             added = service.collect(
                 model_name=self.model_name,
@@ -127,8 +130,6 @@ class ExceptionReviewOperator(HITLOperator):
                 predictions=self.predictions,
                 partition=self.partition,
             )
-        except FeedbackError as error:
-            raise AirflowFailException(str(error)) from error
         counts = {"added": added.added, "known": added.known, "left_out": added.left_out}
         self.log.info("Exceptions of %s: %s", self.model_name, counts)
         if added.left_out:

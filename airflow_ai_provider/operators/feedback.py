@@ -52,7 +52,8 @@ class FeedbackIngestOperator(BaseOperator):
     :param mapping: names of the source's fields, ours to theirs.
     :param store_conn_id: the connection of the store.
     :param delta: the address of a Delta table that takes the records instead of the store, for
-        volume; ``delta_options`` is what its storage wants to know.
+        volume; ``delta_options`` is what its storage wants to know. The store notes it, so that
+        metrics, sensors, exceptions and training sets find the records there.
     :param clock_may_go_back: take the batch although the store's clock is behind its last one.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -32,7 +32,8 @@ class FeedbackMetricsOperator(BaseOperator):
         column ``day``: ``2013-06-01/2013-06-30``.
     :param group: the column whose values are resampled whole for the interval; None for none.
     :param slices: columns by which the figures are also cut.
-    :param store_conn_id: the connection of the store.
+    :param store_conn_id: the connection of the store; feedback in Delta tables it knows counts.
+    :param delta_options: what the storage of those tables wants to know, beside the environment.
     """
 
     template_fields: Sequence[str] = (
@@ -42,6 +43,7 @@ class FeedbackMetricsOperator(BaseOperator):
         "group",
         "slices",
         "store_conn_id",
+        "delta_options",
     )
 
     def __init__(
@@ -53,6 +55,7 @@ class FeedbackMetricsOperator(BaseOperator):
         group: str | None = "day",
         slices: Sequence[str] = (),
         store_conn_id: str = "ai_store_default",
+        delta_options: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,13 +65,14 @@ class FeedbackMetricsOperator(BaseOperator):
         self.group = group
         self.slices = slices
         self.store_conn_id = store_conn_id
+        self.delta_options = delta_options
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Measure and return the figures."""
         from airflow_ai_provider.hooks.feedback import FeedbackHook
         from airflow_ai_provider.services.live_metrics import measure_live
 
-        service = FeedbackHook(self.store_conn_id).get_conn()
+        service = FeedbackHook(self.store_conn_id, delta_options=self.delta_options).get_conn()
         with hopeless_fails():
             found = measure_live(
                 service,

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+import time
+
 from airflow_ai_provider.hooks.store import AiStoreHook
 from airflow_ai_provider.services.store import open_store
 from airflow_ai_provider.store.engine import Store
+
+LOOK_AGAIN = 30.0  # seconds after which the store's tables are looked at anew
+
+
+class OpenStore:
+    """The store that was opened last, kept from request to request with its connections.
+
+    Opening looks at the tables' version, which costs more than most pages. Two threads that find
+    none both open one, and one of the two is kept.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[str, int | None, float, Store] | None = None
+
+    def at(self, url: str) -> Store:
+        """Return the store at ``url``.
+
+        :raises AirflowAiError: it cannot be opened.
+        """
+        now = time.monotonic()
+        if self._kept is not None:
+            known, file, until, store = self._kept
+            if known == url and now < until and _file_of(store) == file:
+                return store
+        self._kept = None
+        store = open_store(url, create=False)
+        self._kept = (url, _file_of(store), now + LOOK_AGAIN, store)
+        return store
 
 
 def the_store() -> Store:
@@ -13,4 +43,17 @@ def the_store() -> Store:
     :raises AirflowAiError: it cannot be opened; the application answers 503 with reason and remedy
         (``ui.frame.unavailable``), as it does when the store fails later.
     """
-    return open_store(AiStoreHook().get_url(), create=False)
+    return _open.at(AiStoreHook().get_url())
+
+
+def _file_of(store: Store) -> int | None:
+    """Return which file it is: one that was put in its place is another store."""
+    if store.path is None:
+        return None
+    try:
+        return store.path.stat().st_ino
+    except OSError:
+        return None
+
+
+_open = OpenStore()

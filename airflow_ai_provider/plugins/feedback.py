@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from airflow.api_fastapi.core_api.security import requires_access_asset
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 
 from airflow_ai_provider.adapters.feedback_files import read_line
 from airflow_ai_provider.core.feedback.json_schema import record_schema
@@ -23,8 +23,9 @@ from airflow_ai_provider.core.feedback.source import SourceRecord
 from airflow_ai_provider.hooks.feedback import FeedbackHook
 from airflow_ai_provider.hooks.store import AiStoreHook
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.services.feedback_inbox import Answer, Inbox, Outcome
+from airflow_ai_provider.services.feedback_inbox import Answer, Outcome, Parcel, take_parcels
 from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.services.together import Together
 
 MAX_BODY = 16 * 2**20
 MAX_RECORDS = 10_000
@@ -36,42 +37,65 @@ _LOOK_AGAIN = 30.0  # seconds after which the connection of the store is looked 
 def add_feedback_routes(app: FastAPI) -> None:
     """Add the routes to an application that guards them."""
     may_send = [Depends(requires_access_asset(method="POST"))]
-    inbox = _Inbox()
+    together = Together(_Inbox().answer)
 
     @app.post("/feedback", dependencies=may_send)
     async def post_feedback(request: Request) -> JSONResponse:
         """Take in a record, an array of records, or JSON Lines."""
         kind = _kind(request, _JSON, _LINES)
         body = await _body(request)
-        return await run_in_threadpool(_take, inbox, "http", _records, body, kind)
+        return await together.ask(_Sent("http", _records, body, kind))
 
     @app.post("/feedback/label-studio", dependencies=may_send)
     async def post_label_studio(request: Request) -> JSONResponse:
         """Take in the annotation of a webhook's event; other events are answered and ignored."""
         kind = _kind(request, _JSON)
         body = await _body(request)
-        return await run_in_threadpool(_take, inbox, "label-studio", _event, body, kind)
+        return await together.ask(_Sent("label-studio", _event, body, kind))
 
     app.get("/feedback/schema")(record_schema)
 
 
+class _Sent(NamedTuple):
+    """The body of a request, and what reads it."""
+
+    source: str
+    read: Callable[[bytes, str], list[SourceRecord]]
+    body: bytes
+    kind: str
+
+    def parcel(self) -> Parcel:
+        records = self.read(self.body, self.kind)
+        if len(records) > MAX_RECORDS:
+            raise HTTPException(413, f"A body may have {MAX_RECORDS} records: send them in parts.")
+        return Parcel(self.source, records)
+
+
 class _Inbox:
-    """The inbox of the store that the connection names, kept from request to request."""
+    """Takes into the store that the connection names, kept from request to request."""
 
     def __init__(self) -> None:
-        self._inbox: Inbox | None = None
+        self._service: FeedbackService | None = None
         self._url = ""
         self._until = 0.0
 
-    def get(self) -> Inbox:
+    def answer(self, sent: Sequence[_Sent]) -> list[JSONResponse | BaseException]:
+        """Take in what was sent at the same time as one batch; return the answer to each."""
+        found = [_parcel(one) for one in sent]
+        parcels = [parcel for parcel in found if isinstance(parcel, Parcel)]
+        if parcels:
+            take_parcels(self._get(), parcels)
+        return [_answer(one) if isinstance(one, Parcel) else one for one in found]
+
+    def _get(self) -> FeedbackService:
         now = time.monotonic()
-        if self._inbox is None or now >= self._until:
+        if self._service is None or now >= self._until:
             url = AiStoreHook().get_url()
-            if self._inbox is None or url != self._url:
-                service = FeedbackService(open_store(url), FeedbackHook.settings())
-                self._inbox, self._url = Inbox(service), url
+            if self._service is None or url != self._url:
+                self._service = FeedbackService(open_store(url), FeedbackHook.settings())
+                self._url = url
             self._until = now + _LOOK_AGAIN
-        return self._inbox
+        return self._service
 
 
 def _kind(request: Request, *kinds: str) -> str:
@@ -90,12 +114,16 @@ async def _body(request: Request) -> bytes:
     return bytes(found)
 
 
-def _take(inbox: _Inbox, source: str, read: Any, body: bytes, kind: str) -> JSONResponse:
-    records = read(body, kind)
-    if len(records) > MAX_RECORDS:
-        raise HTTPException(413, f"A body may have {MAX_RECORDS} records: send them in parts.")
-    batch, answers = inbox.get().take(source, records) if records else (None, [])
-    return JSONResponse({**_counts(answers), "batch": batch, "records": _told(answers)})
+def _parcel(sent: _Sent) -> Parcel | Exception:
+    try:
+        return sent.parcel()
+    except Exception as error:  # noqa: BLE001 - raised for its sender, not for those beside it
+        return error
+
+
+def _answer(parcel: Parcel) -> JSONResponse:
+    counts = _counts(parcel.answers)
+    return JSONResponse({**counts, "batch": parcel.batch, "records": _told(parcel.answers)})
 
 
 def _records(body: bytes, kind: str) -> list[SourceRecord]:

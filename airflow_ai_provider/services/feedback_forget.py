@@ -13,6 +13,7 @@ from airflow_ai_provider.adapters.delta_removal import delete_ids, ids_of
 from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.gate import plain
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.store.feedback_forgotten import ATTRIBUTE
 from airflow_ai_provider.store.feedback_removal import (
@@ -74,10 +75,12 @@ def export(
     *,
     model_name: str | None = None,
     revisions: bool = False,
+    sight: Sight = EVERYTHING,
 ) -> int:
     """Write effective records as JSON Lines that can be taken in again; return how many.
 
-    ``revisions`` writes every revision, in the order of arrival. The file appears whole, or not at
+    Models out of ``sight`` are left out. ``revisions`` writes every revision, in the order of
+    arrival. The file appears whole, or not at
     all; that it was written is noted, so that ``forget`` can name it.
 
     :raises FeedbackError: it cannot be written.
@@ -89,6 +92,8 @@ def export(
         with whole_file(target) as unfinished:
             with unfinished.open("w", encoding="utf-8") as stream:
                 for document in _documents(service, model_name, revisions):
+                    if not sight.shows_model(document["model_name"]):
+                        continue
                     stream.write(json.dumps(document, ensure_ascii=False) + "\n")
                     count += 1
                 stream.flush()

@@ -1,12 +1,11 @@
 """Feedback that is sent to us record by record, and answered record by record.
 
-Those who send at the same time are written together: one writes for all who came while it waited
-for its turn, so that a hundred senders do not cost a hundred transactions.
+Those who send at the same time are written together (``services.together``), so that a hundred
+senders do not cost a hundred transactions.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -59,52 +58,23 @@ class Answer:
 
 
 @dataclass
-class _Parcel:
+class Parcel:
+    """What one sender brings, and once it is in: the batch, and what became of each record."""
+
     source: str
     records: Sequence[SourceRecord]
     answers: list[Answer] = field(default_factory=list)
-    batch: int = 0
-    error: BaseException | None = None
-    done: bool = False
+    batch: int | None = None
 
 
-class Inbox:
-    """Takes records in, whoever sends them; safe to share between threads."""
+def take_parcels(service: FeedbackService, parcels: Sequence[Parcel]) -> None:
+    """Take in what several sent at the same time as one batch; nobody's records make none.
 
-    def __init__(self, service: FeedbackService) -> None:
-        self._service = service
-        self._waiting: list[_Parcel] = []
-        self._list, self._turn = threading.Lock(), threading.Lock()
-
-    def take(self, source: str, records: Sequence[SourceRecord]) -> tuple[int, list[Answer]]:
-        """Take in ``records``; return the batch, and what became of each.
-
-        :raises StoreError: the store refused; nothing was kept.
-        """
-        mine = _Parcel(source, records)
-        with self._list:
-            self._waiting.append(mine)
-        with self._turn:
-            if not mine.done:
-                with self._list:
-                    parcels, self._waiting = self._waiting, []
-                self._write(parcels)
-        if mine.error is not None:
-            raise mine.error
-        return mine.batch, mine.answers
-
-    def _write(self, parcels: Sequence[_Parcel]) -> None:
-        try:
-            _write(self._service, parcels)
-        except BaseException as error:  # noqa: BLE001 - raised for each who waits
-            for parcel in parcels:
-                parcel.error = error
-        finally:
-            for parcel in parcels:
-                parcel.done = True
-
-
-def _write(service: FeedbackService, parcels: Sequence[_Parcel]) -> None:
+    :raises StoreError: the store refused; nothing was kept.
+    """
+    parcels = [parcel for parcel in parcels if parcel.records]
+    if not parcels:
+        return
     terms = Terms(comments=service.settings.feedback_comments)
     forgotten = read_forgotten(service.store)
     sorting, not_after = Sorting(terms, forgotten), latest_moment()

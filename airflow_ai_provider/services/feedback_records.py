@@ -1,8 +1,8 @@
 """Feedback to be read, wherever it was taken in: the store, Delta tables, or both as one.
 
 The store notes which tables hold feedback on a model, so that whoever reads it finds them: volume
-goes to a table, what people answer in the UI stays in the store, and both count. A storage that
-wants more than the environment says is given its options by name.
+goes to a table, what people answer in the UI or send over HTTP stays in the store, and both count:
+what is in both counts once. A storage that wants more than the environment says is given options.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -122,13 +122,31 @@ class ClusterPool:
         :raises GpuRequestError: it can never be met.
         :raises LeaseLostError: a newer try of the same task took its place.
         """
-        asked = self.leases.ask(ticket)
-        if asked.state is RequestState.REFUSED:
-            raise GpuRequestError(
-                f"{asked.reason} It is asked for as {self.resource} in the cluster {self.cluster}.",
-                remedy="Run `airflow-ai gpu status` to see which nodes there are.",
-            )
+        return self.ask_all([ticket])[0]
+
+    def ask_all(self, tickets: Sequence[Ticket]) -> list[Asked]:
+        """Present the tickets of a gang: with a lease in all answers their pods may be made.
+
+        :raises GpuRequestError: they can never be met.
+        :raises LeaseLostError: a newer try of the same task took their place.
+        """
+        asked = self.leases.ask_all(tickets)
+        for one in asked:
+            if one.state is RequestState.REFUSED:
+                raise GpuRequestError(
+                    f"{one.reason} It is asked for as {self.resource} in the cluster "
+                    f"{self.cluster}.",
+                    remedy="Run `airflow-ai gpu status` to see which nodes there are.",
+                )
         return asked
+
+    def gang(
+        self, request: GpuRequest, size: int, *, holder: str, task: TaskIdentity | None = None
+    ) -> list[Ticket]:
+        """Return the tickets of ``holder`` for ``size`` pods that are served together or not."""
+        together = replace(request, gang=holder, gang_size=size)
+        ticket = self.ticket(together, holder=holder, task=task)
+        return [replace(ticket, name=f"gpu-{number}") for number in range(size)]
 
     def look(self, *, checked: bool = True) -> None:
         """Look at the cluster as it is now, and write down what follows.

@@ -12,13 +12,14 @@ from airflow_ai_provider.core.lifecycle.visible import (
     readers,
     rule_of,
     sight,
+    with_past,
 )
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.lifecycle import Projects
 
 
 def sight_of(store: Store, viewer: Viewer) -> Sight:
-    """Return what ``viewer`` may not see; one question to the store."""
+    """Return what ``viewer`` may not see; two questions to the store."""
     return sight(_rules(store), viewer)
 
 
@@ -35,4 +36,6 @@ def sight_for_readers(store: Store, project: str, named: Sequence[str] | None) -
 
 
 def _rules(store: Store) -> list[Rule]:
-    return [rule_of(name, plan) for name, plan in Projects(store).plans()]
+    projects = Projects(store)
+    past = projects.earlier_plans()
+    return [with_past(rule_of(name, plan), past.get(name, ())) for name, plan in projects.plans()]

@@ -8,6 +8,7 @@ own: none is open while the source is slow.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,6 +29,7 @@ from airflow_ai_provider.store.feedback_writing import (
 from airflow_ai_provider.store.schema import feedback
 
 _PIECE, _PIECE_BYTES = 5_000, 8 * 2**20
+_HASHED = 2_000_000  # 16 MB
 _WAITING = "feedback_waiting"
 _COLUMNS = listed(ROW)
 _REPEATED = (
@@ -47,10 +49,14 @@ class CopyStage:
     """Takes rows piece by piece; ``insert`` makes them a batch.
 
     A few rows wait in memory: a table of their own would cost more than they do.
+
+    :param hashed: of how many ids the hashes are kept, to know without the server that none comes
+        twice.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, hashed: int = _HASHED) -> None:
         self._store = store
+        self._hashes, self._most_hashes = array("q"), hashed
         self._rows: list[Row] = []
         self._weight = self.count = 0
         self._transaction = ExitStack()
@@ -79,6 +85,8 @@ class CopyStage:
         self._rows += rows
         self._weight += weight
         self.count += len(rows)
+        if self.count <= self._most_hashes:
+            self._hashes.extend([hash(row[0]) for row in rows])
         if len(self._rows) >= _PIECE or self._weight >= _PIECE_BYTES:
             self._send()
 
@@ -103,7 +111,7 @@ class CopyStage:
         if connection is not self._connection:
             insert_few(connection, feedback, ROW, self._rows, batch)
             return False
-        if connection.exec_driver_sql(_REPEATED).scalar_one():
+        if self._repeats(connection):
             connection.exec_driver_sql(
                 f"INSERT INTO feedback ({_COLUMNS}, batch_id)"  # noqa: S608 - names of ours
                 f" SELECT {_COLUMNS}, {int(batch)} FROM {_WAITING} ON CONFLICT DO NOTHING"
@@ -125,6 +133,15 @@ class CopyStage:
             ' ORDER BY feedback_id COLLATE "C"'
         )
         return True
+
+    def _repeats(self, connection: sa.Connection) -> bool:
+        """Whether an id comes twice, or looks like it."""
+        if len(self._hashes) < self.count:
+            return bool(connection.exec_driver_sql(_REPEATED).scalar_one())
+        import numpy as np
+
+        ordered = np.sort(np.frombuffer(self._hashes, dtype=np.int64))
+        return bool((ordered[1:] == ordered[:-1]).any())
 
     def _send(self) -> None:
         self._wait()

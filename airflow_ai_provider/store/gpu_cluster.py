@@ -66,39 +66,56 @@ class ClusterStore:
 
         :raises LeaseLostError: a newer try of the same task was here already.
         """
+        return self.ask_all([ticket])[0]
 
-        def work(turn: Turn) -> Asked:
-            connection = turn.connection
-            if ticket.task.is_known:
-                revoke_older(connection, ticket.task, turn.wall)
-            state = self._state(connection, ticket.id)
-            if state is RequestState.DONE:
-                state = self._reopen(connection, ticket.id)
-            if state not in {RequestState.PENDING, RequestState.LEASED}:
-                enter(
-                    connection, ticket, _NOBODY, turn.wall, known=state,
-                    estimate=estimate_for(connection, ticket),
-                )  # fmt: skip
+    def ask_all(self, tickets: Sequence[Ticket]) -> list[Asked]:
+        """Present the tickets of one holder in one transaction; return what came of each.
+
+        Those of a gang are so in the queue together, and claimed together.
+
+        :raises LeaseLostError: a newer try of the same task was here already.
+        """
+
+        def work(turn: Turn) -> list[Asked]:
+            for ticket in tickets:
+                self._enter(turn, ticket)
             self._turns.plan(turn)
-            connection.execute(
-                lease.update()
-                .where(lease.c.request_id == ticket.id, lease.c.state == LeaseState.GRANTED.value)
-                .values(
-                    state=LeaseState.ACTIVE.value,
-                    expires_at=turn.now + _UNMADE,
-                    activated_at=turn.wall,
-                )
-            )
-            row = connection.execute(
-                sa.select(gpu_request.c.state, gpu_request.c.reason).where(
-                    gpu_request.c.id == ticket.id
-                )
-            ).one()
-            found = read_leases(connection, lease.c.request_id == ticket.id)
-            mine = found[0] if found and not found[0].revoked else None
-            return Asked(state=RequestState(row.state), reason=row.reason, lease=mine)
+            return [self._claim(turn, ticket) for ticket in tickets]
 
         return self._turns.take(work, insist=True)
+
+    def _enter(self, turn: Turn, ticket: Ticket) -> None:
+        connection = turn.connection
+        if ticket.task.is_known:
+            revoke_older(connection, ticket.task, turn.wall)
+        state = self._state(connection, ticket.id)
+        if state is RequestState.DONE:
+            state = self._reopen(connection, ticket.id)
+        if state not in {RequestState.PENDING, RequestState.LEASED}:
+            enter(
+                connection, ticket, _NOBODY, turn.wall, known=state,
+                estimate=estimate_for(connection, ticket),
+            )  # fmt: skip
+
+    def _claim(self, turn: Turn, ticket: Ticket) -> Asked:
+        connection = turn.connection
+        connection.execute(
+            lease.update()
+            .where(lease.c.request_id == ticket.id, lease.c.state == LeaseState.GRANTED.value)
+            .values(
+                state=LeaseState.ACTIVE.value,
+                expires_at=turn.now + _UNMADE,
+                activated_at=turn.wall,
+            )
+        )
+        row = connection.execute(
+            sa.select(gpu_request.c.state, gpu_request.c.reason).where(
+                gpu_request.c.id == ticket.id
+            )
+        ).one()
+        found = read_leases(connection, lease.c.request_id == ticket.id)
+        mine = found[0] if found and not found[0].revoked else None
+        return Asked(state=RequestState(row.state), reason=row.reason, lease=mine)
 
     def hold(self, record: LeaseRecord, pod: str, *, waits: str = "") -> None:
         """Write down which pod (namespace/name/uid) holds a lease, and what it ``waits`` for.
@@ -169,16 +186,30 @@ class ClusterStore:
         self._turns.change(work)
 
     def withdraw(self, ticket_id: str, *, reason: str) -> None:
-        """Take a ticket out of the queue, with a lease that no pod holds yet."""
+        """Take a ticket out of the queue, with a lease that no pod holds yet.
+
+        Those of its gang, which are of the same holder, go with it.
+        """
 
         def work(turn: Turn) -> bool:
-            withdraw(turn.connection, ticket_id, turn.wall, reason)
-            for record in read_leases(turn.connection, lease.c.request_id == ticket_id):
-                if record.pod is None:
-                    end_lease(turn.connection, record.id, wall=turn.wall, reason=reason)
+            for one in self._together(turn.connection, ticket_id):
+                withdraw(turn.connection, one, turn.wall, reason)
+                for record in read_leases(turn.connection, lease.c.request_id == one):
+                    if record.pod is None:
+                        end_lease(turn.connection, record.id, wall=turn.wall, reason=reason)
             return True
 
         self._turns.change(work)
+
+    def _together(self, connection: sa.Connection, ticket_id: str) -> list[str]:
+        mine = gpu_request.alias("mine")
+        found = connection.execute(
+            sa.select(gpu_request.c.id)
+            .join(mine, mine.c.holder == gpu_request.c.holder)
+            .where(mine.c.id == ticket_id)
+            .order_by(gpu_request.c.id)
+        ).scalars()
+        return list(found)
 
     def doubt(self, record: LeaseRecord, *, reason: str) -> None:
         """Make a lease suspect: its pod is on its way out."""
@@ -203,6 +234,12 @@ class ClusterStore:
         with self.store.read() as connection:
             found = read_leases(connection, lease.c.id == mark[0], lease.c.fence == mark[1])
             return found[0] if found else None
+
+    def held_by(self, holder: str) -> list[LeaseRecord]:
+        """Return the live leases of all tickets of a holder."""
+        mine = sa.select(gpu_request.c.id).where(gpu_request.c.holder == holder)
+        with self.store.read() as connection:
+            return read_leases(connection, lease.c.request_id.in_(mine))
 
     def node_of(self, record: LeaseRecord) -> NodeFacts | None:
         """Return the node whose devices a lease has now: it follows its pod."""

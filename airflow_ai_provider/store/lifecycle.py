@@ -130,6 +130,25 @@ class Projects:
             rows = connection.execute(sa.select(project.c.name, project.c.plan)).all()
         return [(row.name, row.plan) for row in rows]
 
+    def earlier_plans(self) -> dict[str, list[dict[str, Any]]]:
+        """Return ``use_cases`` and ``data_sources`` of projects' plans but the newest ones.
+
+        By project, the newest first.
+        """
+        parts = [project_version.c.plan[key].label(key) for key in ("use_cases", "data_sources")]
+        statement = (
+            sa.select(project_version.c.project, *parts)
+            .join(project, project.c.name == project_version.c.project)
+            .where(project.c.digest != project_version.c.digest)
+            .order_by(project_version.c.id.desc())
+        )
+        found: dict[str, list[dict[str, Any]]] = {}
+        with self.store.read() as connection:
+            for name, uses, sources in connection.execute(statement):
+                plan = {"use_cases": uses, "data_sources": sources}
+                found.setdefault(name, []).append(plan)
+        return found
+
     def all(self) -> list[ProjectRow]:
         """Return every project, by name."""
         with self.store.read() as connection:

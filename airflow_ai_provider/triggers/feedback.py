@@ -120,7 +120,7 @@ class FeedbackTrigger(BaseEventTrigger):
         looks = poll.follow(asked, self.poll_interval, position=lambda: state.get("batch"))
         async with aclosing(looks) as found:
             async for seen in found:
-                if self._cannot_tell(seen):
+                if self._cannot_tell(wanted, seen):
                     continue
                 if why := wanted.holds(seen, state):
                     yield self._event(wanted, seen, why)
@@ -135,7 +135,7 @@ class FeedbackTrigger(BaseEventTrigger):
         looks = poll.follow(asked, self.poll_interval, position=lambda: state.get("batch"))
         async with aclosing(looks) as found:
             async for seen in found:
-                if self._cannot_tell(seen):
+                if self._cannot_tell(wanted, seen):
                     continue
                 if not state and key in seen.kept:
                     state = dict(seen.kept[key])
@@ -148,9 +148,9 @@ class FeedbackTrigger(BaseEventTrigger):
                 if why:
                     yield self._event(wanted, seen, why)
 
-    def _cannot_tell(self, seen: Seen) -> bool:
+    def _cannot_tell(self, wanted: Wanted, seen: Seen) -> bool:
         """Whether feedback that counts could not be read: the next look may."""
-        error = seen.failed.get(self.model_name)
+        error = wanted.unread(seen)
         if error is not None:
             self.log.warning("%s Looking again.", error)
         return error is not None

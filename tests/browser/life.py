@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_ai_provider.core.feedback.exceptions import Asking, Finding, Reason
 from airflow_ai_provider.core.gpu.lease import Host, Process, Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.exceptions import ExceptionQueue
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.lifecycle import Projects
 from airflow_ai_provider.testing import fake_devices
-from tests.browser.words import HOSTILE
+from tests.browser.words import BACKWARDS, HOSTILE
 from tests.services.promotion_world import World
 
 
@@ -77,3 +79,21 @@ def fill(store: Store) -> None:
             process=Process(pid=number + 1, start=1, uid=0),
             devices=fake_devices(2, host="box"),
         )
+    queue = ExceptionQueue(store)
+    queue.add(cases(5), Asking(labels={"late": 1, HOSTILE: 0}, people=2, max_age=86_400.0))
+    queue.claim("op", limit=2)
+
+
+def cases(number: int, *, model: str = "m") -> list[Finding]:
+    """Return predictions to look at, whose names and facts are hostile."""
+    return [
+        Finding(
+            model_name=model,
+            model_version="7",
+            prediction_id=f"p{n} {HOSTILE}",
+            reason=Reason.DISPUTED,
+            urgency=1 - n / 100,
+            facts={"comment": HOSTILE, HOSTILE: BACKWARDS, "long": "x" * 3000, "said": [0, 1]},
+        )
+        for n in range(1, number + 1)
+    ]

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from airflow_ai_provider.store.engine import Store
 from tests.browser.life import fill
+from tests.browser.site import CHROMIUM, QUIET, Site, folder_of_screenshots, serious_problems
 from tests.browser.words import HOSTILE
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
@@ -34,39 +31,9 @@ PAGES = {
     "model?name=m": "m",
     "feedback": "Feedback",
     "live?name=m": "m",
+    "exceptions": "Exceptions",
     "ledger": "Ledger",
 }
-QUIET = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """A running server, and a browser."""
-
-    url: str
-    tokens: dict[str, str]
-    browser: Any
-    screenshots: Path
-
-    def page(self, role: str, *, width: int = 1280, scheme: str = "light") -> Any:
-        """Return a page of somebody of ``role``; what its console says is kept in ``said``."""
-        context = self.browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme
-        )
-        token = {"name": "_token", "value": self.tokens[role], "url": self.url}
-        context.add_cookies([token])
-        page = context.new_page()
-        page.said = []
-        page.on("console", lambda message: page.said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: page.said.append(f"error: {error}"))
-        return page
-
-    def address(self, name: str) -> str:
-        """Return where a page is."""
-        return f"{self.url}/airflow-ai/ui/{name}"
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             assert server.poll() is None, log.read_text()[-3000:]
             time.sleep(0.1)
         document = json.loads(told.read_text())
-        screenshots = Path(os.environ.get("AIRFLOW_AI_SCREENSHOTS") or home / "screenshots")
-        screenshots.mkdir(parents=True, exist_ok=True)
+        screenshots = folder_of_screenshots(home)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
             yield Site(browser=browser, screenshots=screenshots, **document)
@@ -111,8 +77,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
 def test_a_page_is_whole(site: Site, name: str, width: int, scheme: str) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = site.page("op", width=width, scheme=scheme)
     answer = page.goto(site.address(name))
     assert answer.status == 200
@@ -120,9 +84,7 @@ def test_a_page_is_whole(site: Site, name: str, width: int, scheme: str) -> None
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     short = name.partition("?")[0]
     page.screenshot(path=site.screenshots / f"{short}-{width}-{scheme}.png", full_page=True)
-    found = Axe().run(page).response["violations"]
-    serious = [v for v in found if v["impact"] in {"serious", "critical"}]
-    assert [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in serious] == []
+    assert serious_problems(page) == []
     assert page.said == []
     assert page.title().endswith("· AI projects")  # no hostile word ran
     assert page.locator("img").count() == 0
@@ -131,7 +93,7 @@ def test_a_page_is_whole(site: Site, name: str, width: int, scheme: str) -> None
 
 def test_hostile_words_are_shown_as_text(site: Site) -> None:
     page = site.page("viewer")
-    for name in ("board", "project?name=reviews", "gpus", "model?name=m"):
+    for name in ("board", "project?name=reviews", "gpus", "model?name=m", "exceptions"):
         page.goto(site.address(name))
         assert HOSTILE in page.locator("#main").inner_text()
     page.context.close()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -287,3 +289,48 @@ def test_shares_are_not_made_of_memory_that_the_driver_keeps() -> None:
     held = Holding(device=card.key, state=LeaseState.ACTIVE, memory_mib=600)
     whole = Queued(id="s", request=GpuRequest.of(gpu_memory="301MiB"), place=0)
     assert plan([card], [held], [whole]).waiting == {"s": WaitReason.DEVICES_BUSY}
+
+
+def gang(
+    name: str, size: int, *, waiting: float = 0.0, place: int = 1, **wants: int
+) -> list[Queued]:
+    request = replace(GpuRequest.of(**wants), gang=name, gang_size=size)
+    return [
+        Queued(id=f"{name}{n}", place=place + n, request=request, waiting=waiting)
+        for n in range(size)
+    ]
+
+
+def test_a_gang_takes_devices_of_several_hosts_at_once() -> None:
+    devices = [device(str(n), host) for host in "ab" for n in range(2)]
+    made = plan(devices, [], gang("g", 2, gpus=2))
+    assert given_to(made) == {"g0": ["0", "1"], "g1": ["0", "1"]}
+
+
+def test_what_half_a_gang_could_have_is_given_to_others() -> None:
+    devices = [device("0", "a"), device("0", "b")]
+    taken = Holding(device=("b", "0"), state=LeaseState.ACTIVE)
+    made = plan(devices, [taken], [*gang("g", 2), queued("one", 9)])
+    assert given_to(made) == {"one": ["0"]}
+    assert made.waiting == dict.fromkeys(["g0", "g1"], WaitReason.GANG_INCOMPLETE)
+
+
+def test_two_gangs_do_not_hold_half_each() -> None:
+    devices = [device("0", host) for host in "abc"]
+    made = plan(devices, [], [*gang("g", 2), *gang("h", 2, place=5)])
+    assert sorted(given_to(made)) == ["g0", "g1"]
+
+
+def test_a_gang_that_waited_long_keeps_what_it_finds() -> None:
+    devices = [device("0", "a"), device("0", "b")]
+    taken = Holding(device=("b", "0"), state=LeaseState.ACTIVE)
+    made = plan(devices, [taken], [*gang("g", 2, waiting=700), queued("one", 9)])
+    assert given_to(made) == {}
+    assert made.waiting["g0"] is WaitReason.GANG_INCOMPLETE
+
+
+def test_a_gang_that_no_hosts_could_ever_hold_is_refused() -> None:
+    made = plan([device("0", "a"), device("1", "a"), device("0", "b")], [], gang("g", 2, gpus=2))
+    assert set(made.refused) == {"g0", "g1"}
+    assert "2 times 2 devices" in made.refused["g0"]
+    assert made.waiting == {}

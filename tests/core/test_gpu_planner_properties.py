@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -306,3 +306,36 @@ def test_a_forecast_speaks_of_all_and_agrees_with_the_plan(world: World) -> None
         assert at is None or at >= 0
         if not overdue:
             assert (at == 0) == (queued.id in {g.request_id for g in made.grants})
+
+
+@st.composite
+def gangs(draw: st.DrawFn) -> list[Queued]:
+    found = []
+    for name in draw(st.lists(st.sampled_from("uvw"), unique=True)):
+        size = draw(st.integers(1, 4))
+        request = replace(draw(a_request()).request, gang=name, gang_size=size, mig_profile=None)
+        request = replace(request, gpus=draw(st.integers(1, 2)), memory_mib=None)
+        waiting = draw(st.sampled_from([0.0, 900.0]))
+        seen = draw(st.integers(1, size))  # of a long queue not all are read
+        found += [
+            Queued(id=f"{name}{n}", request=request, place=0, waiting=waiting) for n in range(seen)
+        ]
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), gangs())
+def test_a_gang_is_served_whole_or_not_at_all(world: World, asked: list[Queued]) -> None:
+    queue = _in_line([*world.queue, *asked])
+    made = plan(world.devices, world.holdings, queue, quotas=world.quotas)
+    granted = {grant.request_id for grant in made.grants}
+    for one in asked:
+        mine = {q.id for q in queue if q.request.gang == one.request.gang}
+        assert not mine & granted or len(mine & granted) == one.request.gang_size
+        assert bool(mine & made.refused.keys()) == (mine <= made.refused.keys())
+    ids = [q.id for q in queue]
+    assert sorted([*granted, *made.waiting, *made.refused]) == sorted(ids)
+    devices = [key for grant in made.grants for key in grant.devices]
+    whole = {q.id for q in queue if q.request.is_whole}
+    alone = [key for grant in made.grants if grant.request_id in whole for key in grant.devices]
+    assert all(devices.count(key) == 1 for key in alone)

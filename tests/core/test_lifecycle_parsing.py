@@ -113,6 +113,31 @@ def read_or_refused(text: str) -> None:
         assert problem.remedy
 
 
+@pytest.mark.parametrize(
+    ("said", "field", "words"),
+    [
+        ("visible_to: [boss]", "visible_to[0]", "not 'boss'"),
+        ('visible_to: [sponsor, "role: Op"]', "visible_to[1]", "not 'role: Op'"),
+        ("visible_to: []", "visible_to", "at least 1"),
+        ("visible_to: sponsor", "visible_to", "not 'sponsor'"),
+        ("visible_to: [operations]", "visible_to[0]", "Nobody fills the role operations."),
+    ],
+)
+def test_who_may_see_it_is_said_in_a_way_that_means_somebody(
+    said: str, field: str, words: str
+) -> None:
+    [problem] = problems_of(f"{SMALL}{said}\n")
+    assert problem["field"] == field
+    assert words in problem["message"]
+    assert problem["line"] == SMALL.count("\n") + 1
+
+
+def test_who_may_see_it_is_read() -> None:
+    said = "visible_to: [sponsor, user:ann@x.org, role:Op]\n"
+    assert parse_project(SMALL + said).visible_to == ("sponsor", "user:ann@x.org", "role:Op")
+    assert parse_project(SMALL).visible_to is None
+
+
 def test_small_and_template_are_read() -> None:
     rich = parse_project(yaml.safe_dump(VALID, sort_keys=False))
     assert rich.iterations[0].end.isoformat() == "2026-01-16"

@@ -197,6 +197,7 @@ def test_what_is_done_stays_and_nothing_open_ends_before_now(
             after=work.after,
             started=begun,
             finished=done,
+            share=0.0 if done is not None else data.draw(st.sampled_from([0.0, 0.5, 1.0])),
         )
     found = forecast(steps, now=now, draws=200)
     for name, step in steps.items():

@@ -143,6 +143,28 @@ def test_the_ledger_tells_what_was_done_when() -> None:
     assert found["release"] == Happened()
 
 
+def test_gates_of_milestones_tell_how_much_of_discovery_is_done() -> None:
+    half = ["kick_off", "data_landscape", "process_and_technology"]
+    done = passed("p", [decided(f"discovery/{name}", "pass", 3) for name in half])
+    found = happened(PLAN, done, began=MONDAY)
+    assert found["discovery"] == Happened(started=MONDAY, share=0.5)
+    in_parts = [milestone("kick_off", "discovery"), milestone("rest", "discovery", "kick_off")]
+    assert happened(in_parts, done, began=MONDAY)["rest"].share == 0.0
+    over = passed("p", [decided("discovery", "pass", 6)])
+    assert happened(PLAN, {**done, **over}, began=MONDAY)["discovery"].share == 0.0
+
+
+def test_what_is_half_done_takes_half_of_its_estimate_from_now_on() -> None:
+    thursday = date(2026, 3, 5)  # three of five days are over
+    unknown = on({"discovery": Happened(started=MONDAY)}, thursday)
+    half = on({"discovery": Happened(started=MONDAY, share=0.5)}, thursday)
+    assert unknown["milestones"][0]["forecast"]["p50"] == "2026-03-06"
+    assert half["milestones"][0]["forecast"]["p50"] == "2026-03-09"  # 3 + 0.5 * 5 days
+    assert half["milestones"][0]["share_done"] == 0.5
+    assert half["p50"] > unknown["p50"]
+    assert half["planned_finish"] == unknown["planned_finish"]
+
+
 def test_what_a_caller_knows_goes_before_the_ledger() -> None:
     told = {"pilots": Happened(started=date(2026, 3, 4), finished=date(2026, 3, 5))}
     found = happened(PLAN, {}, began=MONDAY, given=told)

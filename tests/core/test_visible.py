@@ -17,6 +17,7 @@ from airflow_ai_provider.core.lifecycle.visible import (
     readers,
     rule_of,
     sight,
+    with_past,
 )
 
 PEOPLE = {"sponsor": "anna", "operations": "olaf"}
@@ -148,6 +149,20 @@ def test_what_else_is_said_stays() -> None:
     assert found.cut(said) == {"models": ["digits"], "of": {"digits": 2}}
     criteria = [{"name": "a", "sentence": "bids: 0.7"}, {"name": "b", "sentence": "forbidscore"}]
     assert found.cut(criteria) == criteria[1:]
+
+
+@given(plans, st.lists(plans, max_size=3), viewers)
+def test_a_later_plan_shows_nothing_by_not_naming_it(
+    newest: dict[str, Any], earlier: list[dict[str, Any]], viewer: Viewer
+) -> None:
+    rule = rule_of("flights", newest)
+    whole = sight([with_past(rule, [newest, *earlier])], viewer)
+    if not admits(rule.visible_to, PEOPLE, viewer):
+        for plan in earlier:
+            assert {use["name"] for use in plan["use_cases"]} <= whole.models
+            assert {source["name"] for source in plan["data_sources"]} <= whole.data
+    for use in newest["use_cases"]:  # what the newest plan says of a model counts
+        assert whole.shows_model(use["name"]) is sight([rule], viewer).shows_model(use["name"])
 
 
 @pytest.mark.parametrize(

@@ -236,3 +236,16 @@ def test_an_mlflow_that_does_not_answer_is_said_before_the_training(places: dict
         with pytest.raises(RegistryUnavailableError, match="does not answer") as refused:
             model.train("boosting", train_months=[1], **{**places, "tracking_uri": uri})
     assert uri in str(refused.value)
+
+
+def test_a_trial_of_the_search_is_judged_on_a_later_month(places: dict[str, Any]) -> None:
+    from optuna.trial import FixedTrial
+
+    from flight_delays.search import objective
+
+    fixed = {"learning_rate": 0.1, "max_leaf_nodes": 8, "l2_regularization": 1.0}
+    where = {"landing": places["landing"], "features": places["features"], "rounds": 8}
+    loss = objective(FixedTrial(fixed), train_months=[1], judge_month=2, **where)
+    assert 0 < loss < 1
+    with pytest.raises(ValueError, match="is trained on"):
+        objective(FixedTrial(fixed), train_months=[1, 2], judge_month=2, **where)

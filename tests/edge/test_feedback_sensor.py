@@ -120,6 +120,10 @@ def test_a_table_that_cannot_be_read_fails_the_look_and_lets_the_trigger_wait_on
         FeedbackSensor(task_id="t", model_name="m").poke({})
     say(here, 1, model_name="other")
     assert FeedbackSensor(task_id="t", model_name="other").poke({})
+    both = [Wanted(model_name="m", **{name: 1}) for name in ("min_records", "new_records")]
+    seen = FeedbackWatch(here).look([one.ask(None) for one in both], after=0)
+    assert both[0].unread(seen) is seen.failed["m"]
+    assert both[1].holds(seen, {"batch": 0})  # which is told from the batches
 
     async def run() -> dict[str, Any]:
         async with aclosing(watch(min_records=3).run()) as events:

@@ -28,6 +28,7 @@ HEAVY = (
 _POD = "airflow.providers.cncf.kubernetes.{}.pod"
 PARENTS = {
     "airflow_ai_provider.decorators._gpu_pod": _POD.format("operators"),
+    "airflow_ai_provider.operators.gpu_job": _POD.format("operators").replace(".pod", ".job"),
     "airflow_ai_provider.operators._gpu_pod_access": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_admission": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_manager": _POD.format("operators"),

@@ -54,6 +54,8 @@ UI = {
     "/models?page=0": 422,
     "/model?name=none": 404,
     "/feedback": 200,
+    "/exceptions": 200,
+    "/exceptions?page=0": 422,
     "/live?name=none": 404,
     "/ledger": 200,
     "/ledger?kind=data&subject=ai-data": 200,

@@ -197,7 +197,8 @@ def _asks_for(hidden: dict[str, str]) -> Any:
     for (method, path), row in ROUTES.items():
         body = {"model": MODEL} if path.endswith("claim") else row.body
         for what, names in (("hidden", hidden), ("absent", ABSENT)):
-            for who, (user, role) in list(PEOPLE.items())[1:-1]:  # those with a role
+            for who in ("viewer" if method == "GET" else "user", "operator"):
+                user, role = PEOPLE[who]
                 address = row.address(path, names)
                 asked = Ask(path=address, method=method, user=user, role=role, body=body)
                 yield (method, path, who, what), asked
@@ -235,9 +236,9 @@ def test_no_other_verb_is_answered(matrix: Matrix) -> None:
     assert set(found.values()) == {405}
 
 
-@pytest.mark.parametrize("who", ["viewer", "user", "admin"])
-def test_what_is_hidden_is_as_if_it_were_not_there(matrix: Matrix, who: str) -> None:
+def test_what_is_hidden_is_as_if_it_were_not_there(matrix: Matrix) -> None:
     for route in ROUTES:
+        who = "viewer" if route[0] == "GET" else "user"
         hidden, absent = (matrix.told[(*route, who, what)] for what in ("hidden", "absent"))
         assert hidden.status == absent.status, route
         for word, other in ((MODEL, "zmodel"), (PROJECT, "zproject"), (DATA, "zdata")):

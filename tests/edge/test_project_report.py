@@ -125,6 +125,31 @@ def test_nothing_is_written_that_nobody_asked_for(store: Store, tmp_path: Path) 
     assert SENT == ["sent (pilot)"]
 
 
+def test_a_report_is_written_for_those_who_may_see_the_project(
+    store: Store, tmp_path: Path
+) -> None:
+    uses = [
+        {**use, "visible_to": ["role:Op"] if number else None}
+        for number, use in enumerate(plan_of()["use_cases"])
+    ]
+    lived(store, plan_of(use_cases=uses, visible_to=["sponsor", "role:Op"]))
+
+    def told(**readers: Any) -> str:
+        page = tmp_path / "report.html"
+        operator = ProjectReportOperator(task_id="report", project=NAME, html=str(page), **readers)
+        text = operator.execute(context_of(operator))["text"]
+        return str(text) + page.read_text()
+
+    name, few = uses[0]["name"], uses[1]["name"]
+    for readers, shown in (({}, False), ({"readers": ["sponsor"]}, False),
+                           ({"readers": ["role:Op"]}, True)):  # fmt: skip
+        found = told(**readers)
+        assert name in found
+        assert (few in found) is shown
+    with pytest.raises(AirflowFailException, match="knows no project"):
+        told(readers=["sponsor", "user:eve"])
+
+
 def test_the_project_may_be_named_by_its_file(store: Store) -> None:
     lived(store)
     operator = ProjectReportOperator(task_id="report", project=TEMPLATE.name)

@@ -19,7 +19,7 @@ from tests.edge.promotion_tasks import answer, approval, ask
 def test_the_form_shows_the_criteria_to_others_than_the_submitter(verdict, asked):
     ask(approval(verdict, body="Please."))
     assert asked["users"] == [{"id": "sponsor", "name": "sponsor"}]
-    assert "| roc_auc threshold | 0.7 | 1 | pass |" in asked["body"]
+    assert "| roc\\_auc threshold | 0.7 | 1 | pass |" in asked["body"]
     assert asked["body"].startswith("Please.")
     assert asked["params"]["comment"]["schema"]["type"] == ["null", "string"]
 

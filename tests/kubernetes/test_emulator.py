@@ -57,6 +57,44 @@ def test_a_gated_pod_is_not_looked_at(cluster: Cluster, api: client.CoreV1Api) -
 
 
 @pytest.mark.parametrize(
+    ("change", "allowed"),
+    [
+        ({"schedulingGates": None, "nodeSelector": {"a": "b", "more": "1"}}, True),
+        ({"schedulingGates": None, "nodeSelector": {"a": "c"}}, False),
+        ({"schedulingGates": [{"name": "mine"}, {"name": "another"}]}, False),
+        ({"affinity": "longer"}, True),
+        ({"affinity": "shorter"}, False),
+        ({"hostname": "h"}, False),
+    ],
+)
+def test_a_gated_pod_may_only_be_told_more_narrowly_where_to_go(
+    cluster: Cluster, api: client.CoreV1Api, change: dict[str, Any], allowed: bool
+) -> None:
+    def affinity(*values: str) -> dict[str, Any]:
+        said = [{"key": v, "operator": "Exists"} for v in values]
+        terms = {"nodeSelectorTerms": [{"matchExpressions": said}]}
+        return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+    asked = {"longer": affinity("x", "y"), "shorter": affinity("y")}
+    change = {k: asked.get(v, v) if isinstance(v, str) else v for k, v in change.items()}
+    gates = [{"name": "mine"}]
+    pod = make(api, schedulingGates=gates, nodeSelector={"a": "b"}, affinity=affinity("x"))
+
+    def patch() -> None:
+        api.patch_namespaced_pod(
+            pod.metadata.name, "default", {"spec": change},
+            _content_type="application/merge-patch+json",
+        )  # fmt: skip
+
+    if allowed:
+        patch()
+        return
+    with pytest.raises(ApiException) as caught:
+        patch()
+    assert caught.value.status == 422
+
+
+@pytest.mark.parametrize(
     "resources",
     [
         {"limits": {GPU: "0.5"}},

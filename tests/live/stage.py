@@ -65,12 +65,18 @@ class LiveStage(Observer):
     """One running Airflow; its tasks log what they use to ``folder``."""
 
     def __init__(
-        self, folder: Path, rest: People, runner: subprocess.Popen[str], environment: dict[str, str]
+        self,
+        folder: Path,
+        rest: People,
+        runner: subprocess.Popen[str],
+        environment: dict[str, str],
+        url: str,
     ) -> None:
         super().__init__(folder)
         self.rest = rest
         self.runner = runner
         self.environment = environment
+        self.url = url
 
     def as_user(self, name: str) -> People:
         """Return what user ``name`` sees; close it."""
@@ -183,7 +189,7 @@ class LiveStage(Observer):
 def live(
     folder: Path, *, store: str, env: Mapping[str, str], dags: Path = DAGS
 ) -> Iterator[LiveStage]:
-    """Run an Airflow in ``folder`` while the block does."""
+    """Run an Airflow in ``folder``, with the DAG files in ``dags``, while the block does."""
     home, events, temporary = folder / "home", folder / "events", folder / "tmp"
     for path in (home, events, temporary):
         path.mkdir()
@@ -215,7 +221,8 @@ def live(
         answer = json.loads(told)
         rest = People(answer["url"], USER, answer["password"])
         outside = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
-        stage = LiveStage(events, rest, runner, {**outside, "PYTHONPATH": str(REPOSITORY), **ours})
+        environment = {**outside, "PYTHONPATH": str(REPOSITORY), **ours}
+        stage = LiveStage(events, rest, runner, environment, answer["url"])
         yield stage
         rest.close()
     finally:

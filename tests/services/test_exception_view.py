@@ -127,6 +127,7 @@ def test_what_is_late_is_neither_held_nor_waits(store: Store) -> None:
     make_late(store, exception_case, "due_at")
     shown = view(store)
     assert (shown["open"], shown["waiting"], shown["oldest_s"]) == (0, [], None)
+    assert not shown["may_answer"]  # there is nothing to take
 
 
 def test_a_viewer_sees_and_others_do_not_even_see(store: Store) -> None:

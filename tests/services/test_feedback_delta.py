@@ -103,9 +103,9 @@ def test_records_without_their_batch_are_duplicates_when_read_again(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_writers_of_several_stores_take_each_record_once(tmp_path: Path) -> None:
+def test_four_writers_of_as_many_stores_take_each_record_once(tmp_path: Path) -> None:
     files = [
-        write_lines(tmp_path / f"{n}.jsonl", range(1000 * n, 1000 * n + 2000)) for n in range(3)
+        write_lines(tmp_path / f"{n}.jsonl", range(1000 * n, 1000 * n + 2000)) for n in range(4)
     ]
     delta = tmp_path / "delta"
     processes = [
@@ -122,7 +122,7 @@ def test_writers_of_several_stores_take_each_record_once(tmp_path: Path) -> None
         assert process.returncode == 0
         found.append(json.loads(out))
     ids = polars.read_delta(str(delta))["feedback_id"]
-    assert len(ids) == len(set(ids)) == sum(counts[1] for counts in found) == 4000 - 4
+    assert len(ids) == len(set(ids)) == sum(counts[1] for counts in found) == 5000 - 5
     assert all(c[0] == 2000 == c[1] + c[2] + c[3] + c[4] and c[4] == 2 for c in found)
 
 

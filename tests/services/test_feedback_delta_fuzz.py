@@ -48,11 +48,11 @@ def test_a_thousand_hostile_lines_are_the_same_in_a_table(tmp_path: Path) -> Non
 
 def test_a_model_is_named_in_any_way(tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
-    moments = ["2013-06-10T00:00:00Z", "9999-12-31T23:59:59.999999Z", "0001-01-02T00:00:00Z"]
+    moments = ["2013-06-10T00:00:00Z", "0001-01-02T00:00:00.000001Z"]
     with file.open("w") as stream:
         for number, name in enumerate(NAMES):
             told = {"feedback_id": f"f{number}", "model_name": name, "score": 3}
-            moment = {"observed_at": moments[number % 2 * 2]}
+            moment = {"observed_at": moments[number % 2]}
             stream.write(json.dumps({**told, **moment}) + "\n")
     store, table = both(file, tmp_path)
     assert store.status()["stored"] > 20

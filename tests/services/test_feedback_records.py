@@ -140,6 +140,35 @@ def test_every_place_gives_the_same_answers(
     holds(documents, begin, end)
 
 
+def test_every_store_gives_the_same_answers_beside_a_table(store: Store, tmp_path: Path) -> None:
+    labels: list[Any] = [0, 1, "late", True]
+    documents = [
+        document(
+            number,
+            {
+                "feedback_id": f"f{number % 9}",
+                "model_name": "mn"[number % 7 == 0],
+                "prediction_id": "pqr"[number % 3],
+                "model_version": str(number % 2),
+                "partition": "it's",
+                "score": 1 + number % 5,
+                "label": labels[number % 4],
+                "source_kind": ("person", "outcome")[number % 4 == 0],
+                "attributes": {"reviewer": ("ann", "bob")[number % 2]},
+            },
+        )
+        for number in range(24)
+    ]
+    alone = FeedbackService(Store.open(MEMORY_URL))
+    put(alone, documents)
+    put(FeedbackService(store, delta=str(tmp_path / "delta")), documents[6:15])
+    put(FeedbackService(store), documents[:6] + documents[15:])
+    there = answers(FeedbackService(store).records_of())
+    assert there == answers(alone.records_of())
+    assert there["contradicted"]
+    assert there["with_outcome"] == {"q"}
+
+
 @pytest.mark.faults
 @settings(max_examples=200, deadline=None)
 @given(documents=said, begin=cuts, end=cuts)

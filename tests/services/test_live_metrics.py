@@ -12,10 +12,11 @@ import pytest
 
 from airflow_ai_provider.core.errors import FeedbackError
 from airflow_ai_provider.core.feedback.exceptions import Asking, Finding, Reason
-from airflow_ai_provider.core.feedback.page import live_page
+from airflow_ai_provider.core.feedback.page import TITLES, live_page
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.quick import row_of
 from airflow_ai_provider.core.feedback.window import read_window
+from airflow_ai_provider.plugins.ui.draw import live_pictures
 from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
 from airflow_ai_provider.services.feedback_page import model_page
 from airflow_ai_provider.services.live_metrics import measure_live
@@ -168,6 +169,25 @@ def test_the_page_has_a_picture_of_each_figure_and_fetches_nothing(
     assert "version 10, 2026-06: 5, n = 1" in html
     assert "No prediction of it ever went to people" in html
     assert "Nothing was measured" in model_page(service.store, "none")
+
+
+def test_the_pictures_of_a_page_are_small_and_say_the_newest() -> None:
+    points = [
+        {"model_version": str(version), "partition": f"20{month:02}-{month:02}", "slice": "",
+         "metric": metric, "value": 0.123456 * month + version, "low": 0.1, "high": 9.9, "n": 12345}
+        for metric in (*TITLES, "of our own")
+        for version in range(1, 11)
+        for month in range(1, 61)
+    ]  # fmt: skip
+    found = live_pictures(points)
+    assert [picture["title"] for picture in found] == [*TITLES.values(), "of our own"]
+    assert sum(len(picture["drawn"]) for picture in found) < 100_000
+    assert {p["newest"]["model_version"] for p in found} == {"10"}
+    for picture in found:
+        assert picture["newest"]["partition"] == "2060-60"
+        assert "version 10, 2060-60: 17.41" in picture["drawn"]
+        assert picture["drawn"].count("<polyline") == 8
+        assert picture["drawn"].count("<circle") == 16
 
 
 def test_what_names_say_is_no_markup() -> None:

@@ -26,6 +26,7 @@ from airflow_ai_provider.services.views.ledger import exported, ledger_view, rec
 from airflow_ai_provider.services.views.models import model_view, models_view
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
+from airflow_ai_provider.store.lifecycle import Projects
 from tests.hidden_life import (
     DATA,
     FEW,
@@ -44,7 +45,10 @@ TODAY = date(2026, 6, 1)
 View = Callable[[Store, Sight], Any]
 # what each shows of the hidden ones to who sees everything
 VIEWS: dict[str, tuple[View, set[str]]] = {
-    "board": (lambda s, x: project_view.board(s, today=TODAY, sight=x), {PROJECT}),
+    "board": (
+        lambda s, x: project_view.board(s, today=TODAY, sight=x),
+        {PROJECT, MODEL, FEW},
+    ),
     "project": (lambda s, x: project_view.project(s, OPEN_PROJECT, today=TODAY, sight=x), {FEW}),
     "shown": (lambda s, x: shown(s, OPEN_PROJECT, sight=x), {FEW}),
     "gpus": (lambda s, x: gpu_view(s, sight=x), {PROJECT}),
@@ -124,6 +128,22 @@ def test_what_is_hidden_is_as_if_it_were_not_there(store: Store) -> None:
         assert seen is not None
 
 
+def test_a_model_that_a_later_plan_forgets_stays_hidden(store: Store) -> None:
+    fill_hidden(store)
+    for name, digest in ((PROJECT, "1" * 64), (OPEN_PROJECT, "2" * 64)):
+        row = Projects(store).get(name)
+        assert row is not None
+        uses = [{**row.plan["use_cases"][0], "name": f"{name}_next", "visible_to": None}]
+        Projects(store).note(
+            name=name, title=row.title, owner=row.owner, path=row.path, digest=digest,
+            plan={**row.plan, "use_cases": uses, "data_sources": []}, text="",
+        )  # fmt: skip
+    sight = sight_of(store, STRANGER)
+    assert sight.models == {MODEL, FEW, f"{PROJECT}_next"}
+    assert sight.data == {DATA}
+    assert sight_of(store, OPERATOR) == EVERYTHING
+
+
 def test_the_ledger_is_paged_over_what_is_seen(store: Store) -> None:
     """Hidden records take no place of a page: the page after them is not there."""
     fill_hidden(store)
@@ -161,6 +181,25 @@ def test_a_report_holds_what_all_its_readers_may_see(store: Store, tmp_path: Pat
     for readers in (["user:eve"], ["sponsor", "user:eve"], ["operations"], []):
         with pytest.raises(LifecycleError, match="knows no project"):
             told(PROJECT, readers)
+
+
+def test_what_is_exported_is_of_models_that_are_seen(
+    capsys: pytest.CaptureFixture[str], url: str, tmp_path: Path
+) -> None:
+    records = [
+        {"feedback_id": model, "model_name": model, "observed_at": "2026-01-01T00:00:00Z",
+         "score": 4}
+        for model in (MODEL, "open_model")
+    ]  # fmt: skip
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert main(["feedback", "ingest", str(source), "--store", url]) == 0
+    for who, models in (("eve", ["open_model"]), ("/Op", [MODEL, "open_model"])):
+        command = ["feedback", "export", str(target), "--store", url, "--as", who]
+        assert main(command) == 0
+        lines = target.read_text().splitlines()
+        assert sorted(json.loads(line)["model_name"] for line in lines) == sorted(models)
+    assert "2 records" in capsys.readouterr().out
 
 
 COMMANDS: dict[str, tuple[list[str], set[str]]] = {

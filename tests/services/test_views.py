@@ -143,7 +143,7 @@ def test_a_model_whose_name_has_a_slash(store: Store) -> None:
     MetricSeries(store).write([point("team/m", "2026-01", 4.0)])
     shown = model_feedback_view(store, "team/m")
     assert shown is not None
-    assert [p["value"] for p in shown["series"]["score"]["1"]] == [4.0]
+    assert [p["value"] for p in shown["points"]] == [4.0]
 
 
 def point(model: str, partition: str, value: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.feedback_sink import BatchCounts
+from airflow_ai_provider.store.feedback_staging import CopyStage
 from airflow_ai_provider.store.migrate import migrate
 from airflow_ai_provider.store.schema import feedback
 
@@ -217,6 +218,30 @@ def test_totals_are_told_per_model(sink: FeedbackStore) -> None:
     totals = sink.totals()
     assert totals["models"] == {"m": 2, "n": 1}
     assert totals["last_ingested_at"].tzinfo is not None
+
+
+def test_ids_that_come_twice_are_known_to_the_server_too(postgres_url: str) -> None:
+    migrate(Store(postgres_url))
+    store = Store.open(postgres_url)
+    rows = [row_of(record(f"{n % 1500}", label=n // 2000)) for n in range(2500)]
+    for hashed in (0, 100, 5000):
+        with CopyStage(store, hashed=hashed) as stage:
+            for start in range(0, 2500, 50):
+                stage.extend(rows[start : start + 50])
+            found = FeedbackStore(store).write_batch(stage, [], sources=["x"])
+        expected = (2500, 1500, 500, 500, 0) if hashed == 0 else (2500, 0, 0, 2500, 0)
+        assert counts(found) == expected
+    store.close()
+
+
+def test_what_nobody_writes_is_not_there(postgres_url: str) -> None:
+    migrate(Store(postgres_url))
+    store = Store.open(postgres_url)
+    with CopyStage(store) as stage:
+        stage.extend([row_of(record("a"))], weight=2**30)
+    assert FeedbackStore(store).totals()["stored"] == 0
+    assert write(FeedbackStore(store), record("a")).stored == 1  # nothing holds it up
+    store.close()
 
 
 def test_a_point_of_the_series_is_replaced(store: Store) -> None:

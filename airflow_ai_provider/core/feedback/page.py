@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -43,20 +43,43 @@ def live_page(model_name: str, points: Sequence[Point], queue: Mapping[str, Any]
     """Return the page of the series ``points`` (of whole models, without slices)."""
     body = [f'<p class="kicker">Models in use</p><h1>{escape(model_name)}</h1>']
     body.append(_queue(queue))
-    shown = [metric for metric in TITLES if _measured(points, metric)]
+    shown = titled(points)
     if not shown:
         body.append('<p class="faint">Nothing was measured on feedback yet.</p>')
     else:
-        body.append(_legend(_versions(points)))
-    for metric in shown:
-        title = TITLES[metric]
+        body.append(_legend(points))
+    for metric, title in shown.items():
         drawn = series_picture(points, metric, title)
         body.append(f'<div class="card"><h3>{escape(title)}</h3><figure>{drawn}</figure></div>')
     return document(f"{model_name}: live quality", body)
 
 
-def series_picture(points: Sequence[Point], metric: str, title: str) -> str:
-    """Return one figure over the partitions as SVG: a line per version, an interval where known."""
+def titled(points: Sequence[Point]) -> dict[str, str]:
+    """Return the metrics that ``points`` have values of, with a title each, in a page's order."""
+    metrics = {point["metric"] for point in points if _measured([point], point["metric"])}
+    others = sorted(metrics - TITLES.keys())
+    return {
+        **{metric: title for metric, title in TITLES.items() if metric in metrics},
+        **{metric: metric for metric in others},
+    }
+
+
+def newest_point(points: Sequence[Point], metric: str) -> Point:
+    """Return the newest value of the newest version that has one."""
+    mine = _measured(points, metric)
+    newest = _versions(mine)[-1]
+    own = (point for point in mine if point["model_version"] == newest)
+    return max(own, key=lambda point: str(point["partition"]))
+
+
+def series_picture(
+    points: Sequence[Point], metric: str, title: str, *, details: int | None = None
+) -> str:
+    """Return one figure over the partitions as SVG: a line per version, an interval where known.
+
+    ``details`` bounds the points that have a mark with its interval and figures, the newest first:
+    a page of many pictures would be too large.
+    """
     mine = _measured(points, metric)
     parts_of_data = sorted({point["partition"] for point in mine})[-_MOST_PARTITIONS:]
     mine = [point for point in mine if point["partition"] in set(parts_of_data)]
@@ -70,6 +93,8 @@ def series_picture(points: Sequence[Point], metric: str, title: str) -> str:
     low, high = min(drawn), max(drawn)
     margin = (high - low) * 0.08 or abs(high) * 0.05 or 0.5
     low, high = low - margin, high + margin
+    newest = sorted(mine, key=lambda point: str(point["partition"]), reverse=True)[:details]
+    marked = {(point["model_version"], point["partition"]) for point in newest}
     slot = (WIDTH - _LEFT - _RIGHT) / len(parts_of_data)
 
     def across(partition: str) -> float:
@@ -87,19 +112,28 @@ def series_picture(points: Sequence[Point], metric: str, title: str) -> str:
         if not own:
             continue
         nudge = (place - (len(versions) - 1) / 2) * min(4.0, slot / 12)
-        shapes += _line_of(own, _COLOURS[place], nudge, across, up)
+        shapes += _line_of(own, _COLOURS[place], nudge, across, up, marked)
     every = max(1, -(-len(parts_of_data) // 8))
     for partition in parts_of_data[::every]:
         shapes.append(text(across(partition), _HEIGHT - 10, partition[:14], "middle"))
     return picture(_HEIGHT, shapes, title)
 
 
-def _line_of(points: Sequence[Point], colour: str, nudge: float, across: Any, up: Any) -> list[str]:
+def _line_of(
+    points: Sequence[Point],
+    colour: str,
+    nudge: float,
+    across: Any,
+    up: Any,
+    marked: Collection[tuple[str, str]],
+) -> list[str]:
     ordered = sorted(points, key=lambda point: point["partition"])
     places = [(across(p["partition"]) + nudge, up(p["value"]), p) for p in ordered]
     path = " ".join(f"{x:.2f},{y:.2f}" for x, y, _ in places)
     found = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>']
     for x, y, point in places:
+        if (point["model_version"], point["partition"]) not in marked:
+            continue
         said = f"version {point['model_version']}, {point['partition']}: {point['value']:.4g}"
         if point["low"] is not None and point["high"] is not None:
             said += f" [{point['low']:.4g}, {point['high']:.4g}]"
@@ -115,11 +149,16 @@ def _line_of(points: Sequence[Point], colour: str, nudge: float, across: Any, up
     return found
 
 
-def _legend(versions: Sequence[str]) -> str:
+def colours(points: Sequence[Point]) -> dict[str, str]:
+    """Return the colour of each version that is drawn."""
+    return dict(zip(_versions(points), _COLOURS, strict=False))
+
+
+def _legend(points: Sequence[Point]) -> str:
     shapes, x = [], 0.0
-    for place, version in enumerate(versions):
+    for version, colour in colours(points).items():
         words = f"version {version[:20]}"
-        dot = rect(x, 4, 12, 12, "").replace("<rect", f'<rect fill="{_COLOURS[place]}"')
+        dot = rect(x, 4, 12, 12, "").replace("<rect", f'<rect fill="{colour}"')
         shapes += [dot, text(x + 18, 14, words, look="name")]
         x += 18 + 7.0 * len(words) + 18
     return picture(22, shapes, "Versions")

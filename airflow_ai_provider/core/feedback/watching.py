@@ -103,13 +103,17 @@ class Wanted:
             key=key,
         )
 
+    def unread(self, seen: Seen) -> FeedbackError | None:
+        """Return why the records that are asked about could not be read; None when they were."""
+        return seen.failed.get(self.model_name) if self.ask(None).reads else None
+
     def holds(self, seen: Seen, state: Mapping[str, Any]) -> dict[str, str]:
         """Return what holds, by name, as a sentence each; ``state`` is what was kept last.
 
         :raises FeedbackError: the records that are asked about could not be read.
         """
-        if self.model_name in seen.failed and self.ask(None).reads:
-            raise seen.failed[self.model_name]
+        if (error := self.unread(seen)) is not None:
+            raise error
         found = {}
         records = seen.records(self.model_name, self.partition)
         if self.min_records is not None and records >= self.min_records:

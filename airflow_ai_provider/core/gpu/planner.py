@@ -10,6 +10,7 @@ A pure function of the devices, the live leases, the quotas and the queue.
    is at most one such for each host, and none for who is at the ceiling of a quota.
 4. Best fit: a share goes to the fullest device that still has room, whole devices to the host that
    is left with fewest idle ones, and there to cards that are neighbours (see ``links``).
+5. Requests of one gang are served together or not at all: see ``gangs``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from math import inf
 from airflow_ai_provider.core.gpu.devices import Device
 from airflow_ai_provider.core.gpu.fair_share import Quota
 from airflow_ai_provider.core.gpu.forecasting import forecast
+from airflow_ai_provider.core.gpu.gangs import plan_gangs
 from airflow_ai_provider.core.gpu.planner_values import (
     DeviceKey,
     Grant,
@@ -65,12 +67,16 @@ def plan(
 
     ``now`` is the moment at which queue and leases were read; their times are seconds from it.
     """
-    room, shares = Room(devices), Shares(quotas)
-    for holding in holdings:
-        ends = _expected_end(holding.ends_in)
-        hold_leased(room, shares, holding, ends=inf if ends is None else now + ends)
-    made, _ = plan_pools(room, shares, queue, reserve_after=reserve_after, now=now)
-    return made
+    holdings = list(holdings)
+
+    def once(asking: list[Queued]) -> Plan:
+        room, shares = Room(devices), Shares(quotas)
+        for holding in holdings:
+            ends = _expected_end(holding.ends_in)
+            hold_leased(room, shares, holding, ends=inf if ends is None else now + ends)
+        return plan_pools(room, shares, asking, reserve_after=reserve_after, now=now)[0]
+
+    return plan_gangs(once, queue, devices, reserve_after=reserve_after)
 
 
 def _expected_end(ends_in: float | None) -> float | None:

@@ -33,6 +33,8 @@ class GpuRequest:
     max_wait: float | None = None
     idle_limit: float | None = None
     placement: str | None = None  # of a pod: see core.gpu.nodes
+    gang: str | None = None  # with whom it is served, or not at all: see core.gpu.gangs
+    gang_size: int | None = None
 
     @classmethod
     def of(
@@ -122,7 +124,8 @@ class GpuRequest:
         else:
             what = f"{self.gpus} whole device{'' if self.gpus == 1 else 's'}"
         model = f" of model {self.gpu_model!r}" if self.gpu_model else ""
-        return f"{what}{model} in pool {self.gpu_pool!r}"
+        together = f", {self.gang_size} times together," if self.gang_size else ""
+        return f"{what}{together}{model} in pool {self.gpu_pool!r}"
 
 
 def _count(value: Any) -> int:

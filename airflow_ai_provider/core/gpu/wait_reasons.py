@@ -20,6 +20,7 @@ class WaitReason(str, Enum):
     NO_ROOM_ON_NODE = "no_room_on_node"
     PREEMPTED = "preempted"
     NODE_COMING = "node_coming"
+    GANG_INCOMPLETE = "gang_incomplete"
 
     @property
     def sentence(self) -> str:
@@ -64,6 +65,10 @@ _SENTENCES = {
         "Its pod was taken away for others; it went back to its place in the queue."
     ),
     WaitReason.NODE_COMING: "Its pod waits for a node that the cluster's autoscaler is to bring.",
+    WaitReason.GANG_INCOMPLETE: (
+        "It is one of several that are served together or not at all, and devices are not free "
+        "for all of them."
+    ),
 }
 
 

@@ -47,6 +47,7 @@ def contradictions(project: Project) -> Iterator[tuple[Steps, str, str]]:
     yield from _unknown_places(project)
     yield from _people(project)
     yield from _approvals(project)
+    yield from _viewers(project)
     yield from _plan(project)
     yield from _figures(project)
     yield from _iterations(project)
@@ -96,6 +97,22 @@ def _people(project: Project) -> Iterator[tuple[Steps, str, str]]:
                     ("milestones", i, "people", role),
                     f"Nobody fills the role {role}.",
                     f"Name an Airflow user under people.{role}.",
+                )
+
+
+def _viewers(project: Project) -> Iterator[tuple[Steps, str, str]]:
+    models = enumerate(project.use_cases)
+    places: list[tuple[Steps, tuple[str, ...]]] = [
+        (("visible_to",), project.visible_to or ()),
+        *((("use_cases", i, "visible_to"), use_case.visible_to or ()) for i, use_case in models),
+    ]
+    for place, named in places:
+        for i, who in enumerate(named):
+            if ":" not in who and project.person(who) is None:
+                yield (
+                    (*place, i),
+                    f"Nobody fills the role {who}.",
+                    f"Name an Airflow user under people.{who}, or name user:NAME or role:NAME.",
                 )
 
 

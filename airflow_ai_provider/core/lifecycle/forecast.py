@@ -29,12 +29,16 @@ _SEED = 20_131  # the same plan gives the same dates
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A milestone to be forecast, in places of a calendar: its estimate, and what happened."""
+    """A milestone to be forecast, in places of a calendar: its estimate, and what happened.
+
+    ``share`` is what is known to be done of one that is not finished, 0 when nothing is known.
+    """
 
     estimate: ThreePoint | None = None
     after: Sequence[str] = ()
     started: float | None = None
     finished: float | None = None
+    share: float = 0.0
 
     @property
     def begun(self) -> float | None:
@@ -77,10 +81,10 @@ def plan(steps: Mapping[str, Step], *, draws: int = DRAWS) -> Forecast:
 def forecast(steps: Mapping[str, Step], *, now: float, draws: int = DRAWS) -> Forecast:
     """Return what the estimates and what happened say at the place ``now``.
 
-    What is done lies where it was. What is begun ends later than now: its length is drawn from the
-    part of its estimate that is still possible, and past its worst it takes one deviation more, at
-    least a day. What is not begun begins now at the earliest,
-    and not before the plan does.
+    What is done lies where it was. What is begun ends later than now: where it is known how much of
+    it is done, the rest takes its share of the estimate from now on; else its length is drawn from
+    the part of its estimate that is still possible, and past its worst it takes one deviation more,
+    at least a day. What is not begun begins now at the earliest, and not before the plan does.
 
     :raises LifecycleError: the steps wait for one another.
     """
@@ -137,6 +141,8 @@ def _lengths(step: Step, now: float, dice: np.random.Generator, draws: int) -> A
     if step.estimate is None:
         return np.full(draws, gone)
     drawn = _drawn(step.estimate, dice, draws)
+    if step.share:
+        return gone + (1.0 - step.share) * drawn
     if not gone:
         return drawn
     possible = drawn[drawn > gone]

@@ -54,10 +54,13 @@ def happened(
     """Return when each milestone of the plan was begun and done.
 
     One that has the name of a milestone of discovery is done with it; any other is done when its
-    phase was left. It is begun once its phase was entered and all before it was done. ``given``,
-    such as the task instances and approvals that a caller knows of, goes before both.
+    phase was left. It is begun once its phase was entered and all before it was done. Of one that
+    alone stands for discovery as much is done as milestones of discovery have passed their gates.
+    ``given``, such as the task instances and approvals that a caller knows of, goes before all.
     """
     by_name = {str(m["name"]): m for m in milestones}
+    whole = [n for n, m in by_name.items() if str(m.get("phase") or PHASES[0]) == PHASES[0]]
+    shares = {whole[0]: _discovered(done)} if len(whole) == 1 else {}
     found: dict[str, Happened] = {}
     for name in ordered_works({n: tuple(m.get("after") or ()) for n, m in by_name.items()}):
         told = (given or {}).get(name, Happened())
@@ -71,9 +74,17 @@ def happened(
             start = max([entered, *ready])
         if start is None and end is not None:
             start = max([began, *ready])
-        found[name] = Happened(started=start if end is None or start is None else min(start, end),
-                               finished=end)  # fmt: skip
+        found[name] = Happened(
+            started=start if end is None or start is None else min(start, end),
+            finished=end,
+            share=0.0 if end is not None else told.share or shares.get(name, 0.0),
+        )
     return found
+
+
+def _discovered(done: Mapping[str, datetime]) -> float:
+    """Return the share of discovery's own milestones that are done."""
+    return sum(definition.name in done for definition in MILESTONES) / len(MILESTONES)
 
 
 def _day(moment: datetime | None) -> date | None:

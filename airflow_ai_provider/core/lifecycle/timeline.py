@@ -15,10 +15,14 @@ from airflow_ai_provider.core.lifecycle.lateness import late, waiting
 
 @dataclass(frozen=True, kw_only=True)
 class Happened:
-    """When a milestone was begun, and when it was done; None of what has not happened."""
+    """When a milestone was begun, and when it was done; None of what has not happened.
+
+    ``share`` is how much of an unfinished one is known to be done, from 0 to 1.
+    """
 
     started: date | None = None
     finished: date | None = None
+    share: float = 0.0
 
 
 def timeline(
@@ -48,6 +52,7 @@ def timeline(
         {
             **_said(m, whose),
             "state": _state(str(m["name"]), steps, ready),
+            "share_done": round(steps[str(m["name"])].share, 3),
             "planned": _span(planned, str(m["name"]), calendar),
             "actual": _actual(happened.get(str(m["name"]))),
             "forecast": _span(found, str(m["name"]), calendar),
@@ -88,6 +93,7 @@ def _step(
         after=tuple(milestone.get("after") or ()),
         started=started,
         finished=finished,
+        share=0.0 if finished is not None else what.share,
     )
 
 

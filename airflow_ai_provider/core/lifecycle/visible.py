@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
@@ -161,6 +161,19 @@ def rule_of(project: str, plan: Mapping[str, Any]) -> Rule:
         models={str(use.get("name")): _entries(use.get("visible_to")) for use in uses},
         data=frozenset(str(source.get("name")) for source in sources),
     )
+
+
+def with_past(rule: Rule, plans: Iterable[Mapping[str, Any]]) -> Rule:
+    """Return ``rule`` with the models and data that only earlier ``plans`` name, as each last did.
+
+    What was hidden once is not shown because a later plan no longer names it.
+    """
+    models, data = dict(rule.models), set(rule.data)
+    for plan in plans:  # the newest first
+        past = rule_of(rule.project, plan)
+        models = {**past.models, **models}
+        data |= past.data
+    return replace(rule, models=models, data=frozenset(data))
 
 
 def _entries(said: Any) -> tuple[str, ...] | None:

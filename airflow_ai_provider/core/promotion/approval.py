@@ -93,7 +93,7 @@ class ApprovalRequest:
             "Submitted by": self.submitter,
             "Evidence": self.evidence_hash,
         }
-        return [f"- **{name}:** `{_cell(value)}`" for name, value in found.items() if value]
+        return [f"- **{name}:** `{_code(value)}`" for name, value in found.items() if value]
 
 
 def approval_request(
@@ -225,9 +225,21 @@ def _pairs(evidence: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    """Return a value as a table's cell: nothing in it may end the cell or the row."""
+    """Return a value as a table's cell: Markdown and HTML in it are text, and end nothing."""
+    text = _line(value)
+    for mark in "\\`*_[]<>|":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def _code(value: Any) -> str:
+    """Return a value as it stands between backticks, where nothing can be escaped."""
+    return _line(value).replace("`", "'")
+
+
+def _line(value: Any) -> str:
     if isinstance(value, float):
         value = f"{value:.4g}"
     text = "" if value is None else str(plain(value))
     text = text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]} ..."
-    return " ".join(text.replace("|", "\\|").replace("`", "'").split())
+    return " ".join(text.split())

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_ai_provider.core.errors import AirflowAiError, LifecycleError
+from airflow_ai_provider.core.feedback.page import colours
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.plugins._guard import Seen, may_start_runs
 from airflow_ai_provider.plugins._store import the_store
@@ -137,7 +138,8 @@ def live(request: Request, sight: Seen, name: Name) -> Response:
         page="feedback",
         title=name,
         view=view,
-        pictures=draw.series_of(view["series"]),
+        pictures=draw.live_pictures(view["points"]),
+        legend=colours(view["points"]),
     )
 
 

@@ -44,7 +44,8 @@ def exceptions_view(
     """
     with store.read() as connection:
         now = store.utcnow(connection)
-        dags = connection.execute(sa.select(cases.c.dag_id).distinct()).scalars().all()
+        queued_by = sa.select(cases.c.dag_id).where(is_in(cases, CaseState.OPEN)).distinct()
+        dags = connection.execute(queued_by).scalars().all()
         seen = [dag for dag in dags if may_see(dag)]
         may = {dag: may_answer(dag) for dag in seen}
         in_sight = cases.c.model_name.not_in(sorted(sight.models))
@@ -62,7 +63,7 @@ def exceptions_view(
         "waiting": [_waits(row, now, may, person) for row in free[:PER_PAGE]],
         "open": int(counts.open),
         "oldest_s": None if counts.oldest is None else (now - counts.oldest).total_seconds(),
-        "may_answer": any(may.values()),
+        "may_answer": counts.open > 0 and any(may.values()),
         "answered": [_said(row) for row in said],
         "page": {"number": page, "more": len(free) > PER_PAGE},
         "model": model,

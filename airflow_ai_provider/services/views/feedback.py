@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +16,6 @@ from airflow_ai_provider.store.schema import feedback_batch, feedback_metric
 
 PER_PAGE = 50
 _DECISIONS = 10
-_POINTS = 120  # of one picture, the newest
 
 
 def feedback_view(
@@ -54,7 +52,7 @@ def feedback_view(
 def model_feedback_view(
     store: Store, name: str, *, sight: Sight = EVERYTHING
 ) -> dict[str, Any] | None:
-    """Return one model's ``series`` (metric, then version, then points) and ``decisions``."""
+    """Return one model's ``points``, of whole models without slices, and ``decisions``."""
     if not sight.shows_model(name):
         return None
     rows = MetricSeries(store).read(name)
@@ -66,17 +64,9 @@ def model_feedback_view(
     )
     if not rows and not decisions:
         return None
-    series: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row["value"] is not None:
-            point = {key: row[key] for key in ("partition", "value", "low", "high", "n")}
-            series[row["metric"]][row["model_version"]].append(point)
     return {
         "name": name,
-        "series": {
-            metric: {version: points[-_POINTS:] for version, points in versions.items()}
-            for metric, versions in series.items()
-        },
+        "points": rows,
         "decisions": [
             {
                 "id": record.id,

@@ -57,9 +57,14 @@ class JobController:
         self.objects = objects
 
     def step(self) -> None:
-        for job in self.objects.all("jobs"):
+        jobs = self.objects.all("jobs")
+        for job in jobs:
             if not job["metadata"].get("deletionTimestamp"):
                 self._step(job)
+        there = {job["metadata"]["uid"] for job in jobs}
+        for pod in self.objects.all("pods"):  # the garbage collector
+            if _is_of_job(pod) and _owner(pod) not in there:
+                self._delete(pod)
 
     def _step(self, job: Object) -> None:
         spec, status = job["spec"], job.setdefault("status", {})
@@ -77,6 +82,9 @@ class JobController:
             status["completionTime"] = now()
         elif failed > int(spec.get("backoffLimit", 6)):
             set_condition(job, "Failed", "True", reason="BackoffLimitExceeded")
+            for pod in mine:
+                if pod["status"]["phase"] not in {"Succeeded", "Failed"}:
+                    self._delete(pod)
         elif not spec.get("suspend"):
             room = min(int(spec.get("parallelism", 1)), wanted - done) - active
             for _ in range(max(0, room)):
@@ -88,25 +96,44 @@ class JobController:
     def _add(self, job: Object, *, index: int) -> None:
         meta, template = job["metadata"], copy.deepcopy(job["spec"]["template"])
         owner = {"kind": "Job", "name": meta["name"], "uid": meta["uid"], "apiVersion": "batch/v1"}
-        given = template.get("metadata") or {}
+        given = {k: v for k, v in (template.get("metadata") or {}).items() if k != "name"}
         labels = {
             **(given.get("labels") or {}),
             "job-name": meta["name"],
             "batch.kubernetes.io/job-name": meta["name"],
             "batch.kubernetes.io/job-completion-index": str(index),
         }
+        spec = copy.deepcopy(template["spec"])
+        marks = given.get("annotations") or {}
+        if job["spec"].get("completionMode") == "Indexed":
+            marks = {**marks, "batch.kubernetes.io/job-completion-index": str(index)}
+            spec["hostname"] = f"{meta['name']}-{index}"
+            for container in spec["containers"]:
+                told = {"name": "JOB_COMPLETION_INDEX", "value": str(index)}
+                container.setdefault("env", []).append(told)
         pod = {
             "metadata": {
                 **given,
+                "annotations": marks,
                 "generateName": f"{meta['name']}-{index}-",
                 "labels": labels,
                 "ownerReferences": [owner],
             },
-            "spec": template["spec"],
+            "spec": spec,
         }
         self.objects.create("pods", meta["namespace"], pod)
+
+    def _delete(self, pod: Object) -> None:
+        meta = pod["metadata"]
+        if not meta.get("deletionTimestamp"):
+            self.objects.delete("pods", meta["namespace"], meta["name"], {})
 
 
 def _owner(pod: Object) -> str | None:
     owners = pod["metadata"].get("ownerReferences") or [{}]
     return owners[0].get("uid")
+
+
+def _is_of_job(pod: Object) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or [{}]
+    return owners[0].get("kind") == "Job"

@@ -16,6 +16,7 @@ from tests.kubernetes.emulator.admission import (
     used_of,
     wrong_labels,
 )
+from tests.kubernetes.emulator.pod_updates import may_become
 from tests.kubernetes.emulator.values import (
     ApiError,
     Object,
@@ -34,7 +35,6 @@ KINDS = {
     "clusterqueues": "ClusterQueue",
 }  # fmt: skip
 CLUSTER_WIDE = {"nodes", "namespaces", "persistentvolumes", "priorityclasses", "clusterqueues"}
-_FREE_OF_POD = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
@@ -276,7 +276,7 @@ def _keep(resource: str, old: Object, new: Object) -> None:
     """Keep what an update of an object may not change, and refuse what it must not."""
     if resource in {"pods", "nodes"} and "status" in old:
         new["status"] = copy.deepcopy(old["status"])
-    if resource == "pods" and _fixed(old["spec"]) != _fixed(new.get("spec") or {}):
+    if resource == "pods" and not may_become(old["spec"], new.get("spec") or {}):
         raise _invalid(
             resource, old["metadata"]["name"],
             "spec: Forbidden: pod updates may not change fields other than "
@@ -288,9 +288,3 @@ def _keep(resource: str, old: Object, new: Object) -> None:
     ):  # fmt: skip
         if name in old["metadata"]:
             new["metadata"][name] = old["metadata"][name]
-
-
-def _fixed(spec: Object) -> Object:
-    fixed = {name: value for name, value in spec.items() if name not in _FREE_OF_POD}
-    fixed["containers"] = [dict(c, image=0) for c in spec.get("containers") or []]
-    return fixed

@@ -24,6 +24,12 @@
     }
   }
 
+  function reopen(card) {
+    delete card.dataset.over;
+    for (const button of card.querySelectorAll("button")) { button.disabled = false; }
+    card.querySelector(".said").textContent = "";
+  }
+
   document.addEventListener("ai:fresh", (event) => {
     const fresh = new Map([...event.detail.querySelectorAll("#mine > article")].map((c) => [c.id, c]));
     for (const card of [...mine.children]) {
@@ -31,9 +37,8 @@
       fresh.delete(card.id);
       if (!other) {
         close(card);
-      } else if ("over" in card.dataset) {
-        card.replaceWith(other);
       } else {
+        if ("over" in card.dataset) { reopen(card); }
         card.querySelector("[data-part=about]").replaceWith(other.querySelector("[data-part=about]"));
       }
     }
@@ -42,6 +47,10 @@
     const first = claimed.map((id) => document.getElementById("name-" + id)).find(Boolean);
     if (first) { first.focus(); }
     claimed = [];
+  });
+
+  window.addEventListener("beforeunload", (event) => {
+    if (mine.querySelector("form[data-dirty]")) { event.preventDefault(); }
   });
 
   document.addEventListener("ai:sent", (event) => {

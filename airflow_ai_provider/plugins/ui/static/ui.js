@@ -28,9 +28,11 @@
   }
 
   let shown = null;
+  let turns = 0;
   async function refresh() {
     const live = document.getElementById("live");
     if (document.hidden || isBusy(live)) { return; }
+    const turn = ++turns;
     let answer;
     try {
       answer = await fetch(window.location.href, { credentials: "same-origin", redirect: "error" });
@@ -49,7 +51,7 @@
     const text = await answer.text();
     const page = new DOMParser().parseFromString(text, "text/html");
     const found = page.getElementById("live");
-    if (!found || isBusy(live)) { return; }
+    if (!found || turn !== turns || isBusy(live)) { return; }  // a later one knows more
     token().content = token(page).content;
     document.dispatchEvent(new CustomEvent("ai:fresh", { detail: page }));
     const open = new Set([...live.querySelectorAll("details[open][id]")].map((d) => d.id));

@@ -1,0 +1,142 @@
+"""Hyperparameter search: Optuna's trials as mapped tasks, each on a GPU lease of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context, task, task_group
+
+from airflow_ai_provider.hooks.store import AiStoreHook
+
+if TYPE_CHECKING:
+    from airflow_ai_provider.services.search import Search
+
+
+def search(
+    objective: Callable[..., Any],
+    *,
+    model_name: str,
+    trials: int,
+    parallel: int | None = None,
+    direction: str = "minimize",
+    sampler: str = "tpe",
+    pruner: str = "median",
+    seed: int | None = None,
+    arguments: Any = None,
+    experiment: str | None = None,
+    mlflow_conn_id: str = "mlflow_default",
+    store_conn_id: str = "ai_store_default",
+    group_id: str = "search",
+    **gpu: Any,
+) -> Any:
+    """Search for the parameters with which ``objective`` is best; return the output of ``best``.
+
+    The group has three tasks. ``begin`` makes the model's study, ``trial`` is mapped over the
+    trials and runs each when a device is free, ``best`` says what came of it::
+
+        def objective(trial, data):
+            rate = trial.suggest_float("rate", 1e-4, 1e-1, log=True)
+            for epoch in range(10):
+                loss = train(data, rate, epoch)
+                trial.report(loss, epoch)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+            return loss  # or {"value": loss, "run_id": ...}
+
+        best = search(
+            objective, model_name="flights", trials=40, sampler="cmaes", gpus=1,
+            arguments={"data": features()},
+        )
+        train_model(best["params"])
+
+    There is one study for each model, in the store's database server or beside its file, and a
+    later run goes on with it. A task that is retried goes on with its trial, one that is cleared
+    tells again what came of it, and a trial that was killed for good is marked failed. Trials that
+    fail do not fail the search while one came to its end.
+
+    The output is a dict: ``params``, ``value``, ``trial``, ``trials`` (of this run, by state),
+    ``result`` (what else the objective returned), and ``run``, which goes into the evidence on a
+    model that is trained with these parameters. It needs the extra ``search`` where tasks run.
+
+    :param objective: called with Optuna's trial; the less or the more it returns the better.
+    :param trials: how many in this run.
+    :param parallel: how many at once at most; as many as there are devices unless said.
+    :param direction: ``minimize`` or ``maximize``.
+    :param sampler: ``tpe``, ``cmaes`` (evolution), ``nsgaii`` (genetic) or ``random``.
+    :param pruner: ``median``, ``halving``, ``hyperband`` or ``none``.
+    :param seed: for the sampler; with ``parallel`` the order of the trials still varies.
+    :param arguments: what the objective also takes, by name; values may be outputs of tasks.
+    :param experiment: the MLflow experiment that gets a run with the best parameters; its id is
+        then ``run_id`` in the output.
+    :param mlflow_conn_id: the connection of MLflow.
+    :param store_conn_id: the connection of the store.
+    :param gpu: what ``@task.gpu`` takes, for each trial: ``gpus``, ``team``, ``retries``, ...
+    """
+    settings = {
+        "model_name": model_name,
+        "direction": direction,
+        "sampler": sampler,
+        "pruner": pruner,
+        "seed": seed,
+    }
+    mapped = f"{group_id}.trial"
+
+    def opened() -> Search:
+        return _search(settings, store_conn_id=store_conn_id, mapped=mapped)
+
+    @task_group(group_id=group_id)
+    def group() -> Any:
+        @task
+        def begin() -> list[int]:
+            opened().begin(lambda marks: _ended(marks, store_conn_id))
+            return list(range(trials))
+
+        # the study is not to be reached from a pod: a trial runs where its task does
+        @task.gpu(backend="local", max_active_tis_per_dagrun=parallel, **gpu)
+        def trial(slot: int, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+            ti: Any = get_current_context()["ti"]
+            last = ti.try_number > (ti.max_tries or 0)
+            return opened().run(objective, slot, arguments=arguments, last_try=last)
+
+        @task(trigger_rule="all_done")
+        def best() -> dict[str, Any]:
+            made = opened()
+            found = made.end()
+            if experiment is None:
+                return found
+            from airflow_ai_provider.adapters.mlflow_search import log_search
+            from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+
+            client = ModelRegistryHook(mlflow_conn_id).get_client()
+            run_id = log_search(client, experiment=experiment, task=made.task, best=found)
+            return {**found, "run_id": run_id}
+
+        tried = trial.partial(arguments=arguments).expand(slot=begin())
+        found = best()
+        tried >> found
+        return found
+
+    return group()
+
+
+def _search(settings: Mapping[str, Any], *, store_conn_id: str, mapped: str) -> Search:
+    from airflow_ai_provider.services.search import Search, SearchSettings
+
+    ti: Any = get_current_context()["ti"]
+    url = AiStoreHook(store_conn_id).get_conn().full_url
+    made = SearchSettings(url=url, **settings)
+    return Search(made, task=f"{ti.dag_id}/{ti.run_id}/{mapped}")
+
+
+def _ended(marks: Sequence[str], store_conn_id: str) -> set[str]:
+    """Return which of the marks are of leases that have ended."""
+    from airflow_ai_provider.core.gpu.lease import parse_mark
+    from airflow_ai_provider.hooks.gpu import GpuPoolHook
+    from airflow_ai_provider.store.gpu_cluster import ClusterStore
+    from airflow_ai_provider.store.gpu_turns import Turns
+
+    pool = GpuPoolHook(store_conn_id).get_conn()
+    leases = ClusterStore(pool.gpu.store, Turns(pool.gpu.store, clock=pool.gpu.clock))
+    known = [found for mark in marks if (found := parse_mark(mark)) is not None]
+    return {f"{lease_id}:{fence}" for lease_id, fence in leases.ended(known)}
