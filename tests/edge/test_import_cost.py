@@ -31,6 +31,7 @@ PARENTS = {
     "airflow_ai_provider.operators.gpu_job": _POD.format("operators").replace(".pod", ".job"),
     "airflow_ai_provider.operators._gpu_pod_access": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_admission": _POD.format("operators"),
+    "airflow_ai_provider.operators._gpu_pod_ending": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_manager": _POD.format("operators"),
     "airflow_ai_provider.operators.gpu_kubernetes": _POD.format("operators"),
     "airflow_ai_provider.triggers.gpu_kubernetes": _POD.format("triggers"),
