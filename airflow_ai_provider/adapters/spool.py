@@ -62,8 +62,7 @@ class Spool:
 
     def _flush(self) -> None:
         if self._rows:
-            # version 2 keeps no account of what was written before, which takes longer than writing
-            data = marshal.dumps(self._rows, 2)  # marshal.load from a file reads byte by byte
+            data = marshal.dumps(self._rows)  # marshal.load from a file reads byte by byte
             self._file.write(len(data).to_bytes(8, "big"))
             self._file.write(data)
             self._rows, self._weight = [], 0
