@@ -16,7 +16,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.every_airflow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
