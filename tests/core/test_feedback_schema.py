@@ -62,6 +62,13 @@ def test_what_fits_the_schema_fits_and_nothing_else(found: dict[str, Any], good:
     assert VALIDATOR.is_valid(document) == fits(document), list(VALIDATOR.iter_errors(document))
 
 
+@pytest.mark.parametrize("number", [7, 7.0])
+def test_an_id_that_is_a_whole_number_is_one_however_it_is_written(number: float) -> None:
+    document = {**GOOD, "prediction_id": number}
+    assert VALIDATOR.is_valid(document)
+    assert parse(document).prediction_id == "7"
+
+
 @pytest.mark.parametrize("moment", ["2013-02-30T00:00:00Z", "2013-06-10T25:00:00Z"])
 def test_that_a_moment_is_real_is_left_to_the_parser(moment: str) -> None:
     document = {**GOOD, "observed_at": moment}

@@ -112,6 +112,8 @@ def _id(found: Mapping[str, Any], name: str, *, required: bool = False) -> Any:
         if required:
             raise FeedbackRecordError(f"{name} is missing")
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # one number in JSON; and what pandas makes of a column with gaps
     if isinstance(value, bool) or not isinstance(value, (str, int, UUID)):
         raise FeedbackRecordError(f"{name} must be a text, this is {_kind(value)}")
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
