@@ -60,8 +60,10 @@ def production():
         )
 
     @task.gpu(gpus=1, deferrable=True, project=PROJECT, phase="production", estimate=60)
-    def train(plan: dict) -> dict:
-        return use_cases.package(MODEL).train(
+    def train(use_case: str, plan: dict) -> dict:
+        from importlib import import_module  # nothing of this file: it may run in a pod
+
+        return import_module(f"{use_case}.pipeline").train(
             plan["candidate"], partitions=plan["train_on"], gates=plan["gates"]
         )
 
@@ -86,7 +88,7 @@ def production():
         outlet_events[request_asset(DATASET)].extra = {"after": plan["judge_on"]}
 
     planned = plan()
-    trained = train(planned)
+    trained = train(MODEL, planned)
     challenger = register(trained)
     to_dev = ModelPromoteOperator(
         task_id="to_dev", model_name=MODEL, version=challenger["version"], environment="dev"

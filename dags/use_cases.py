@@ -140,9 +140,13 @@ def month_after(month: str) -> str:
 
 
 def pilot_candidates(project_file: str, *, only: list[str]) -> list[dict]:
-    """Return every candidate of every pilot."""
+    """Return every candidate of every pilot, with the criteria that it is judged by."""
     return [
-        {"use_case": use_case.name, "candidate": candidate}
+        {
+            "use_case": use_case.name,
+            "candidate": candidate,
+            "criteria": list(use_case.criteria.pilot),
+        }
         for use_case in load(project_file).pilots
         for candidate in package(use_case.name).CANDIDATES
         if not only or candidate in only

@@ -25,6 +25,14 @@ SCRIPT = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
+from airflow_ai_provider.core.errors import FunctionNotPortableError
+from airflow_ai_provider.core.gpu.shipping import ship
+def stays(task):
+    try:
+        given = getattr(task, "partial_kwargs", {})
+        ship(given.get("python_callable") or task.python_callable, [], {})
+    except FunctionNotPortableError as error:
+        return str(error)
 bag = DagBag(sys.argv[1])
 found = {}
 for dag in bag.dags.values():
@@ -34,6 +42,11 @@ for dag in bag.dags.values():
         "operators": {name: task.task_type for name, task in again.task_dict.items()},
         "params": {name: again.params.get_param(name).schema for name in again.params},
         "doc": bool(dag.doc_md),
+        "gpu": {
+            name: stays(task)
+            for name, task in dag.task_dict.items()
+            if task.task_type == "_GpuDecoratedOperator"
+        },
         "assets": sorted(a.name for _, a in again.timetable.asset_condition.iter_assets()),
     }
 heavy = [name for name in sys.argv[2].split(",") if name in sys.modules]
@@ -81,6 +94,12 @@ def test_every_template_has_a_form_and_says_what_it_is(name: str) -> None:
 def test_training_runs_under_a_lease() -> None:
     for name in ("pilot", "production"):
         assert parsed()["dags"][name]["operators"]["train"] == "_GpuDecoratedOperator"
+
+
+def test_training_may_run_in_a_pod_by_configuration_alone() -> None:
+    gpu = {name: found["gpu"] for name, found in parsed()["dags"].items() if found["gpu"]}
+    assert sorted(gpu) == ["load_sheets_pilot", "pilot", "production"]
+    assert all(found == {"train": None} for found in gpu.values())
 
 
 def test_a_decision_to_go_back_starts_the_maintenance() -> None:

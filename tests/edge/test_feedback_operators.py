@@ -284,5 +284,6 @@ def test_the_trigger_fires_when_the_records_are_there_and_not_too_soon(
 
     event = asyncio.run(meanwhile())
     why = {"min_records": "60 records are there, 60 wanted."}
-    assert event == {"model_name": MODEL, "partition": None, "records": 60, "why": why}
+    seen = {"model_name": MODEL, "partition": None, "records": 60, "batch": 2}
+    assert event == {**seen, "why": why}
     assert datetime.now(timezone.utc) > not_before

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_ai_provider.assets import model_asset
 from airflow_ai_provider.core.gate import GateKind
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING
 from airflow_ai_provider.get_provider_info import get_provider_info
 from airflow_ai_provider.links.promotion import ModelVersionLink
 from airflow_ai_provider.operators.promotion import ModelPromoteOperator, ModelRollbackOperator
@@ -152,7 +153,7 @@ def test_a_move_by_hand_raises_the_alarm_and_is_put_back(registry, ledger):
         "watch",
         "ModelRegistryHook",
     )
-    assert [a["id"] for a in alarms_of("flights")] == [alarm["alarm"]]
+    assert [a["id"] for a in alarms_of(EVERYTHING, "flights")] == [alarm["alarm"]]
     back = ModelRollbackOperator(
         task_id="back",
         model_name="flights",
@@ -164,12 +165,12 @@ def test_a_move_by_hand_raises_the_alarm_and_is_put_back(registry, ledger):
     assert back.execute(context_of(back))["version"] == "2"
     assert not sensor.poke(context_of(sensor))
     assert [r.verdict for r in ledger.search(kind=GateKind.DRIFT)] == ["fail", "pass"]
-    assert alarms_of("flights") == []
-    told = history_of("flights")
+    assert alarms_of(EVERYTHING, "flights") == []
+    told = history_of(EVERYTHING, "flights")
     assert [i["version"] for i in told] == ["1", "2", "2"]
     then = datetime.fromisoformat(told[0]["from"])
     for moment in (then, then.replace(tzinfo=None)):
-        assert [i["version"] for i in history_of("flights", moment)] == ["1"]
+        assert [i["version"] for i in history_of(EVERYTHING, "flights", moment)] == ["1"]
 
 
 def test_a_registry_that_is_away_alarms_nobody(ledger, monkeypatch):

@@ -15,11 +15,13 @@ from airflow.sdk.exceptions import AirflowFailException
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from airflow_ai_provider.core.lifecycle.visible import EVERYTHING
 from airflow_ai_provider.core.quality.lineage import named, of_quality
 from airflow_ai_provider.core.quality.result import DataSeen
 from airflow_ai_provider.links.quality import QualityReportLink, page_of
 from airflow_ai_provider.operators.drift import DriftGateOperator
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
+from airflow_ai_provider.plugins._guard import sight_of_user
 from airflow_ai_provider.plugins.quality import add_quality_routes
 from airflow_ai_provider.services.quality import check
 from airflow_ai_provider.store.engine import Store
@@ -101,6 +103,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 def client(store: Store) -> TestClient:
     app = FastAPI()
     add_quality_routes(app)
+    app.dependency_overrides[sight_of_user] = lambda: EVERYTHING
     return TestClient(app)
 
 
