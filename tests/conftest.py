@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.migrate import migrate
@@ -87,6 +89,25 @@ def fake_nvml(nvml_library: Path, tmp_path: Path) -> FakeNvml:
     return FakeNvml(nvml_library, tmp_path, node(2))
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Let a worker have a file, and one have all that start a whole Airflow: one is enough."""
+    return Scheduling(config, log)
+
+
+class Scheduling(LoadFileScheduling):
+    """By file, but for the folders that one worker goes through file by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((f for f in ONE_BY_ONE if nodeid.startswith(f)), super()._split_scope(nodeid))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin, where several workers share the tests, with what takes one of them longest."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(ONE_BY_ONE))
+
+
+ONE_BY_ONE = ("tests/live/", "tests/browser/")
 MAY_BE_SKIPPED = {"gpu", "kubernetes", "fleet", "label_studio"}
 
 
