@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -101,15 +102,26 @@ def gone(mark: str, within: float = 5.0) -> bool:
     return True
 
 
+# whoever runs the tests may do so under nohup
+HEAR_HANG_UPS = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+
+
 @pytest.fixture
-def mark(tmp_path: Path) -> str:
-    return f"mark-of-{os.getpid()}-{tmp_path.name}"
+def mark(tmp_path: Path) -> Iterator[str]:
+    """Mark the processes of a test; end what a failed one left."""
+    mark = f"mark-of-{os.getpid()}-{tmp_path.name}"
+    yield mark
+    deadline = time.monotonic() + 10
+    while (left := marked(mark)) and time.monotonic() < deadline:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
 def demo(tmp_path: Path, mark: str) -> Start:
     def start(
-        *kinds: str, life: float = 60, patience: float = 0.3, before: str = ""
+        *kinds: str, life: float = 60, patience: float = 0.3, before: str = HEAR_HANG_UPS
     ) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", before + DEMO, str(tmp_path), mark, CHILDREN]
         return subprocess.Popen(

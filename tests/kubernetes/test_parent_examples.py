@@ -16,7 +16,8 @@ from kubernetes import client as k8s
 
 from airflow_ai_provider.services.gpu import GpuPool
 from tests.kubernetes.emulator.cluster import Cluster
-from tests.kubernetes.tasks import context, run
+from tests.kubernetes.tasks import context, operator, run
+from tests.kubernetes.test_operator import until
 
 pytestmark = pytest.mark.kubernetes
 
@@ -136,6 +137,8 @@ def test_an_example_runs_and_its_pod_lacks_nothing_of_the_parents(
         wanted["metadata"].pop(random)
     assert lacking(made["metadata"], wanted["metadata"]) == []
     assert lacking(made["spec"], wanted["spec"]) == []
+    until(lambda: not cluster.pods)  # a sidecar has its time to end, and the lease lasts as long
+    operator(**example())._cluster.look()
     assert pool.gpu.leases() == []
 
 
