@@ -17,6 +17,7 @@ def test_every_function_that_the_templates_call_is_there() -> None:
     sources = "".join(path.read_text() for path in DAGS.glob("*.py"))
     called = set(re.findall(r"package\(MODEL\)\s*\.(\w+)", sources))
     called |= set(re.findall(r"package\(model\)\.(\w+)", sources))
+    called |= set(re.findall(r"import_module\(f\"{use_case}\.pipeline\"\)\.(\w+)", sources))
     assert {"train", "evaluate", "score", "outcomes", "prediction_logs"} <= called
     assert [name for name in sorted(called) if not callable(getattr(pipeline, name, None))] == []
 

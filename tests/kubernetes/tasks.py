@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk.exceptions import TaskDeferred
 
+from airflow_ai_provider.core.gpu.lease import LeaseRecord
 from airflow_ai_provider.operators.gpu_kubernetes import GpuKubernetesPodOperator
+from airflow_ai_provider.services.gpu import GpuPool
 from tests.edge.gpu_tasks import FakeTaskInstance, execute
+from tests.kubernetes.emulator.cluster import Cluster
 
 
 def operator(**given: Any) -> GpuKubernetesPodOperator:
@@ -65,3 +69,13 @@ async def _first(trigger: Any) -> dict[str, Any]:
         payload: dict[str, Any] = event.payload
         return payload
     raise AssertionError("the trigger ended without an event")
+
+
+def after_its_pods(cluster: Cluster, pool: GpuPool) -> list[LeaseRecord]:
+    """Return the leases once no pod is left: a sidecar takes its time, and a lease as much."""
+    ends = time.monotonic() + 10
+    while cluster.pods:
+        assert time.monotonic() < ends, "a pod is still there"
+        time.sleep(0.05)
+    operator()._cluster.look()
+    return pool.gpu.leases()

@@ -20,7 +20,7 @@ from tests.edge.gpu_tasks import context as local_context
 from tests.edge.gpu_tasks import execute
 from tests.kubernetes.emulator.cluster import Cluster
 from tests.kubernetes.in_pod import runs_python
-from tests.kubernetes.tasks import context, run
+from tests.kubernetes.tasks import after_its_pods, context, run
 
 pytestmark = pytest.mark.kubernetes
 ELSEWHERE = 3
@@ -74,7 +74,7 @@ def test_it_runs_in_a_pod_with_a_lease_and_hands_its_result_back(
     container = pod["spec"]["containers"][0]
     assert container["resources"]["limits"] == {"nvidia.com/gpu": "2"}
     assert LEASE_ANNOTATION in pod["metadata"]["annotations"]
-    assert pool.gpu.leases() == []
+    assert after_its_pods(cluster, pool) == []
     assert cluster.pods == []
 
 
@@ -83,7 +83,7 @@ def test_what_it_raises_is_in_the_error_with_its_line(cluster: Cluster, pool: Gp
     with pytest.raises(AirflowException, match="the loss of 2 rows is nan") as caught:
         run(make=in_pod(fail, [1, 2]))
     assert "raise ValueError(f" in str(caught.value)  # the line itself
-    assert pool.gpu.leases() == []
+    assert after_its_pods(cluster, pool) == []
 
 
 def test_the_setting_decides_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from kubernetes import client as k8s
 from airflow_ai_provider.operators.gpu_kubernetes import GpuKubernetesPodOperator
 from airflow_ai_provider.services.gpu import GpuPool
 from tests.kubernetes.emulator.cluster import Cluster
-from tests.kubernetes.tasks import context, operator, run
+from tests.kubernetes.tasks import after_its_pods, context, operator, run
 from tests.kubernetes.test_operator import both_ways, until
 
 pytestmark = pytest.mark.kubernetes
@@ -43,7 +43,7 @@ def test_xcom(cluster: Cluster, pool: GpuPool, deferrable: bool) -> None:
     says = {"sim/xcom": '{"loss": 0.25}', "sim/run-seconds": "0.3"}
     given: dict[str, Any] = {"annotations": says, "do_xcom_push": True}
     assert run(deferrable=deferrable, **given) == {"loss": 0.25}
-    assert pool.gpu.leases() == [] or until(lambda: not cluster.pods)
+    assert after_its_pods(cluster, pool) == []
 
 
 def test_a_pod_template_file(cluster: Cluster, pool: GpuPool, tmp_path: Path) -> None:

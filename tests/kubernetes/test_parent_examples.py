@@ -16,8 +16,7 @@ from kubernetes import client as k8s
 
 from airflow_ai_provider.services.gpu import GpuPool
 from tests.kubernetes.emulator.cluster import Cluster
-from tests.kubernetes.tasks import context, operator, run
-from tests.kubernetes.test_operator import until
+from tests.kubernetes.tasks import after_its_pods, context, run
 
 pytestmark = pytest.mark.kubernetes
 
@@ -137,9 +136,7 @@ def test_an_example_runs_and_its_pod_lacks_nothing_of_the_parents(
         wanted["metadata"].pop(random)
     assert lacking(made["metadata"], wanted["metadata"]) == []
     assert lacking(made["spec"], wanted["spec"]) == []
-    until(lambda: not cluster.pods)  # a sidecar has its time to end, and the lease lasts as long
-    operator(**example())._cluster.look()
-    assert pool.gpu.leases() == []
+    assert after_its_pods(cluster, pool) == []
 
 
 def named(pod: dict[str, Any]) -> dict[str, Any]:
