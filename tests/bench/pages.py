@@ -32,6 +32,7 @@ PAGES = (
     "models",
     "model?name=model7",
     "feedback",
+    "exceptions",
     "live?name=model7",
     "ledger",
     "ledger?kind=model&subject=mlflow://",
