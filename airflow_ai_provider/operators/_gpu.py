@@ -30,18 +30,15 @@ if TYPE_CHECKING:
     from airflow_ai_provider.core.gpu.request import GpuRequest
     from airflow_ai_provider.services.gpu import Lease
 
+# of every request: its place in the queue, on whose account it is, how long it takes
+QUEUE_FIELDS = ("priority", "team", "project", "phase", "estimate", "max_wait")
 GPU_FIELDS = (
     "gpus",
     "gpu_memory",
     "mig_profile",
     "gpu_model",
     "gpu_pool",
-    "priority",
-    "team",
-    "project",
-    "phase",
-    "estimate",
-    "max_wait",
+    *QUEUE_FIELDS,
     "idle_limit",
 )
 LEASE_KEY = "gpu_lease_id"

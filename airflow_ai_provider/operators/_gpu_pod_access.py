@@ -16,6 +16,7 @@ from airflow_ai_provider.core.errors import ClusterError, ClusterUnavailableErro
 from airflow_ai_provider.core.gpu.pod_life import kueue_says
 from airflow_ai_provider.hooks._cluster import ClusterAccess, cluster_of
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
+from airflow_ai_provider.operators._gpu import QUEUE_FIELDS
 from airflow_ai_provider.operators._gpu_pod_manager import GpuPodManager
 
 if TYPE_CHECKING:
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 
     from airflow_ai_provider.services.gpu_cluster import ClusterPool
 
+POD_FIELDS = (
+    "gpus",
+    "gpu_resource",
+    "gpu_model",
+    "min_gpu_memory",
+    "gpu_pool",
+    "shared_memory",
+    *QUEUE_FIELDS,
+    "store_conn_id",
+)
 _TAIL = 20  # lines of the log that an error has
 _GRACE = 30  # seconds that Kubernetes gives a pod to end, unless told otherwise
 

@@ -27,30 +27,14 @@ from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.hooks.gpu import GpuPoolHook, identity_of
 from airflow_ai_provider.links.gpu import GpuLeaseLink
 from airflow_ai_provider.operators._gpu_gang import Gang, first_failure, make_distributed
-from airflow_ai_provider.operators._gpu_pod_access import PodAccess
+from airflow_ai_provider.operators._gpu_pod_access import POD_FIELDS, PodAccess
 from airflow_ai_provider.operators._gpu_pod_waiting import Wait, acquire_in_process
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from kubernetes.client import V1Job, V1Pod
 
-_FIELDS = (
-    "workers",
-    "gpus",
-    "gpu_resource",
-    "gpu_model",
-    "min_gpu_memory",
-    "gpu_pool",
-    "shared_memory",
-    "subdomain",
-    "priority",
-    "team",
-    "project",
-    "phase",
-    "estimate",
-    "max_wait",
-    "store_conn_id",
-)
+_FIELDS = ("workers", "subdomain", *POD_FIELDS)
 _OF_TASK = ("dag_id", "task_id", "run_id", "map_index")
 _KEEP_JOB = 3600  # seconds after its end
 _TERMINATED = 143

@@ -26,6 +26,7 @@ from airflow_ai_provider.core.gpu.pod_start import StartClock, Verdict
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.links.gpu import GpuLeaseLink
+from airflow_ai_provider.operators._gpu_pod_access import POD_FIELDS
 from airflow_ai_provider.operators._gpu_pod_admission import BackToQueue
 from airflow_ai_provider.operators._gpu_pod_ending import GO_BACK, EndedPod
 from airflow_ai_provider.operators._gpu_pod_manager import ran_for
@@ -34,24 +35,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from kubernetes.client import V1Pod
 
-_FIELDS = (
-    "gpus",
-    "gpu_resource",
-    "gpu_model",
-    "min_gpu_memory",
-    "gpu_pool",
-    "shared_memory",
-    "kueue_queue",
-    "priority",
-    "team",
-    "project",
-    "phase",
-    "estimate",
-    "max_wait",
-    "capacity",
-    "priority_class_name",
-    "store_conn_id",
-)
+_FIELDS = (*POD_FIELDS, "kueue_queue", "capacity", "priority_class_name")
 _TERMINATED = 143
 _EXPLAIN_AGAIN = 5.0  # seconds
 

@@ -16,6 +16,7 @@ from airflow_ai_provider.services.gpu import GpuPool, release_held
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.testing import FakeRegistry
+from tests.edge.feedback_waiting import Said
 from tests.edge.promotion_scene import connection, context_of, serving
 from tests.edge.promotion_tasks import GOOD, Parked, gate
 
@@ -32,12 +33,24 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuPool]:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    """The ledger of an empty SQLite store, found by Airflow's connection."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty SQLite store, found by Airflow's connection."""
     url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
     found = {"conn_type": "ai_store", "extra": {"url": url}}
     monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(found))
-    return Ledger(Store.open(url))
+    return Store.open(url)
+
+
+@pytest.fixture
+def ledger(here: Store) -> Ledger:
+    """The ledger of the store that Airflow's connection finds."""
+    return Ledger(here)
+
+
+@pytest.fixture
+def say() -> Said:
+    """Takes feedback in, every record with an id of its own."""
+    return Said()
 
 
 @pytest.fixture

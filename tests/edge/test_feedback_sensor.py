@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,20 +20,6 @@ from airflow_ai_provider.services.feedback_watch import FeedbackWatch
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.triggers.feedback import FeedbackTrigger
 from tests.edge.feedback_waiting import NOW, Said, next_of, silent, watch
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """An empty SQLite store that Airflow's connection names."""
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    found = {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(found))
-    return Store.open(url)
-
-
-@pytest.fixture
-def say() -> Said:
-    return Said()
 
 
 class Instance(NamedTuple):

@@ -32,20 +32,6 @@ from airflow_ai_provider.triggers.feedback import FeedbackTrigger
 from tests.edge.feedback_waiting import NOW, Said, leave, next_of, silent, watch
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """An empty SQLite store that Airflow's connection names."""
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    found = {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(found))
-    return Store.open(url)
-
-
-@pytest.fixture
-def say() -> Said:
-    return Said()
-
-
 def queued(store: Store, *, hours: float) -> None:
     found = Finding(model_name="m", prediction_id="p", reason=Reason.DISPUTED, urgency=1)
     ExceptionQueue(store).add([found], Asking())

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,8 @@ import pytest
 
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
+from tests.edge.dag_runs import run_dags
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 
@@ -33,26 +30,16 @@ def ran(folder: Path) -> dict[str, Any]:
         connection.execute("CREATE TABLE orders (id INTEGER)")
         connection.execute("INSERT INTO orders VALUES (1), (2), (3)")
     Store.open(f"sqlite:///{folder}/ai.db").close()
-    env = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
-        "PYTHONPATH": str(REPOSITORY),
-        "AIRFLOW_HOME": str(folder / "home"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).with_name("gate_dags")),
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "AIRFLOW_CONN_AI_STORE_DEFAULT": json.dumps(
-            {"conn_type": "ai_store", "extra": {"url": f"sqlite:///{folder}/ai.db"}}
-        ),
-        "AIRFLOW_CONN_SHOP": json.dumps({"conn_type": "sqlite", "host": f"{folder}/shop.db"}),
-        "GATE_DATA": str(folder),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.edge.run_gate_dags", "outcomes", "decorated"],
-        cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = run_dags(
+        "run_gate_dags",
+        "outcomes",
+        "decorated",
+        dags="gate_dags",
+        folder=folder,
+        AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL="1",
+        AIRFLOW_CONN_SHOP=json.dumps({"conn_type": "sqlite", "host": f"{folder}/shop.db"}),
+        GATE_DATA=str(folder),
+    )
     return found
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +10,7 @@ from airflow.sdk import DAG
 
 from airflow_ai_provider.operators.gpu import GpuPythonOperator
 from airflow_ai_provider.task_groups.search import search
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.edge.dag_runs import run_dags
 
 
 def test_trials_are_mapped_tasks_on_leases_of_as_many_at_once_as_said() -> None:
@@ -31,24 +26,10 @@ def test_trials_are_mapped_tasks_on_leases_of_as_many_at_once_as_said() -> None:
 
 @pytest.mark.slow
 def test_a_search_runs_in_a_dag_and_outlives_a_trial_that_fails(tmp_path: Path) -> None:
-    env = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
-        "PYTHONPATH": str(REPOSITORY),
-        "AIRFLOW_HOME": str(tmp_path / "home"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).with_name("search_dags")),
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-        "AIRFLOW__AI_PROVIDER__STATIC_DEVICES": "cpu:0",
-        "AIRFLOW_CONN_AI_STORE_DEFAULT": json.dumps(
-            {"conn_type": "ai_store", "extra": {"url": f"sqlite:///{tmp_path}/ai.db"}}
-        ),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.edge.run_search_dag"],
-        cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    settings = {"AIRFLOW__AI_PROVIDER__STATIC_DEVICES": "cpu:0"}
+    told: dict[str, Any] = run_dags(
+        "run_search_dag", dags="search_dags", folder=tmp_path, **settings
+    )
     states = {(task, index): state for task, index, state in told["states"]}
     trials = [states["search.trial", index] for index in range(4)]
     assert sorted(trials) == ["failed", "success", "success", "success"]
