@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk.io import attach
+from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.services.gpu import GpuPool, release_held
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.testing import FakeRegistry
+from tests.edge.drift_scene import profiled, write
 from tests.edge.feedback_waiting import Said
 from tests.edge.promotion_scene import connection, context_of, serving
 from tests.edge.promotion_tasks import GOOD, Parked, gate
@@ -101,3 +104,29 @@ def verdict(ledger: Ledger, evidence: dict[str, Any]) -> dict[str, Any]:
     """The passing verdict on the evidence, on record."""
     operator = gate(evidence, GOOD)
     return operator.execute(context_of(operator))
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> str:
+    """A profile to measure drift from."""
+    return profiled(tmp_path)
+
+
+@pytest.fixture
+def same(tmp_path: Path) -> str:
+    """Data like those of the profile."""
+    return write(tmp_path / "same.parquet", rows=700)
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> str:
+    """Data that drifted from the profile."""
+    return write(tmp_path / "moved.parquet", add=60.0)
+
+
+@pytest.fixture
+def elsewhere() -> MemoryFileSystem:
+    """An object store, as ``ObjectStoragePath`` finds it under ``memory://``."""
+    files = MemoryFileSystem()
+    attach("memory", fs=files)
+    return files

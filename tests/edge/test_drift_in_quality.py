@@ -8,35 +8,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
 from airflow_ai_provider.store.ledger import Ledger
-from tests.edge.drift_scene import profiled, write
+from tests.edge.drift_scene import write
 from tests.edge.task_context import context_of
-
-
-@pytest.fixture
-def profile(tmp_path: Path) -> str:
-    return profiled(tmp_path)
-
-
-@pytest.fixture
-def same(tmp_path: Path) -> str:
-    return write(tmp_path / "same.parquet", rows=700)
-
-
-@pytest.fixture
-def moved(tmp_path: Path) -> str:
-    return write(tmp_path / "moved.parquet", add=60.0)
-
-
-@pytest.fixture
-def elsewhere() -> MemoryFileSystem:
-    files = MemoryFileSystem()
-    attach("memory", fs=files)
-    return files
 
 
 def expectation(kind: str, severity: str = "critical", **kwargs: Any) -> dict[str, Any]:

@@ -14,13 +14,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_ai_provider.core.errors import DatabaseLostError
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
 from airflow_ai_provider.store.ledger import Ledger
-from tests.edge.drift_scene import gate, profiled
+from tests.edge.drift_scene import gate
 from tests.edge.task_context import context_of
-
-
-@pytest.fixture
-def profile(tmp_path: Path) -> str:
-    return profiled(tmp_path)
 
 
 @pytest.fixture

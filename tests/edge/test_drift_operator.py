@@ -13,13 +13,12 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
     DownstreamTasksSkipped,
 )
-from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_ai_provider.assets import data_alias, data_asset
 from airflow_ai_provider.core.gate import GateKind
 from airflow_ai_provider.store.ledger import Ledger
-from tests.edge.drift_scene import gate, profiled, write
+from tests.edge.drift_scene import gate, write
 from tests.edge.task_context import context_of
 
 
@@ -29,30 +28,8 @@ def reference(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def profile(tmp_path: Path) -> str:
-    return profiled(tmp_path)
-
-
-@pytest.fixture
-def same(tmp_path: Path) -> str:
-    return write(tmp_path / "same.parquet", rows=700)
-
-
-@pytest.fixture
-def moved(tmp_path: Path) -> str:
-    return write(tmp_path / "moved.parquet", add=60.0)
-
-
-@pytest.fixture
 def little(tmp_path: Path) -> str:
     return write(tmp_path / "little.parquet", add=15.0)
-
-
-@pytest.fixture
-def elsewhere() -> MemoryFileSystem:
-    files = MemoryFileSystem()
-    attach("memory", fs=files)
-    return files
 
 
 def test_data_like_the_reference_pass_with_a_record_and_an_event(
