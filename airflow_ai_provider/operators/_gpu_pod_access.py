@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_ai_provider.adapters.kubernetes import KubernetesApi
 from airflow_ai_provider.core.errors import ClusterError, ClusterUnavailableError
+from airflow_ai_provider.core.gpu.nodes import placement_of
 from airflow_ai_provider.core.gpu.pod_life import kueue_says
+from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.hooks._cluster import ClusterAccess, cluster_of
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.operators._gpu import QUEUE_FIELDS
@@ -43,7 +46,14 @@ class PodAccess(KubernetesPodOperator):
 
     store_conn_id: str
     gpu_resource: str
+    gpu_pool: str
     kueue_queue: str | None
+    priority: int | str | None
+    team: str | None
+    project: str | None
+    phase: str | None
+    estimate: float | str | None
+    max_wait: float | str | None
 
     @cached_property
     def hook(self) -> Any:
@@ -81,6 +91,29 @@ class PodAccess(KubernetesPodOperator):
             in_cluster=self.in_cluster,
             connection_extras=extras,
         )
+
+    def _request(self, pod: dict[str, Any], count: Any, *, may_wait: bool = False) -> GpuRequest:
+        """Return what is asked for ``count`` devices of a node that ``pod``, as JSON, fits on.
+
+        :raises GpuRequestError: it can mean nothing.
+        """
+        request = GpuRequest.of(
+            gpus=count,
+            gpu_pool=self.gpu_pool,
+            priority=self.priority_weight if self.priority is None else self.priority,
+            team=self.team,
+            project=self.project,
+            phase=self.phase,
+            estimate=self.estimate,
+            max_wait=self.max_wait,
+        )
+        where = placement_of(
+            pod,
+            cluster=self._cluster.cluster,
+            resource=str(self.gpu_resource),
+            may_wait=may_wait,
+        )
+        return replace(request, placement=where)
 
     def _read(self, pod: V1Pod) -> dict[str, Any] | None:
         """Return the pod's JSON; what may pass is waited out."""

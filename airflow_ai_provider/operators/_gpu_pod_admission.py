@@ -14,7 +14,6 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow_ai_provider.core.errors import AirflowAiError, GpuRequestError, GpuWaitTimeoutError
 from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Ticket, parse_mark
-from airflow_ai_provider.core.gpu.nodes import placement_of
 from airflow_ai_provider.core.gpu.pod_life import KUEUE_LABEL
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
@@ -57,14 +56,7 @@ class AdmittedPod(PodAccess):
     gpus: int | str | None
     gpu_model: str | list[str] | None
     min_gpu_memory: str | None
-    gpu_pool: str
     shared_memory: str | None
-    priority: int | str | None
-    team: str | None
-    project: str | None
-    phase: str | None
-    estimate: float | str | None
-    max_wait: float | str | None
     capacity: str
     node_timeout: float
 
@@ -197,28 +189,12 @@ class AdmittedPod(PodAccess):
             self._hold(pod)
 
     def _make_ticket(self, context: Context) -> Ticket:
-        request = GpuRequest.of(
-            gpus=self._count,
-            gpu_pool=self.gpu_pool,
-            priority=self.priority_weight if self.priority is None else self.priority,
-            team=self.team,
-            project=self.project,
-            phase=self.phase,
-            estimate=self.estimate,
-            max_wait=self.max_wait,
-        )
         document = self.hook.api_client.sanitize_for_serialization(self.pod_request_obj)
-        where = placement_of(
-            document,
-            cluster=self._cluster.cluster,
-            resource=str(self.gpu_resource),
-            may_wait=self.capacity == "autoscale",
-        )
+        may_wait = self.capacity == "autoscale"
+        request = self._request(document, self._count, may_wait=may_wait)
         task = identity_of(context)
         self._wait.begin(request.max_wait)
-        return self._cluster.ticket(
-            replace(request, placement=where), holder=f"ti:{task.ti_id}", task=task
-        )
+        return self._cluster.ticket(request, holder=f"ti:{task.ti_id}", task=task)
 
     def _acquire(self, ticket: Ticket) -> LeaseRecord:
         asked = self._cluster.ask(ticket)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,7 +22,6 @@ from airflow_ai_provider.core.errors import (
 )
 from airflow_ai_provider.core.gpu.cluster import DEFAULT_RESOURCE
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Ticket
-from airflow_ai_provider.core.gpu.nodes import placement_of
 from airflow_ai_provider.core.gpu.pod_life import EndKind
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.hooks.gpu import GpuPoolHook, identity_of
@@ -139,20 +139,9 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
 
     def execute(self, context: Context) -> Any:
         """Get devices for all pods, or defer until there are, and run the Job on them."""
-        try:
+        with self._at_the_end():
             self._prepare(context)
-            found = super().execute(context)
-        except TaskDeferred:
-            raise
-        except (GpuRequestError, ClusterForbiddenError) as error:
-            self._end_all(str(error))
-            raise AirflowFailException(str(error)) from error
-        except BaseException as error:
-            self._end_all(f"its task ended: {error}")
-            self._tell(error)
-            raise
-        self._end_all("its Job has ended")
-        return found
+            return super().execute(context)
 
     def execute_with_lease(self, context: Context, event: dict[str, Any]) -> Any:
         """Come back after the admission's trigger fired."""
@@ -167,14 +156,8 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
         """End as the parent does when the Job has ended, and give the devices back."""
         self._holder = f"ti:{identity_of(context).ti_id}"
         self._leases = self._cluster.leases.held_by(self._holder)
-        try:
-            found = super().execute_complete(context, event, **kwargs)
-        except BaseException as error:
-            self._end_all(f"its task ended: {error}")
-            self._tell(error)
-            raise
-        self._end_all("its Job has ended")
-        return found
+        with self._at_the_end():
+            return super().execute_complete(context, event, **kwargs)
 
     def build_job_request_obj(self, context: Context | None = None) -> V1Job:
         """Return the Job as the parent builds it, with GPUs for each pod, behind our gate."""
@@ -201,6 +184,22 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
         if self._is_waiting:
             self.log.warning("Ended while waiting")
             raise SystemExit(_TERMINATED)
+
+    @contextmanager
+    def _at_the_end(self) -> Iterator[None]:
+        """Give the devices back however this leg ends the task, and say why."""
+        try:
+            yield
+        except TaskDeferred:
+            raise
+        except (GpuRequestError, ClusterForbiddenError) as error:
+            self._end_all(str(error))
+            raise AirflowFailException(str(error)) from error
+        except BaseException as error:
+            self._end_all(f"its task ended: {error}")
+            self._tell(error)
+            raise
+        self._end_all("its Job has ended")
 
     # --- devices for all of them -----------------------------------------------------------------
 
@@ -230,22 +229,9 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
     def _ask_for(self, job: V1Job, context: Context) -> list[Ticket]:
         template = self.hook.api_client.sanitize_for_serialization(job.spec.template)
         limits = template["spec"]["containers"][0]["resources"]["limits"]
-        request = GpuRequest.of(
-            gpus=limits[str(self.gpu_resource)],
-            gpu_pool=self.gpu_pool,
-            priority=self.priority_weight if self.priority is None else self.priority,
-            team=self.team,
-            project=self.project,
-            phase=self.phase,
-            estimate=self.estimate,
-            max_wait=self.max_wait,
-        )
-        where = placement_of(
-            template, cluster=self._cluster.cluster, resource=str(self.gpu_resource)
-        )
+        request = self._request(template, limits[str(self.gpu_resource)])
         task = identity_of(context)
         self._wait.begin(request.max_wait)
-        request = replace(request, placement=where)
         self._holder = f"ti:{task.ti_id}"
         return self._cluster.gang(request, int(self.workers), holder=self._holder, task=task)
 
