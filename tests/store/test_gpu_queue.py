@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -21,6 +19,7 @@ from airflow_ai_provider.store.gpu_status import snapshot
 from airflow_ai_provider.store.gpu_tickets import class_key
 from airflow_ai_provider.store.schema import gpu_quota, gpu_request, host, lease, lease_device
 from airflow_ai_provider.testing import FakeClock, fake_devices
+from tests.statements import statements
 
 HERE = Host(name="testhost", boot_id="boot-1")
 ME = Process(pid=100, start=1, uid=0)
@@ -54,21 +53,6 @@ class Pool:
 @pytest.fixture
 def pool(store: Store) -> Pool:
     return Pool(store)
-
-
-@contextmanager
-def statements(store: Store) -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(("BEGIN", "PRAGMA")):
-            seen.append(statement)
-
-    sa.event.listen(store.engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(store.engine, "before_cursor_execute", note)
 
 
 def fill(pool: Pool, count: int) -> None:
