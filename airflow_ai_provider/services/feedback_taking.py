@@ -79,11 +79,16 @@ class Taking:
                 cast("ColumnStage", self._good).take(columns)
 
     def _take(self, source: str, piece: Piece) -> None:
-        if self._quick is not None and isinstance(piece, LineBlock):
-            rows = self._quick.lines(piece.data)
-            if rows is not None:
-                spool_all(self._good, rows, len(piece.data))
-                return
+        for part in piece.parts() if isinstance(piece, LineBlock) else (piece,):
+            rows = None
+            if self._quick is not None and isinstance(part, LineBlock):
+                rows = self._quick.lines(part.data)
+            if rows is None:
+                self._few(source, part)
+            else:
+                spool_all(self._good, rows, len(part.data))
+
+    def _few(self, source: str, piece: Piece) -> None:
         for some, size in _chunks(piece):
             rows = together(self._quick, some)
             if rows is not None:

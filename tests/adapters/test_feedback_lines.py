@@ -43,6 +43,9 @@ def test_blocks_hold_every_line_once(data: bytes, size: int, max_line: int) -> N
     said = [(r.place, r.document, r.problem) for r in found]
     assert said == [(r.place, r.document, r.problem) for r in wanted]
     assert all(block.data for block in blocks)
+    parts = [part for block in blocks for part in block.parts(size)]
+    assert [record for part in parts for record in part] == found
+    assert b"".join(part.data for part in parts) == b"".join(block.data for block in blocks)
 
 
 def test_the_rest_of_a_line_without_end_is_not_kept() -> None:
