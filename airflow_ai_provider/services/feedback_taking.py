@@ -79,10 +79,11 @@ class Taking:
                 cast("ColumnStage", self._good).take(columns)
 
     def _take(self, source: str, piece: Piece) -> None:
-        for part in piece.parts() if isinstance(piece, LineBlock) else (piece,):
-            rows = None
-            if self._quick is not None and isinstance(part, LineBlock):
-                rows = self._quick.lines(part.data)
+        if self._quick is None or not isinstance(piece, LineBlock):
+            self._few(source, piece)
+            return
+        for part in piece.parts():
+            rows = self._quick.lines(part.data)
             if rows is None:
                 self._few(source, part)
             else:

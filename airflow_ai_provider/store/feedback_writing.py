@@ -17,7 +17,7 @@ from airflow_ai_provider.core.feedback.quick import Row
 
 _SPECIAL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 FEW = 500
-_CACHE_KIB = 128 * 1024
+_CACHE_KIB = 256 * 1024
 
 
 def insert_new(
