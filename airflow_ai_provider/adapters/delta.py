@@ -150,7 +150,8 @@ class DeltaTable:
         if self.version() is None:
             raise FeedbackSinkError(
                 f"The Delta table {self.address}, which has feedback, is not there.",
-                remedy="Make it readable from here (mount it, or give its storage's options); if "
+                remedy="Make it readable from here (mount it, or give its storage's options: "
+                "delta_options in the extra field of the store's connection); if "
                 f"it was removed for good: `airflow-ai feedback tables --drop {self.address}`.",
                 address=self.address,
             )
