@@ -30,13 +30,14 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.triggers.feedback import FeedbackTrigger
 from tests.edge.task_context import context_of
+from tests.stores import store_file
 
 MODEL = "flight_delays"
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    url = store_file(tmp_path / "airflow_ai.db")
     extra = json.dumps({"url": url})
     monkeypatch.setenv(
         "AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps({"conn_type": "ai_store", "extra": extra})

@@ -27,6 +27,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects
 from tests.edge.task_context import Events, task_instance
+from tests.stores import store_file
 
 PROJECTS = Path(__file__).parents[2] / "dags" / "projects"
 TEMPLATE = str(PROJECTS / "flight_delays.yaml")
@@ -40,7 +41,7 @@ def context_of(operator: Any, folder: Path = PROJECTS) -> dict[str, Any]:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    url = store_file(tmp_path / "airflow_ai.db")
     connection = {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
     monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
     return Store.open(url)

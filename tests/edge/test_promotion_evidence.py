@@ -22,6 +22,7 @@ from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.promotion import Promotions
 from airflow_ai_provider.task_groups.approval import approved_by_several
 from airflow_ai_provider.testing import FakeRegistry
+from tests.stores import store_file
 
 
 class TaskInstance(SimpleNamespace):
@@ -42,7 +43,7 @@ def context_of(operator, user="ml"):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    url = store_file(tmp_path / "airflow_ai.db")
     connection = {"conn_type": "ai_store", "extra": {"url": url}}
     monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
     mlflow = {"conn_type": "mlflow", "host": "http://127.0.0.1:9"}

@@ -31,6 +31,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from tests.data_made import cut_short, damaged_inside, parquet, written
 from tests.edge.gpu_tasks import context
+from tests.stores import store_file
 
 
 def expect(kind: str, **kwargs: Any) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.kept = folder / "kept"
-        self.ledger = Ledger(Store.open(f"sqlite:///{folder}/ai.db"))
+        self.ledger = Ledger(Store.open(store_file(folder / "ai.db")))
 
     def gate(self, **arguments: Any) -> dict[str, Any]:
         operator = DataQualityGateOperator(

@@ -28,6 +28,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gate_reports import GateReports
 from airflow_ai_provider.store.ledger import Ledger
 from tests.edge.airflow_versions import telling
+from tests.stores import store_file
 
 OPENLINEAGE = importlib.util.find_spec("airflow.providers.openlineage") is not None
 HOSTILE = "<script>alert(1)</script>"
@@ -91,7 +92,7 @@ def backend() -> Iterator[FakeBackend]:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    url = store_file(tmp_path / "airflow_ai.db")
     monkeypatch.setenv(
         "AIRFLOW_CONN_AI_STORE_DEFAULT",
         json.dumps({"conn_type": "ai_store", "extra": json.dumps({"url": url})}),
