@@ -9,8 +9,8 @@ from typing import Any
 from airflow_ai_provider.adapters.delta import DeltaTable
 from airflow_ai_provider.adapters.feedback_lines import BLOCK
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from tests.services.feedback_fuzz import write_lines
+from tests.stores import store_in_memory
 
 NAMES = [
     "x" * 250, "ä" * 250, "\U0001f600" * 250, "..", ".", "/", "a/b", "../../up", "a=b", "%2F", "%",
@@ -26,8 +26,8 @@ def documents(service: FeedbackService) -> list[dict[str, Any]]:
 
 
 def both(file: Path, folder: Path) -> tuple[FeedbackService, FeedbackService]:
-    store = FeedbackService(Store.open(MEMORY_URL))
-    table = FeedbackService(Store.open(MEMORY_URL), delta=str(folder / "delta"))
+    store = FeedbackService(store_in_memory())
+    table = FeedbackService(store_in_memory(), delta=str(folder / "delta"))
     for service in (store, table):
         found = service.ingest(file)
         again = service.ingest(file)
