@@ -25,7 +25,7 @@ from airflow_ai_provider.core.errors import (
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-MANIFEST = "docker/kubernetes/rbac.yaml"
+_MANIFESTS = "docker/kubernetes/"
 _CONNECT, _READ = 5.0, 30.0  # seconds
 _AGAIN = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try
 _FORBIDDEN = re.compile(
@@ -133,6 +133,12 @@ class KubernetesApi:
         answer = self._ask(listing, *where, **selectors)
         return answer["items"], answer["metadata"]["resourceVersion"]
 
+    def _ask_once(self, operation: Callable[..., Any], *where: Any, **given: Any) -> dict[str, Any]:
+        """Do what must not be done twice."""
+        given |= {"_preload_content": False, "_request_timeout": (_CONNECT, _READ)}
+        found: dict[str, Any] = json.loads(self._call(operation, *where, **given).data)
+        return found
+
     def _ask(self, operation: Callable[..., Any], *where: str, **given: Any) -> dict[str, Any]:
         given |= {"_preload_content": False, "_request_timeout": (_CONNECT, _READ)}
         answer = self._patiently(operation, *where, **given)
@@ -230,6 +236,12 @@ def _refuse(status: int, body: Mapping[str, Any], *, cause: Exception | None = N
         ) from cause
     if status == 403 and "exceeded quota" in said:
         raise ClusterQuotaError(f"The namespace's quota leaves no room: {said}.") from cause
+    if status == 403 and "is being terminated" in said:
+        raise ClusterGoneError(
+            f"The namespace is being deleted: {said}.",
+            remedy="Make it again, or name another namespace.",
+            status=status,
+        ) from cause
     if status == 403:
         raise _forbidden(said) from cause
     if status in {404, 410}:
@@ -257,9 +269,10 @@ def _forbidden(said: str) -> ClusterForbiddenError:
             f"The API server forbids it: {said}.", remedy="Ask who runs the cluster.", **facts
         )
     scope = "Role" if facts["namespace"] else "ClusterRole"
+    manifest = _MANIFESTS + ("distributed.yaml" if facts["group"] == "batch" else "rbac.yaml")
     return ClusterForbiddenError(
         f"The token may not {facts['verb']} {facts['resource']}: {said}.",
-        remedy=f"Grant it: in {MANIFEST} the {scope} has the rule with "
+        remedy=f"Grant it: in {manifest} the {scope} has the rule with "
         f'resources: ["{facts["resource"]}"] and the verb "{facts["verb"]}".',
         **facts,
     )

@@ -21,7 +21,7 @@ from airflow_ai_provider.core.errors import (
     PodEndedError,
 )
 from airflow_ai_provider.core.gpu.cluster import DEFAULT_RESOURCE
-from airflow_ai_provider.core.gpu.pod_life import EndKind, standing_of
+from airflow_ai_provider.core.gpu.pod_life import EndKind
 from airflow_ai_provider.core.gpu.pod_start import StartClock, Verdict
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
@@ -156,12 +156,13 @@ class GpuKubernetesPodOperator(EndedPod):
             startup_timeout=self.startup_timeout_seconds,
             node_timeout=self._node_timeout,
         )
-        said, why, look_again = "", "", 0.0
+        said, why, look_again, is_first = "", "", 0.0, True
         self._started = None
         while True:
             document = self._read(pod)
-            standing = None if document is None else standing_of(document)
-            decision = clock.decide(standing, time.monotonic())
+            standing = None if document is None else self._standing(document, is_first=is_first)
+            is_first = False
+            decision = clock.decide(standing, time.time())
             if decision.verdict is Verdict.STARTED:
                 self.pod_manager.follows = True
                 self._started = time.monotonic()
