@@ -63,10 +63,14 @@ def result_of(pod: dict[str, Any], pods: PodManager) -> str:
     from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
     from kubernetes.client.exceptions import ApiException
 
-    from airflow_ai_provider.adapters.kubernetes import refuse
+    from airflow_ai_provider.adapters.kubernetes_refusals import refuse, refused_stream
 
     model = PodGenerator.deserialize_model_dict(pod)
     try:
         return str(pods.extract_xcom(model, ignore_kill_failure=False))
-    except ApiException as error:
-        refuse(error)
+    except (ApiException, AttributeError) as error:
+        if (refused := refused_stream(error)) is not None:
+            raise refused from error
+        if isinstance(error, ApiException):
+            refuse(error)
+        raise

@@ -203,6 +203,10 @@ class GpuKubernetesPodOperator(EndedPod):
         if self._killed or not remote_pod:
             super().cleanup(pod, remote_pod, xcom_result, context)
             return
+        if self.pod_manager.refused is not None:  # it may run, and nobody can follow it
+            self._remove(remote_pod)
+            self._give_back("a right lacks to follow its pod")
+            raise self.pod_manager.refused
         ending, lines = self._how_it_ended(remote_pod)
         ran = max(self._ran(), ran_for(remote_pod))
         may_again = self._ran_enough(ran) or self._preemptions < self.max_preemptions
