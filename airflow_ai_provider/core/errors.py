@@ -11,11 +11,11 @@ _MOST_SAID = 500
 
 
 def in_one_line(error: object) -> str:
-    """Return what a library said, for a sentence of ours: one line, no full stop, not too long.
+    """Return what a library said, for a sentence of ours: one line, no mark at its end, not long.
 
     A server's driver breaks its lines and repeats itself for every address that it tried.
     """
-    said = " ".join(str(error).split()).rstrip(".")
+    said = " ".join(str(error).split()).rstrip(".?! ")
     return said if len(said) <= _MOST_SAID else said[: _MOST_SAID - 3] + "..."
 
 

@@ -84,7 +84,7 @@ class Store:
             if not create and not path.exists():
                 raise StoreNotFoundError(
                     f"There is no store at {path}.",
-                    remedy="Name another with --store, or run a DAG first: it makes the file.",
+                    remedy="Name another with --store, or make it: `airflow-ai store migrate`.",
                 )
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
