@@ -65,6 +65,9 @@ class DeltaTable:
             connection = duckdb.connect(f"{folder}/sorted.duckdb")
             try:
                 connection.execute(f"SET memory_limit = '{_MEMORY}'")
+                # A join holds its right side, always what is of the batch, while the left streams
+                # by. DuckDB would turn them round: of what streams it does not know the size.
+                connection.execute("SET disabled_optimizers = 'build_side_probe_side'")
                 connection.register("staged", stage.scan())
                 yield Staged(self, connection, stage)
             finally:

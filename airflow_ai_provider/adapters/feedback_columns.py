@@ -27,7 +27,8 @@ from airflow_ai_provider.core.feedback.record import (
 _KINDS = frozenset(kind.value for kind in SourceKind)
 _IDS = ("feedback_id", "model_name", "prediction_id", "model_version", "partition", "source")
 _NUMBERS = frozenset({"value", "score"})
-_LEAST, _MOST_BROKEN = 1e-4, 1e15  # between which all write a number that is no whole one alike
+# between which Arrow writes a number that is no whole one as the hash wants it, without an exponent
+_LEAST, _BELOW = 1e-4, 1e10
 _DIGITS = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18)
 _SIGNS = {4: "-", 7: "-", 10: "T", 13: ":", 16: ":", 19: "Z"}
 _MOMENT, _TAIL = 20, b".000000+00:00"
@@ -225,7 +226,7 @@ def _numbers(column: Any, low: float = -MAX_INTEGER, high: float = MAX_INTEGER) 
     size = np.abs(values)
     whole = np.floor(values) == values
     plain = np.where(whole, ~((values == 0) & np.signbit(values)), size >= _LEAST)
-    plain &= (values >= low) & (values <= high) & (whole | (size <= _MOST_BROKEN))
+    plain &= (values >= low) & (values <= high) & (whole | (size < _BELOW))
     if not plain.all():
         raise _Declined
 

@@ -53,6 +53,9 @@ close_numbers = st.one_of(
     st.floats(-6, 6),
     st.decimals(-1000, 1000, places=4).map(float),
     st.sampled_from([1e-4, 9e-5, 1e15, 1e15 + 0.5, 2.0**53, 0.0, -0.0, 1e22, 5e-324, 123456.789]),
+    st.builds(
+        lambda digits, power: digits * 10.0**power, st.integers(-99, 99), st.integers(-6, 16)
+    ),
 )
 nearly = st.fixed_dictionaries(
     {
@@ -76,7 +79,7 @@ nearly = st.fixed_dictionaries(
 
 
 @given(told, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_a_source_tells(changes: dict[str, Any], ascii_only: bool) -> None:
     agree(written({**PLAIN, **changes}, PLAIN, ascii_only=ascii_only))
 
@@ -93,6 +96,14 @@ def test_what_is_nearly_plain(several: list[dict[str, Any]], ascii_only: bool) -
 def test_numbers_are_written_as_the_hash_wants_them(numbers: list[float]) -> None:
     agree(written(*({**PLAIN, "label": number} for number in numbers)))
     agree(written(*({**PLAIN, "value": number} for number in numbers)))
+
+
+@pytest.mark.parametrize("power", range(-7, 16))
+def test_numbers_of_every_size_are_written_as_the_hash_wants_them(power: int) -> None:
+    numbers = [sign * digits * 10.0**power for digits in (1, 1.5, 9.99, 1 / 3) for sign in (1, -1)]
+    numbers += [10.0**power + 0.5, 10.0**power - 0.25]
+    taken = [agree(written({**PLAIN, "value": number, "label": number})) for number in numbers]
+    assert all(taken) or not -3 <= power < 9
 
 
 @given(st.binary(max_size=12), st.integers(0, 300), st.integers(0, 12))
