@@ -37,6 +37,13 @@ def fail(args: argparse.Namespace, error: AirflowAiError) -> int:
     return COULD_NOT_LOOK
 
 
+def at_least_one(text: str) -> int:
+    """Return an argument that counts something."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
 def add_viewer(parser: argparse.ArgumentParser) -> None:
     """Let the user of a command that shows projects or models say who looks."""
     parser.add_argument(

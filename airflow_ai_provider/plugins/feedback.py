@@ -16,7 +16,7 @@ from airflow.api_fastapi.core_api.security import requires_access_asset
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 
-from airflow_ai_provider.adapters.feedback_files import read_line
+from airflow_ai_provider.adapters.feedback_lines import read_line
 from airflow_ai_provider.core.feedback.json_schema import record_schema
 from airflow_ai_provider.core.feedback.label_studio import of_event
 from airflow_ai_provider.core.feedback.source import SourceRecord

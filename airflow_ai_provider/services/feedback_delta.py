@@ -58,7 +58,7 @@ class DeltaFeedback(FeedbackStore):
             if first is not None:
                 first(connection, batch)
             bad = self.refuse(connection, quarantined, batch)
-            note_place(connection, address_of(self.table.address), staged.models())
+            note_place(connection, address_of(self.table.address), sorted(stage.models))
             added = staged.commit({"run_key": run_key})
             counts = BatchCounts.of(
                 batch,

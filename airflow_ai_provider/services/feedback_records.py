@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from airflow_ai_provider.adapters.delta import DeltaTable
 from airflow_ai_provider.adapters.delta_reading import reading
+from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.lines import BETWEEN, OUTCOME, SAID
 from airflow_ai_provider.core.feedback.quick import ROW, Row
 from airflow_ai_provider.core.feedback.window import read_window
@@ -88,6 +89,18 @@ def address_of(address: str) -> str:
     """Return the address of a table as the store notes it: the same from whatever folder."""
     local = address.removeprefix("file://")
     return local.rstrip("/") if "://" in local else str(Path(local).expanduser().resolve())
+
+
+def need_table(address: str | None) -> None:
+    """Refuse an address at which there is no Delta table; None is no address.
+
+    :raises FeedbackSourceError: there is none.
+    """
+    if address is not None and DeltaTable(address_of(address)).version() is None:
+        raise FeedbackSourceError(
+            f"There is no Delta table at {address}.",
+            remedy="`airflow-ai feedback tables` lists those that the store knows.",
+        )
 
 
 class TableRecords:

@@ -120,9 +120,13 @@ def address_of_connection_text(text: str) -> StoreAddress:
     if kind.replace("-", "_") != "ai_store":
         return StoreAddress(url=text)
     parts = urlsplit(f"ai-store{separator}{rest}")  # an underscore is no part of a URI's scheme
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise StoreError(f"{CONNECTION_VARIABLE}: {error}.", remedy="Correct it.") from error
     return address_of_fields(
         host=unquote(parts.hostname) if parts.hostname else None,
-        port=parts.port,
+        port=port,
         database=unquote(parts.path.lstrip("/")) or None,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
@@ -153,6 +157,10 @@ def address_of_fields(
         raise StoreError(
             "The store's connection names no host and no url.",
             remedy="Fill in host, database, user and password, or the extra field url.",
+        )
+    if port and not str(port).isdigit():
+        raise StoreError(
+            f"The port {port!r} of the store's connection is no number.", remedy="Correct it."
         )
     url = sa.URL.create(
         "postgresql+psycopg",

@@ -108,13 +108,7 @@ class StoredRecords(FeedbackStore):
         table = feedback.c
         statement = (
             sa.select(table.model_name, sa.func.count(), sa.func.avg(table.score))
-            .where(
-                table.model_name.in_(models),
-                table.score.is_not(None),
-                table.source_kind == "person",
-                table.observed_at >= since,
-                ~superseded(),
-            )
+            .where(*feedback_opinions.scored_since(models, since))
             .group_by(table.model_name)
         )
         with self.store.read() as connection:

@@ -28,9 +28,9 @@ from airflow_ai_provider.services.exceptions import (
 from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
 from airflow_ai_provider.services.feedback_forget import forget
 from airflow_ai_provider.services.feedback_settings import FeedbackSettings
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.schema import exception_case, exception_seat, feedback
+from tests.stores import store_in_memory
 
 MODEL = "m"
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
@@ -39,7 +39,7 @@ SCORES = {"sure": 0.97, "unsure": 0.52, "half": 0.5, "wrong": 0.9, "disliked": 0
 
 @pytest.fixture
 def service() -> Any:
-    store = Store.open(MEMORY_URL)
+    store = store_in_memory()
     yield ExceptionService(store)
     store.close()
 

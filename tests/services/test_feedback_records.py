@@ -28,9 +28,10 @@ from airflow_ai_provider.services.feedback_status import feedback_status
 from airflow_ai_provider.services.live_metrics import measure_live
 from airflow_ai_provider.services.predictions import make_training_set
 from airflow_ai_provider.services.promotion.life import StoreLife
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback_records import FeedbackRecords
 from tests.feedback_lines import rows_of as rows_read
+from tests.stores import store_in_memory
 
 MOMENT = datetime(2026, 6, 10, 12, tzinfo=timezone.utc)
 NOON = MOMENT.isoformat()
@@ -117,7 +118,7 @@ def plainly(row: Any) -> dict[str, Any]:
 def holds(documents: list[dict[str, Any]], begin: int, end: int) -> None:
     """``begin`` and ``end`` say which part goes into the table; the rest goes into the store."""
     folder = tempfile.mkdtemp()
-    stores = [Store.open(MEMORY_URL) for _ in range(2)]
+    stores = [store_in_memory() for _ in range(2)]
     try:
         alone = FeedbackService(stores[0])
         put(alone, documents)
@@ -162,7 +163,7 @@ def test_every_store_gives_the_same_answers_beside_a_table(store: Store, tmp_pat
         )
         for number in range(24)
     ]
-    alone = FeedbackService(Store.open(MEMORY_URL))
+    alone = FeedbackService(store_in_memory())
     put(alone, documents)
     put(FeedbackService(store, delta=str(tmp_path / "delta")), documents[6:15])
     put(FeedbackService(store), documents[:6] + documents[15:])
@@ -220,7 +221,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
         }
         for n in range(4)
     ]
-    stores = [Store.open(MEMORY_URL) for _ in range(2)]
+    stores = [store_in_memory() for _ in range(2)]
     put(FeedbackService(stores[0]), [*outcomes, *people])
     put(FeedbackService(stores[1], delta=str(tmp_path / "delta")), outcomes)
     put(FeedbackService(stores[1]), people)
@@ -296,7 +297,7 @@ def test_what_is_in_several_places_is_told_and_written_out_as_one(
         return sorted((json.loads(line) for line in file.open()), key=lambda d: d["feedback_id"])
 
     same(services, written)
-    again = FeedbackService(Store.open(MEMORY_URL)).ingest(tmp_path / "out.jsonl")
+    again = FeedbackService(store_in_memory()).ingest(tmp_path / "out.jsonl")
     assert again.stored == 34
 
 
@@ -311,7 +312,7 @@ def test_a_person_is_forgotten_in_every_place_that_the_store_knows(services: Ser
 def test_a_person_whose_record_was_revised_elsewhere_is_forgotten_there_too(
     tmp_path: Path,
 ) -> None:
-    store = Store.open(MEMORY_URL)
+    store = store_in_memory()
     table = FeedbackService(store, delta=str(tmp_path / "delta"))
     put(FeedbackService(store), [{"feedback_id": "a", "score": 1, "source": "ann"}])
     put(table, [{"feedback_id": "a", "score": 2}, {"feedback_id": "b", "score": 2}])
