@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ai_provider.adapters.feedback_files import local_path
+from airflow_ai_provider.adapters.memory import default_memory
 from airflow_ai_provider.core.errors import FeedbackSinkError, FeedbackSourceError
 from airflow_ai_provider.core.feedback.lines import BETWEEN, NUMBER, OUTCOME
 from airflow_ai_provider.core.feedback.window import read_window
@@ -21,6 +22,7 @@ def reading_log(
 ) -> Iterator[Any]:
     """Give a DuckDB connection in which ``log`` is the log at a path, a glob or a folder.
 
+    It takes the memory that its pod or control group leaves it; what does not fit goes to disk.
     ``failure`` is what a complaint of DuckDB's in the body means.
 
     :raises FeedbackSourceError: there is no such file, or DuckDB complained.
@@ -31,7 +33,12 @@ def reading_log(
     pattern = text(str(path / "**" / "*.parquet") if path.is_dir() else str(path))
     source = f"read_parquet({pattern}, union_by_name=true, hive_partitioning=false)"
     try:
-        with duckdb.connect() as connection:
+        with (
+            tempfile.TemporaryDirectory(prefix="airflow-ai-") as spill,
+            duckdb.connect(
+                config={"memory_limit": default_memory(), "temp_directory": spill}
+            ) as connection,
+        ):
             connection.execute(f"CREATE VIEW log AS SELECT * FROM {source}")  # noqa: S608 - quoted
             yield connection
     except duckdb.Error as error:

@@ -31,7 +31,7 @@ def register(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="who gave it: its source, or its attribute person",
+        help="who gave it: its source, or its attribute reviewer, annotator or person",
     )
     forget.add_argument("--id", action="append", default=[], metavar="ID", help="a feedback id")
     forget.add_argument(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, PokeReturnValue
 
     from airflow_ai_provider.core.feedback.watching import Wanted
-    from airflow_ai_provider.services.feedback_watch import TaskPlace
+    from airflow_ai_provider.services.feedback_watch import FeedbackWatch, TaskPlace
     from airflow_ai_provider.store.engine import Store
     from airflow_ai_provider.triggers.feedback import FeedbackTrigger
 
@@ -74,6 +74,7 @@ class FeedbackSensor(DeferrableSensor):
         self.min_records = min_records
         self.new_records = new_records
         self._since: int | None = None  # the batch after which records are new
+        self._watch: FeedbackWatch | None = None  # over the pokes of one try
         self.score_below = score_below
         self.score_days = score_days
         self.min_scores = min_scores
@@ -87,11 +88,12 @@ class FeedbackSensor(DeferrableSensor):
 
         from airflow_ai_provider.services.feedback_watch import FeedbackWatch
 
+        if self._watch is None:
+            self._watch = FeedbackWatch(self._store())
         wanted = self._wanted()
         if wanted.new_records is not None and self._since is None:
             self._since = self._place(context).begin()
-        watch = FeedbackWatch(self._store())
-        seen = watch.look([wanted.ask(None)], after=self._since)
+        seen = self._watch.look([wanted.ask(None)], after=self._since)
         why = wanted.holds(seen, {} if self._since is None else {"batch": self._since})
         if why and wanted.new_records is not None:
             self._place(context).succeeded(seen.last_batch)

@@ -12,6 +12,7 @@ from typing import Any
 from airflow_ai_provider.adapters.delta_removal import delete_ids, ids_of
 from airflow_ai_provider.adapters.whole_file import whole_file
 from airflow_ai_provider.core.errors import FeedbackError
+from airflow_ai_provider.core.feedback.record import SAID_BY
 from airflow_ai_provider.core.gate import plain
 from airflow_ai_provider.core.lifecycle.visible import EVERYTHING, Sight
 from airflow_ai_provider.services.feedback import FeedbackService
@@ -23,7 +24,6 @@ from airflow_ai_provider.store.feedback_removal import (
     stored_ids,
 )
 
-PERSONS = ("person", "reviewer")  # the attributes in which our sources name who said it
 _TEXTS = ("model_version", "prediction_id", "partition", "source", "comment", "value", "score")
 
 
@@ -36,11 +36,12 @@ def forget(
 ) -> Removed:
     """Remove records for good, and keep them away when their source is read again.
 
-    ``persons`` are looked for in ``source``, in the attributes ``person`` and ``reviewer``, and in
-    ``attributes``; ``ids`` are feedback ids. Every revision goes, what the quarantine has of them,
-    and what these persons answered to cases of the exception queue. What is kept is a hash of each
-    id and name, so that a source that is read again does not bring them back. Delta tables that the
-    store knows of lose them too, with the files that older versions of theirs need.
+    ``persons`` are looked for in ``source``, in the attributes ``reviewer``, ``annotator`` and
+    ``person``, and in ``attributes``; ``ids`` are feedback ids. Every revision goes, what the
+    quarantine has of them, and what these persons answered to cases of the exception queue. What is
+    kept is a hash of each id and name, so that a source that is read again does not bring them
+    back. Delta tables that the store knows of lose them too, with the files that older versions of
+    theirs need.
 
     :raises FeedbackError: nothing says whom or what to forget.
     """
@@ -50,7 +51,7 @@ def forget(
         raise FeedbackError(
             "Nothing says what to forget.", remedy="Name a person, or the id of a record."
         )
-    names = dict.fromkeys([*PERSONS, *attributes])
+    names = dict.fromkeys([*SAID_BY, *attributes])
     fields = ["source", *(ATTRIBUTE + name for name in names)]
     tables = service.tables()  # one that is not there fails before anything is removed
     found = stored_ids(service.store, who, fields) | set(what)

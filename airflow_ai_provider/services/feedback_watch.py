@@ -1,8 +1,8 @@
 """One look for everybody who waits for feedback, wherever it is kept.
 
-The store answers in one statement. Of models that have feedback in Delta tables too, counts and
-scores are read there, when a table or the store has changed since, and scores, which age, every
-few minutes besides.
+The store answers in one statement. Counts and scores are taken anew when a batch came in since,
+and every few minutes besides: scores age, and somebody may be forgotten. Of models that have
+feedback in Delta tables too they are read there, when a table or the store has changed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,20 @@ class _Read:
     scores: dict[tuple[str, float], tuple[int, float]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Counted:
+    asked: frozenset[tuple[str, bool, float | None]]
+    at: float
+    seen: Seen
+
+
 class FeedbackWatch:
-    """Looks at one store, again and again; remembers what it read of tables that do not change."""
+    """Looks at one store, again and again; remembers what it read where nothing has changed."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._clock = store, clock
         self._read: dict[str, _Read] = {}
+        self._counted: _Counted | None = None
 
     def look(self, asks: Iterable[Ask], *, after: int | None = None) -> Seen:
         """Return what is known of all that is asked; ``after`` as in ``store.feedback_watch``.
@@ -43,7 +51,7 @@ class FeedbackWatch:
         What cannot be read is in ``Seen.failed``, for those who ask about that model.
         """
         asked = list(asks)
-        seen = look(self._store, asked, after=after)
+        seen = self._look(asked, after)
         counts, scores, failed = dict(seen.counts), dict(seen.scores), {}
         for model in seen.in_tables:
             try:
@@ -56,6 +64,18 @@ class FeedbackWatch:
             counts |= found.counts
             scores |= found.scores
         return replace(seen, counts=counts, scores=scores, failed=failed)
+
+    def _look(self, asked: list[Ask], after: int | None) -> Seen:
+        reads = frozenset((a.model_name, a.counts, a.score_days) for a in asked if a.reads)
+        known, now = self._counted, self._clock()
+        if known is not None and (now - known.at >= _STALE or not reads <= known.asked):
+            known = None
+        newest = None if known is None else known.seen.last_batch
+        seen = look(self._store, asked, after=after, counted_at=newest)
+        if known is not None and seen.last_batch == newest:
+            return replace(seen, counts=known.seen.counts, scores=known.seen.scores)
+        self._counted = _Counted(asked=reads, at=now, seen=seen)
+        return seen
 
     def _of_tables(self, model: str, asked: Iterable[Ask], seen: Seen) -> _Read:
         mine = [ask for ask in asked if ask.model_name == model]

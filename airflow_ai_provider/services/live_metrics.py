@@ -11,11 +11,10 @@ from airflow_ai_provider.adapters import prediction_pairs
 from airflow_ai_provider.core.feedback.agreement import Agreement, agreement
 from airflow_ai_provider.core.feedback.comparison import Pair
 from airflow_ai_provider.core.feedback.metrics import VersionMetrics
+from airflow_ai_provider.core.feedback.record import SAID_BY
 from airflow_ai_provider.core.promotion.life import Opinions
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.store.exception_figures import exceptions_of
-
-REVIEWER = ("reviewer", "annotator", "person")  # attributes that name who says it, the first there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +108,7 @@ def agreement_of(
 
 def _person(attributes: str | None, source: str | None) -> str:
     found: Mapping[str, Any] = json.loads(attributes) if attributes else {}
-    for name in REVIEWER:
+    for name in SAID_BY:
         if found.get(name) is not None:
             return str(found[name])
     return source or ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,53 +12,35 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback_writing import as_sqlalchemys
 from airflow_ai_provider.store.schema import feedback
 
-_PIECE = 50_000
-_AS_WRITTEN = (  # however the server and the user were set up
+_PIECE, _BYTES = 5_000, 2**20
+_AS_WRITTEN = (  # however the database and the user were set up
     "SET LOCAL TimeZone = 'UTC'",
-    "SET LOCAL extra_float_digits = 1",  # numbers come back as they are
-    "SET LOCAL cursor_tuple_fraction = 1",  # every row is read
+    "SET LOCAL extra_float_digits = 1",  # numbers are read back as they are
 )
+# no field holds a control character, so nothing is quoted
+_FORM = f"FORMAT csv, DELIMITER E'\\x{ord(BETWEEN):02x}', NULL '', QUOTE E'\\x01', ENCODING 'UTF8'"
+
+Conditions = Collection[sa.ColumnElement[bool]]
 
 
-def lines(
-    store: Store, fields: Collection[str], conditions: Collection[sa.ColumnElement[bool]]
-) -> Iterator[bytes]:
+def lines(store: Store, fields: Collection[str], conditions: Conditions) -> Iterator[bytes]:
     """Yield a line for each record under ``conditions``, in pieces of many whole lines."""
     columns = [feedback.c[name] for name in fields]
     with store.read() as connection:
-        opened = _on_sqlite if store.is_sqlite else _on_server
-        with opened(connection, columns, conditions) as cursor:
-            while rows := cursor.fetchmany(_PIECE):  # SQLAlchemy's rows take twice as long
-                yield "".join([row[0] for row in rows]).encode()
+        if store.is_sqlite:
+            yield from _printed(connection, columns, conditions)
+        else:
+            yield from _copied(connection, columns, conditions)
 
 
-@contextmanager
-def _on_sqlite(
-    connection: sa.Connection,
-    columns: Sequence[sa.Column[Any]],
-    conditions: Collection[sa.ColumnElement[bool]],
-) -> Iterator[Any]:
-    yield connection.execute(sa.select(_printed(columns)).where(*conditions)).cursor
-
-
-@contextmanager
-def _on_server(
-    connection: sa.Connection,
-    columns: Sequence[sa.Column[Any]],
-    conditions: Collection[sa.ColumnElement[bool]],
-) -> Iterator[Any]:
-    for setting in _AS_WRITTEN:
-        connection.exec_driver_sql(setting)
-    found = sa.select(_concatenated(columns)).where(*conditions).compile(dialect=connection.dialect)
-    driver: Any = connection.connection.driver_connection
-    with as_sqlalchemys(connection), driver.cursor(name="lines") as cursor:
-        cursor.execute(found.string, found.params)
-        yield cursor
-
-
-def _printed(columns: Sequence[sa.Column[Any]]) -> sa.ColumnElement[str]:
+def _printed(
+    connection: sa.Connection, columns: Sequence[sa.Column[Any]], conditions: Conditions
+) -> Iterator[bytes]:
     form = BETWEEN.join("%s" for _ in columns) + "\n"  # null is printed as nothing
-    return sa.func.printf(form, *(_exact(column) for column in columns))
+    line = sa.func.printf(form, *map(_exact, columns))
+    cursor: Any = connection.execute(sa.select(line).where(*conditions)).cursor
+    while rows := cursor.fetchmany(_PIECE):  # SQLAlchemy's rows take twice as long
+        yield "".join([row[0] for row in rows]).encode()
 
 
 def _exact(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
@@ -69,8 +50,22 @@ def _exact(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     return sa.case((column.is_not(None), sa.func.quote(column)))
 
 
-def _concatenated(columns: Sequence[sa.Column[Any]]) -> sa.ColumnElement[str]:
-    parts: list[Any] = []
-    for column in columns:
-        parts += [BETWEEN, column]
-    return sa.func.concat(*parts[1:], "\n")
+def _copied(
+    connection: sa.Connection, columns: Sequence[sa.Column[Any]], conditions: Conditions
+) -> Iterator[bytes]:
+    for setting in _AS_WRITTEN:
+        connection.exec_driver_sql(setting)
+    found = sa.select(*columns).where(*conditions).compile(dialect=connection.dialect)
+    driver: Any = connection.connection.driver_connection
+    with (
+        as_sqlalchemys(connection),
+        driver.cursor() as cursor,
+        cursor.copy(f"COPY ({found.string}) TO STDOUT WITH ({_FORM})", found.params) as copy,
+    ):
+        piece = bytearray()
+        for row in copy:
+            piece += row
+            if len(piece) > _BYTES:
+                yield bytes(piece)
+                piece.clear()
+        yield bytes(piece)

@@ -27,18 +27,21 @@ from airflow_ai_provider.store.upsert import dialect_insert
 _TEXT = sa.Text()
 
 
-def look(store: Store, asks: Iterable[Ask], *, after: int | None = None) -> Seen:
+def look(
+    store: Store, asks: Iterable[Ask], *, after: int | None = None, counted_at: int | None = None
+) -> Seen:
     """Return what the store knows of all that is asked, in one statement.
 
-    ``after`` is the batch up to which what came in is known; None when nothing is.
+    ``after`` is the batch up to which what came in is known; None when nothing is. Records are
+    counted only when the newest batch is not ``counted_at``: a count of millions takes seconds.
     """
     asked = list(asks)
     parts = [_newest(store)]
     if counted := sorted({ask.model_name for ask in asked if ask.counts}):
-        parts.append(_counts(counted))
+        parts.append(_counts(counted).where(*_since(counted_at)))
     for days in sorted({ask.score_days for ask in asked if ask.score_days is not None}):
         models = sorted({ask.model_name for ask in asked if ask.score_days == days})
-        parts.append(_scores(models, days))
+        parts.append(_scores(models, days).where(*_since(counted_at)))
     if read := sorted({ask.model_name for ask in asked if ask.reads}):
         parts.append(_in_tables(read))
     if queued := sorted({ask.model_name for ask in asked if ask.queue}):
@@ -111,6 +114,14 @@ def _row(
 def _newest(store: Store) -> sa.Select[Any]:
     now = None if store.is_sqlite else sa.func.clock_timestamp()
     return sa.select(*_row("newest", number=sa.func.max(feedback_batch.c.id), at=now))
+
+
+def _since(batch: int | None) -> list[sa.ColumnElement[bool]]:
+    """Condition: there is another newest batch; a database asks for it once, before any row."""
+    if batch is None:
+        return []
+    newest = sa.select(sa.func.coalesce(sa.func.max(feedback_batch.c.id), 0)).scalar_subquery()
+    return [newest != batch]
 
 
 def _counts(models: list[str]) -> sa.Select[Any]:

@@ -119,6 +119,32 @@ def test_a_table_that_cannot_be_read_fails_the_look_and_lets_the_trigger_wait_on
     assert asyncio.run(run())["records"] == 3
 
 
+def test_records_are_counted_again_when_something_came_in_or_after_minutes(
+    here: Store, say: Said
+) -> None:
+    say(here, 3, score=1)
+    now = [0.0]
+    watching = FeedbackWatch(here, clock=lambda: now[0])
+
+    def seen(*models: str, **wanted: Any) -> Any:
+        asks = [Wanted(model_name=name, min_records=1, **wanted).ask(None) for name in models]
+        return watching.look(asks)
+
+    assert seen("m").records("m", None) == 3
+    with here.write() as connection:  # as when somebody is forgotten
+        connection.exec_driver_sql("DELETE FROM feedback WHERE feedback_id = 'f1'")
+    now[0] = 299
+    assert seen("m").records("m", None) == 3
+    assert seen("m", score_below=2).scores == {("m", 30.0): (2, 1.0)}  # which was not known
+    say(here, 1, model_name="other")
+    found = seen("m", "other")
+    assert (found.records("m", None), found.records("other", None)) == (2, 1)
+    with here.write() as connection:
+        connection.exec_driver_sql("DELETE FROM feedback")
+    now[0] = 600
+    assert seen("m").records("m", None) == 0
+
+
 def test_a_table_that_did_not_change_is_not_read_again_for_minutes(
     here: Store, tmp_path: Path
 ) -> None:

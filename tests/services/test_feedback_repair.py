@@ -115,22 +115,23 @@ def test_a_person_is_forgotten_for_good(store: Store, tmp_path: Path) -> None:
         told(3, score=3, attributes={"person": "Bert"}),
         told(4, score=9, attributes={"person": "Anna Ä"}, comment="anna-was-here"),
         told(5, score=9, comment="somebody else"),
+        told(6, score=1, attributes={"annotator": "Anna Ä"}),
     )
-    assert counts(service.ingest(file)) == (6, 3, 1, 0, 2)
+    assert counts(service.ingest(file)) == (7, 4, 1, 0, 2)
     export(service, tmp_path / "out.jsonl", model_name="m")
     export(service, tmp_path / "other.jsonl", model_name="other")
     ledger = Ledger(store)
     ledger.append(GateDraft(kind=GateKind.RETRAIN, subject="mlflow://m/1", verdict=Verdict.PASS))
 
     removed = forget(service, persons=["Anna Ä"])
-    assert (removed.records, removed.revisions, removed.quarantined) == (2, 3, 1)
+    assert (removed.records, removed.revisions, removed.quarantined) == (3, 4, 1)
     assert [Path(found["path"]).name for found in removed.exports] == ["out.jsonl"]
     assert ledger.verify() == (1, None)
     assert b"anna-was-here" not in whole_database(store)
 
-    assert counts(service.ingest(file)) == (6, 0, 0, 1, 5)
+    assert counts(service.ingest(file)) == (7, 0, 0, 1, 6)
     reasons = [row["reason"] for row in service.records.quarantine()]
-    assert reasons.count(FORGOTTEN) == 4
+    assert reasons.count(FORGOTTEN) == 5
     assert b"anna-was-here" not in whole_database(store)
     assert service.status()["models"] == {"m": 1}
 

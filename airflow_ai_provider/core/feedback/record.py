@@ -38,6 +38,7 @@ FIELDS = (
     "attributes",
 )
 MAX_INTEGER = 2**53 - 1  # that a JSON number holds exactly
+SAID_BY = ("reviewer", "annotator", "person")  # attributes that name who says it, the first there
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 ).encode
