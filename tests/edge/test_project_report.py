@@ -19,7 +19,6 @@ from airflow_ai_provider.notifications.deadlines import milestone_deadline, plan
 from airflow_ai_provider.operators.project_report import ProjectReportOperator
 from airflow_ai_provider.store.engine import Store
 from tests.services.project_scene import HOSTILE, NAME, TEMPLATE, lived, plan_of
-from tests.stores import store_file
 
 SENT: list[str] = []
 
@@ -45,12 +44,9 @@ class Broken(BaseNotifier):
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    url = store_file(tmp_path / "airflow_ai.db")
-    connection = {"conn_type": "ai_store", "extra": {"url": url}}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
+def store(here: Store) -> Store:
     SENT.clear()
-    return Store.open(url)
+    return here
 
 
 def context_of(operator: Any) -> dict[str, Any]:

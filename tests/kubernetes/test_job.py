@@ -17,7 +17,7 @@ from airflow_ai_provider.services.gpu import GpuPool
 from tests.edge.gpu_tasks import execute
 from tests.kubernetes.emulator.access import uses_in
 from tests.kubernetes.emulator.cluster import Cluster
-from tests.kubernetes.tasks import context, operator, run
+from tests.kubernetes.tasks import TRAINER, context, operator, run
 from tests.kubernetes.test_kueue_and_rights import rules
 from tests.kubernetes.test_operator import Background, both_ways, foreign_pod, until
 
@@ -28,9 +28,7 @@ ROOT = Path(__file__).parents[2]
 def training(**given: Any) -> GpuKubernetesJobOperator:
     """Return a task that runs a Job of two pods for 0.5 s."""
     arguments: dict[str, Any] = {
-        "task_id": "t",
-        "image": "trainer:1",
-        "name": "train",
+        **TRAINER,
         "gpus": 3,
         "job_poll_interval": 0.2,
         "annotations": {"sim/run-seconds": "0.5"},
@@ -159,9 +157,10 @@ def test_the_manifests_grant_exactly_what_is_used(cluster: Cluster, pool: GpuPoo
     assert run(context(2), make=training, deferrable=True) is None
     task = training(annotations={"sim/run-seconds": "60"})
     at = context(3)
-    Background(at, make=lambda **_: task)
+    killed = Background(at, make=lambda **_: task)
     until(lambda: names(cluster) and all(names(cluster)))
     execute(task, "on_kill")
+    assert "was deleted" in str(killed.end())
     assert {use for use in cluster.uses if use.resource.startswith("jobs")} == set(jobs)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from airflow_ai_provider.cli import main
 from airflow_ai_provider.core.errors import FeedbackSinkError
 from airflow_ai_provider.core.feedback.exceptions import Asking
+from airflow_ai_provider.core.feedback.lines import OUTCOME, SAID
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.quick import Row, row_of
 from airflow_ai_provider.services.exceptions import ExceptionService, Search
@@ -28,6 +30,7 @@ from airflow_ai_provider.services.predictions import make_training_set
 from airflow_ai_provider.services.promotion.life import StoreLife
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback_records import FeedbackRecords
+from tests.feedback_lines import rows_of as rows_read
 from tests.stores import store_in_memory
 
 MOMENT = datetime(2026, 6, 10, 12, tzinfo=timezone.utc)
@@ -77,9 +80,8 @@ said = st.lists(
 def answers(records: FeedbackRecords) -> dict[str, Any]:
     """Everything that the port is asked, in a form that compares."""
 
-    def told(pieces: Iterator[Sequence[Any]], *, but: int | None = None) -> list[Any]:
-        rows = [tuple(row)[:but] for piece in pieces for row in piece]
-        return sorted(rows, key=repr)
+    def told(rows: Iterable[Any]) -> list[Any]:
+        return sorted(map(tuple, rows), key=repr)
 
     totals = records.totals()
     scores = records.scores(["m", "n"], MOMENT + timedelta(minutes=3))
@@ -96,11 +98,12 @@ def answers(records: FeedbackRecords) -> dict[str, Any]:
         "count": [records.count("m"), records.count("n"), records.count("m", "it's")],
         "counts": records.counts(["m", "n"]),
         "scores": {model: (n, round(mean, 9)) for model, (n, mean) in scores.items()},
-        "outcomes": [row[:3] for row in told(records.outcomes("m"))],
-        "said": told(records.said("m"), but=7),
+        # of which each place numbers its own
+        "outcomes": told(row[:-1] for row in rows_read(OUTCOME, records.outcomes("m"))),
+        "said": told(row[:-1] for row in rows_read(SAID, records.said("m"))),
         "with_outcome": records.with_outcome("m", ["p", "q", "none"]),
         "opinions": opinions,
-        "by_person": told(records.opinions_by_person("m")),
+        "by_person": told(chain.from_iterable(records.opinions_by_person("m"))),
         "contradicted": records.contradicted("m"),
         "disliked": records.disliked("m", 2, most=2),
         "documents": sorted(map(repr, map(plainly, records.documents(None, revisions=False)))),

@@ -14,8 +14,8 @@ from airflow_ai_provider.core.errors import FeedbackError, FeedbackSourceError
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.services.feedback_forget import export, forget
-from airflow_ai_provider.services.feedback_intake import FORGOTTEN
 from airflow_ai_provider.services.feedback_quarantine import discard, retry
+from airflow_ai_provider.services.feedback_sorting import FORGOTTEN
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import BatchCounts
 from airflow_ai_provider.store.ledger import Ledger

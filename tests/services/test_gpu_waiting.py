@@ -8,11 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 
 from airflow_ai_provider.adapters import processes
 from airflow_ai_provider.core.gpu.lease import TicketView
@@ -24,6 +22,7 @@ from airflow_ai_provider.services.keepers import NoKeeper
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_rows import PLANNER_LOCK
+from tests.statements import statements
 from tests.store.test_server import end_backends
 
 
@@ -119,14 +118,8 @@ def test_a_hundred_who_wait_in_quiet_cost_one_query_in_five_seconds(pool: GpuPoo
     for waiter in waiters:
         assert waiter.next() is not None
     time.sleep(2.5)  # the looks that follow the last change
-    asked: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
-
-    sa.event.listen(pool.gpu.store.engine, "before_cursor_execute", note)
-    time.sleep(6.0)
-    sa.event.remove(pool.gpu.store.engine, "before_cursor_execute", note)
+    with statements(pool.gpu.store) as asked:
+        time.sleep(6.0)
     assert 1 <= len(asked) <= 2
     for waiter in waiters:
         waiter.end()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 
+from airflow_ai_provider.core.feedback.lines import OUTCOME
 from airflow_ai_provider.core.feedback.quick import Row, row_of
 from airflow_ai_provider.core.feedback.record import FeedbackRecord
 from airflow_ai_provider.services.feedback_delta import DeltaFeedback
@@ -17,6 +19,7 @@ from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.feedback_staging import CopyStage
 from airflow_ai_provider.store.schema import feedback
+from tests.feedback_lines import rows_of
 from tests.stores import store_file, store_in_memory
 
 APRIL = datetime(2013, 4, 1, tzinfo=timezone.utc)
@@ -103,8 +106,8 @@ def test_changed_content_is_a_revision_and_all_are_kept(sink: FeedbackStore) -> 
 
 
 def labels(sink: FeedbackStore, model: str = "m") -> dict[str, float]:
-    pieces = sink.outcomes(model)
-    return {prediction: label for rows in pieces for prediction, label, *_ in rows}
+    rows = rows_of(OUTCOME, sink.outcomes(model))
+    return {prediction: json.loads(label) for prediction, label, *_ in rows}
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
@@ -126,7 +129,7 @@ def test_records_of_a_batch_are_numbered_as_they_arrive(sink: FeedbackStore) -> 
     write(sink, record("z"))
     write(sink, record("y"), record("b"), record("z"), record("a"), record("c"))
     write(sink, record("0"))
-    found = [(row[-1], row[0]) for rows in sink.outcomes("m") for row in rows]
+    found = [(row[-1], row[0]) for row in rows_of(OUTCOME, sink.outcomes("m"))]
     assert [prediction for _, prediction in sorted(found)] == [
         "p-z",
         "p-y",
