@@ -18,6 +18,10 @@ from tests.mlflow_server import mlflow_shared
 from tests.postgres import PostgresServer, postgres_running
 from tests.stores import store_file, store_in_memory
 
+# Threads that wait for each other would else turn in circles on cores that other tests could use:
+# on busy ones a small training takes twenty times as long. Processes of the tests inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # what a property costs is no part of it: a machine with other work is slow at times
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

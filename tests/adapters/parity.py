@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_ai_provider.adapters.great_expectations import Judged
+from airflow_ai_provider.adapters import great_expectations
+from airflow_ai_provider.core.quality.suite import Expectation, Suite
 from airflow_ai_provider.core.quality.values import json_safe
 
 # What is a sample, in no fixed order, or the reference's own way of showing it.
 _SAMPLES = ("partial_unexpected_list", "partial_unexpected_counts", "partial_missing_list")
+
+
+def _never(_expectation: Expectation) -> bool:
+    return False
 
 
 @contextmanager
@@ -23,6 +29,29 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def answers(
+    suite: Suite, data: Any, wanted: set[int], *, apart: Callable[[Expectation], bool] = _never
+) -> dict[int, great_expectations.Judged]:
+    """Return what the reference says of the expectations that are ``wanted``.
+
+    What is asked in the same words is asked once. Those ``apart`` are asked among themselves: one
+    that cannot be evaluated makes the reference begin again with all that were asked beside it.
+    """
+    alike: dict[str, list[Expectation]] = defaultdict(list)
+    for expectation in suite.expectations:
+        if expectation.index in wanted:
+            alike[f"{expectation.type} {dict(expectation.kwargs)!r}"].append(expectation)
+    firsts = [some[0] for some in alike.values()]
+    judged: dict[int, great_expectations.Judged] = {}
+    for is_apart in (False, True):
+        asked = [e for e in firsts if apart(e) is is_apart]
+        built = great_expectations.build(suite, asked)
+        with uncollected():
+            said = great_expectations.answers(suite, built, data, samples=False)
+        judged |= {j.expectation.index: j for j in said}
+    return {e.index: judged[some[0].index] for some in alike.values() for e in some}
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -37,7 +66,9 @@ def same(ours: Any, theirs: Any) -> bool:
     return bool(ours == theirs)
 
 
-def difference(success: bool, result: Mapping[str, Any] | None, theirs: Judged) -> str | None:
+def difference(
+    success: bool, result: Mapping[str, Any] | None, theirs: great_expectations.Judged
+) -> str | None:
     """Return what differs between a compiled verdict with its figures and the reference's."""
     if success != theirs.success:
         return f"success {success} {dict(result or {})} against {theirs.success} {theirs.result}"

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from airflow_ai_provider.adapters import great_expectations
 from airflow_ai_provider.adapters.duckdb import DuckDBData, open_data
 from airflow_ai_provider.adapters.frames import open_frame
 from airflow_ai_provider.core.quality.check import Outcome
@@ -23,7 +22,7 @@ from airflow_ai_provider.core.quality.compiler import COMPILED, compile_suite
 from airflow_ai_provider.core.quality.suite import Suite, parse_suite
 from airflow_ai_provider.services.quality_look import Look
 from tests.adapters.file_corpus import FileCase
-from tests.adapters.parity import difference, uncollected
+from tests.adapters.parity import answers, difference
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -66,17 +65,9 @@ def compiled(suite: Suite, opening: Opening) -> dict[int, Outcome]:
         return {index: outcome for index, outcome in judged.items() if not outcome.unsure}
 
 
-def reference(suite: Suite, path: Path, wanted: set[int]) -> dict[int, great_expectations.Judged]:
+def compare(folder: Path, seeds: range) -> None:
     import pandas as pd
 
-    expectations = [e for e in suite.expectations if e.index in wanted]
-    built = great_expectations.build(suite, expectations)
-    with uncollected():
-        judged = great_expectations.answers(suite, built, pd.read_parquet(path), samples=False)
-    return {j.expectation.index: j for j in judged}
-
-
-def compare(folder: Path, seeds: range) -> None:
     cases: dict[str, Counter[str]] = defaultdict(Counter)
     differences = []
     for seed in seeds:
@@ -84,7 +75,8 @@ def compare(folder: Path, seeds: range) -> None:
         case.write(path)
         suite = suite_for(case, seed)
         ours = {name: compiled(suite, way) for name, way in openings(case, path).items()}
-        theirs = reference(suite, path, {index for found in ours.values() for index in found})
+        wanted = {index for found in ours.values() for index in found}
+        theirs = answers(suite, pd.read_parquet(path), wanted)
         for name, index, outcome in ((n, i, o) for n, f in ours.items() for i, o in f.items()):
             expectation, their = suite.expectations[index], theirs[index]
             cases[name][expectation.type] += 1

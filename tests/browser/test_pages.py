@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from airflow_ai_provider.store.engine import Store
+from tests.airflow_made import make_airflow
 from tests.browser.life import fill
 from tests.browser.site import CHROMIUM, QUIET, Site, folder_of_screenshots, serious_problems
 from tests.browser.words import HOSTILE
@@ -48,9 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "AIRFLOW__API_AUTH__JWT_SECRET": "0123456789abcdef" * 4,
         "PYTHONPATH": str(ROOT),
     }
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True
-    )
+    make_airflow(home)
     told, log = home / "told.json", home / "server.log"
     with log.open("wb") as stream:
         server = subprocess.Popen(

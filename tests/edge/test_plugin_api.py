@@ -19,6 +19,7 @@ from airflow_ai_provider.store.exceptions import ExceptionQueue
 from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.testing import fake_devices
+from tests.airflow_made import make_airflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.every_airflow, pytest.mark.timeout(240)]
 
@@ -125,11 +126,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__API_AUTH__JWT_SECRET": "0123456789abcdef" * 4,
     }
-    migrated = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
-        env=env, text=True, capture_output=True, check=False,
-    )  # fmt: skip
-    assert migrated.returncode == 0, migrated.stdout + migrated.stderr
+    make_airflow(home)
     told = home / "answers.json"
     done = subprocess.run(
         [sys.executable, "-m", "tests.edge.plugin_answers", str(told)], env=env, text=True,

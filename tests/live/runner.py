@@ -1,10 +1,10 @@
 """Runs a real Airflow for a test, in a process of its own that surely stops all below it.
 
-usage: runner.py FOLDER, with a JSON object on the first line of standard input: ``env`` (what to
-add to the environment) and ``dags``. It answers ``{"url", "user", "password"}`` when Airflow is
-healthy; then each line ``kill NAME SECONDS`` ends a component with SIGKILL and starts it again
-after that many seconds, and ``worker`` ends a process of the executor that runs a task. At the end
-of the input everything is stopped.
+usage: runner.py FOLDER, which has Airflow's database, with a JSON object on the first line of
+standard input: ``env`` (what to add to the environment) and ``dags``. It answers
+``{"url", "user", "password"}`` when Airflow is healthy; then each line ``kill NAME SECONDS`` ends a
+component with SIGKILL and starts it again after that many seconds, and ``worker`` ends a process of
+the executor that runs a task. At the end of the input everything is stopped.
 """
 
 from __future__ import annotations
@@ -57,12 +57,6 @@ def start(
     processes: Processes, home: Home, env: dict[str, str], rest: AirflowRest
 ) -> dict[str, Child]:
     """Start every component and wait until all are healthy."""
-    migration = processes.start(
-        "db-migrate", airflow_command("db", "migrate"), env=env, cwd=home.path
-    )
-    while (status := processes.exit_status(migration)) is None:
-        time.sleep(0.05)
-    assert status == 0, migration.tail()
     with sqlite3.connect(home.path / "airflow.db") as connection:
         connection.execute("PRAGMA journal_mode=WAL")  # readers and a writer side by side
     children = {name: component(processes, home, env, name) for name in COMPONENTS}

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from airflow_ai_provider.adapters.keeper import PROGRAM as KEEPER
 from airflow_ai_provider.demo.rest import AirflowRest
+from tests.airflow_made import make_airflow
 from tests.faults.checker import Event, faults_in, read_events
 from tests.faults.clock import now
 from tests.faults.observer import Observer
@@ -193,6 +194,7 @@ def live(
     home, events, temporary = folder / "home", folder / "events", folder / "tmp"
     for path in (home, events, temporary):
         path.mkdir()
+    make_airflow(home)
     ours = {
         **_FAST,
         "TMPDIR": str(temporary),
