@@ -13,7 +13,7 @@ from importlib import import_module
 
 from airflow_ai_provider import __version__
 from airflow_ai_provider.commands.output import COULD_NOT_LOOK, DONE, fail
-from airflow_ai_provider.core.errors import AirflowAiError
+from airflow_ai_provider.core.errors import AirflowAiError, in_one_line
 
 COMMANDS = ("gpu", "quality", "promotion", "feedback", "project", "ledger", "store", "doctor")
 
@@ -45,9 +45,22 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return DONE
     except OSError as error:
-        return fail(args, AirflowAiError(f"{error.filename or ''}: {error.strerror or error}."))
+        said = f"{error.filename or 'A file'}: {error.strerror or error}."
+        return fail(args, AirflowAiError(said, remedy="Check the path and its permissions."))
     except KeyboardInterrupt:
         return COULD_NOT_LOOK
+    except Exception as error:
+        if not type(error).__module__.startswith("airflow."):
+            raise
+        return fail(args, _of_airflow(error))
+
+
+def _of_airflow(error: Exception) -> AirflowAiError:
+    """Return what Airflow says that it lacks, such as a connection, as an error of ours."""
+    return AirflowAiError(
+        f"Airflow says: {in_one_line(error)}.",
+        remedy="A connection may stand in Airflow or in the environment, as AIRFLOW_CONN_<ID>.",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser, *, default: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,8 +81,16 @@ def run_ingest(args: argparse.Namespace) -> int:
         )
     document = {name: getattr(found, name) for name in COUNTS}
     line = ", ".join(f"{document[name]} {name}" for name in COUNTS[:-1])
-    emit(args, document, [f"Batch {found.batch}: {line}."])
+    emit(args, document, [f"Batch {found.batch}: {line}.", *_next(document)])
     return DONE
+
+
+def _next(counts: Mapping[str, int]) -> Iterator[str]:
+    """Yield what whoever took something in wants to know besides the counts."""
+    if counts["quarantined"]:
+        yield "`airflow-ai feedback quarantine list` says why records were refused."
+    if not counts["read"]:
+        yield "Nothing new was there: of a folder or a glob a file is taken in once."
 
 
 def read_pairs(texts: list[str]) -> dict[str, str]:

@@ -58,8 +58,10 @@ def run_export(args: argparse.Namespace) -> int:
     """Write the file."""
     from airflow_ai_provider.services.feedback import FeedbackService
     from airflow_ai_provider.services.feedback_forget import export
+    from airflow_ai_provider.services.feedback_records import need_table
 
     store = open_store(args)
+    need_table(args.delta)
     service, seen = FeedbackService(store, delta=args.delta), sight(args, store)
     count = export(service, args.path, model_name=args.model, revisions=args.revisions, sight=seen)
     emit(args, {"path": args.path, "records": count}, [f"{count} records in {args.path}."])
@@ -70,9 +72,12 @@ def run_forget(args: argparse.Namespace) -> int:
     """Remove them, and name the files that may still hold some."""
     from airflow_ai_provider.services.feedback import FeedbackService
     from airflow_ai_provider.services.feedback_forget import forget
+    from airflow_ai_provider.services.feedback_records import need_table
 
+    store = open_store(args)
+    need_table(args.delta)
     removed = forget(
-        FeedbackService(open_store(args), delta=args.delta),
+        FeedbackService(store, delta=args.delta),
         persons=args.person,
         ids=args.id,
         attributes=args.attribute,
@@ -95,7 +100,9 @@ def run_tables(args: argparse.Namespace) -> int:
     store = open_store(args)
     if args.drop is not None:
         count = drop_place(store, address_of(args.drop))
-        emit(args, {"dropped": count}, [f"{args.drop} is read no longer for {count} models."])
+        line = f"{args.drop} is read no longer for {count} models."
+        none = f"No model's records are in {args.drop}: `airflow-ai feedback tables` says where."
+        emit(args, {"dropped": count}, [line if count else none])
         return DONE if count else REFUSED
     seen = sight(args, store)
     found = {

@@ -17,7 +17,7 @@ def register(commands: Any) -> None:
     add_viewer(status)
     status.set_defaults(run=run_status)
     metrics = commands.add_parser("metrics", help="the series of a model's live metrics")
-    metrics.add_argument("model", metavar="MODEL")
+    metrics.add_argument("model", metavar="MODEL", help="the registered model")
     metrics.add_argument("--report", metavar="FILE", help="write a page with pictures (HTML)")
     add_viewer(metrics)
     metrics.set_defaults(run=run_metrics)
@@ -26,9 +26,11 @@ def register(commands: Any) -> None:
 def run_status(args: argparse.Namespace) -> int:
     """Print what is there."""
     from airflow_ai_provider.core.gate import plain
+    from airflow_ai_provider.services.feedback_records import need_table
     from airflow_ai_provider.services.feedback_status import feedback_status
 
     store = open_store(args)
+    need_table(args.delta)
     found = feedback_status(store, delta=args.delta, sight=sight(args, store))
     document = plain(found)
     lines = [

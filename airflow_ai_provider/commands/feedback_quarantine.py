@@ -9,6 +9,7 @@ from airflow_ai_provider.commands.output import (
     DONE,
     REFUSED,
     add_viewer,
+    at_least_one,
     emit,
     open_store,
     sight,
@@ -25,7 +26,7 @@ def register(commands: Any) -> None:
     quarantine = commands.add_parser("quarantine", help="records that were refused")
     actions = quarantine.add_subparsers(metavar="ACTION", required=True)
     listed = actions.add_parser("list", help="what waits for repair, with place and reason")
-    listed.add_argument("--limit", type=int, metavar="N", help="the oldest N only")
+    listed.add_argument("--limit", type=at_least_one, metavar="N", help="the oldest N only")
     add_viewer(listed)
     listed.set_defaults(run=run_list)
     retry = actions.add_parser("retry", help="read it again; what still does not fit stays")

@@ -35,7 +35,10 @@ def run_status(args: argparse.Namespace) -> int:
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
     if not document["devices"]:
-        yield "No device is known. Set [ai_provider] static_devices and ask for a lease."
+        yield (
+            "No device is known. The first lease on a host registers its devices, and so does "
+            "`airflow-ai gpu discover --register` there."
+        )
         return
     rows = []
     for device in document["devices"]:

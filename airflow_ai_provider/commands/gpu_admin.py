@@ -51,7 +51,7 @@ def register(commands: Any) -> None:
         device.add_argument("--reason", help="why; goes into the ledger", required=state != "")
         device.set_defaults(run=partial(run_standing, state=state))
     release = commands.add_parser("release", help="take a lease from its holder")
-    release.add_argument("lease", metavar="LEASE")
+    release.add_argument("lease", metavar="LEASE", help="its id, as `gpu status --json` has it")
     release.add_argument(
         "--force", action="store_true", required=True, help="its holder is killed by its keeper"
     )

@@ -100,7 +100,12 @@ def _named(args: argparse.Namespace) -> tuple[str, str]:
 
 
 def _ceiling(text: str) -> float | None:
-    return None if text.strip().lower() == "none" else float(text)
+    if text.strip().lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is neither a number nor "none"') from None
 
 
 def _row(quota: Quota) -> tuple[Any, ...]:

@@ -6,10 +6,14 @@ import argparse
 import os
 import re
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import DataReadError
 
+if TYPE_CHECKING:
+    from airflow_ai_provider.adapters.sql_tables import SqlSource
+
+_CONNECTION = re.compile(r"[A-Za-z_][\w-]*")
 _ADDRESS = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://")
 _FROM_ENVIRONMENT = "env:"
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
@@ -20,12 +24,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="a file, a glob or a folder; with --table or --query a database URL, "
-        "or env:NAME, the environment variable that holds it",
+        help="a file, a glob or a folder; with --table or --query a database URL, or env:NAME, "
+        "the environment variable that holds it, or the id of an Airflow connection",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--table", metavar="NAME", help="the table; DATA is a database URL then")
-    which.add_argument("--query", metavar="SQL", help="a query; DATA is a database URL then")
+    which.add_argument("--table", metavar="[SCHEMA.]NAME", help="a table of the database DATA")
+    which.add_argument("--query", "--sql", metavar="SQL", help="a query to the database DATA")
     parser.add_argument("--schema", metavar="NAME", help="the table's schema")
 
 
@@ -35,10 +39,7 @@ def data_of(args: argparse.Namespace) -> Any:
     :raises DataReadError: it names a database without a table, or a variable that is not set.
     """
     if args.table or args.query:
-        from airflow_ai_provider.adapters.sql_tables import SqlSource
-
-        url = _url(args.data)
-        return SqlSource(url=url, table=args.table, schema=args.schema, query=args.query)
+        return _in_database(args)
     if args.schema:
         raise DataReadError("--schema names no table.", remedy="Add --table NAME.")
     if args.data.startswith(_FROM_ENVIRONMENT) or _is_database(args.data):
@@ -46,6 +47,20 @@ def data_of(args: argparse.Namespace) -> Any:
             "A database is named, and no table of it.", remedy="Add --table NAME or --query SQL."
         )
     return args.data
+
+
+def _in_database(args: argparse.Namespace) -> SqlSource:
+    schema, table = args.schema, args.table
+    if table and not schema and "." in table:
+        schema, _, table = table.rpartition(".")
+    where = {"table": table, "schema": schema, "query": args.query}
+    if _CONNECTION.fullmatch(args.data):
+        from airflow_ai_provider.hooks.quality import DataQualityHook  # asks Airflow
+
+        return DataQualityHook().source(args.data, **where)
+    from airflow_ai_provider.adapters.sql_tables import SqlSource
+
+    return SqlSource(url=_url(args.data), **where)
 
 
 def written(args: argparse.Namespace, suite: str) -> str:

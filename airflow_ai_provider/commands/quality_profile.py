@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.commands.output import DONE, emit, table
+from airflow_ai_provider.commands.quality_data import add_data, data_of
 
 if TYPE_CHECKING:
     from airflow_ai_provider.core.quality.profile import ReferenceProfile
@@ -17,13 +18,7 @@ def add_profile(commands: Any) -> None:
     profile = commands.add_parser(
         "profile", help="make a reference profile, for drift gates without the reference's data"
     )
-    profile.add_argument(
-        "data",
-        metavar="DATA",
-        help="a file, a glob or a folder; with --table or --sql a connection id or a database URL",
-    )
-    profile.add_argument("--table", metavar="[SCHEMA.]NAME", help="a table, counted where it is")
-    profile.add_argument("--sql", metavar="QUERY", help="a query, counted where it is")
+    add_data(profile)
     profile.add_argument("--output", metavar="FILE", required=True, help="where the JSON goes")
     profile.add_argument(
         "--column", action="append", metavar="NAME", help="only this one (again for more)"
@@ -42,7 +37,7 @@ def run_profile(args: argparse.Namespace) -> int:
     """Make it and say what is in it."""
     from airflow_ai_provider.services.drift import make_profile, write_profile
 
-    profile = make_profile(_data(args), columns=args.column, categories=args.category)
+    profile = make_profile(data_of(args), columns=args.column, categories=args.category)
     path = write_profile(profile, args.output)
     columns = [
         {"name": c.name, "type": c.type, "kind": c.kind.value, "missing": c.missing}
@@ -57,21 +52,6 @@ def run_profile(args: argparse.Namespace) -> int:
     }
     emit(args, document, _lines(profile, document))
     return DONE
-
-
-def _data(args: argparse.Namespace) -> Any:
-    """Return what to profile; a connection id keeps a password out of the list of processes."""
-    if args.table is None and args.sql is None:
-        return args.data
-    schema, _, table = (args.table or "").rpartition(".")
-    where = {"table": table or None, "schema": schema or None, "query": args.sql}
-    if "://" in args.data:
-        from airflow_ai_provider.services.quality import SqlSource
-
-        return SqlSource(url=args.data, **where)
-    from airflow_ai_provider.hooks.quality import DataQualityHook
-
-    return DataQualityHook().source(args.data, **where)
 
 
 def _lines(profile: ReferenceProfile, document: dict[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.commands.output import DONE, REFUSED, emit, table
+from airflow_ai_provider.commands.output import DONE, REFUSED, at_least_one, emit, table
 from airflow_ai_provider.commands.quality_data import add_data, data_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_scan(commands: Any) -> None:
     )
     scan.add_argument(
         "--sample",
-        type=int,
+        type=at_least_one,
         default=10_000,
         metavar="ROWS",
         help="rows of a table that are looked at; files are read whole (default: 10000)",

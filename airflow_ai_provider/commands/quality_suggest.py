@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.commands.output import DONE, emit, table
+from airflow_ai_provider.commands.output import DONE, at_least_one, emit, table
 from airflow_ai_provider.commands.quality_data import add_data, data_of, written
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def add_suggest(commands: Any) -> None:
     )
     suggest.add_argument(
         "--sample",
-        type=int,
+        type=at_least_one,
         default=10_000,
         metavar="ROWS",
         help="rows whose values are looked at; figures are of all rows (default: 10000)",

@@ -1,68 +1,6 @@
-"""Every error of the package, under one root.
+"""Every error of the package, under one root; a capability's stand together, under one of its own.
 
-AirflowAiError
-├── SettingsError
-├── StoreError
-│   ├── StoreNotFoundError
-│   ├── StoreNotMigratedError
-│   └── StoreUnavailableError
-├── LedgerError
-├── GateRefusedError
-│   ├── DataQualityGateError
-│   ├── DataQualityRequiredError
-│   ├── DriftGateError
-│   ├── ModelGateError
-│   └── PhaseGateError
-├── GpuError
-│   ├── GpuRequestError
-│   │   └── HolderBusyError
-│   ├── GpuWaitTimeoutError
-│   ├── LeaseLostError
-│   ├── GpuAdminError
-│   ├── GpuDriverError
-│   ├── QuotaError
-│   ├── CudaInitialisedError
-│   ├── FunctionNotPortableError
-│   ├── ClusterError
-│   │   ├── ClusterUnavailableError
-│   │   ├── ClusterForbiddenError
-│   │   ├── ClusterGoneError
-│   │   ├── ClusterQuotaError
-│   │   └── PodEndedError
-│   └── AirflowApiError
-│       ├── AirflowApiUnavailableError
-│       └── AirflowApiRefusedError
-├── QualityError
-│   ├── SuiteError
-│   ├── DriftSettingsError
-│   └── DataReadError
-│       ├── DatabaseLostError
-│       └── StorageLostError
-├── PromotionError
-│   ├── CriteriaError
-│   ├── EvidenceError
-│   ├── ApprovalError
-│   ├── PromotionConflictError
-│   ├── ModelCopyError
-│   ├── SmokeCheckError
-│   └── RegistryError
-│       ├── RegistryDeniedError
-│       ├── RegistryNotFoundError
-│       └── RegistryUnavailableError
-├── FeedbackError
-│   ├── FeedbackRecordError
-│   ├── FeedbackSourceError
-│   │   └── FeedbackSourceLostError
-│   └── RetrainPolicyError
-├── SearchError
-├── LifecycleError
-│   ├── ProjectFileError
-│   ├── MilestoneIncompleteError
-│   ├── ProjectRefinementError
-│   ├── ProjectReportError
-│   ├── ProjectTemplateError
-│   └── TaskDurationsError
-└── DemoError
+A docstring names the facts that an error carries for programs.
 """
 
 from __future__ import annotations
@@ -73,11 +11,11 @@ _MOST_SAID = 500
 
 
 def in_one_line(error: object) -> str:
-    """Return what a library said, for a sentence of ours: one line, no full stop, not too long.
+    """Return what a library said, for a sentence of ours: one line, no mark at its end, not long.
 
     A server's driver breaks its lines and repeats itself for every address that it tried.
     """
-    said = " ".join(str(error).split()).rstrip(".")
+    said = " ".join(str(error).split()).rstrip(".?! ")
     return said if len(said) <= _MOST_SAID else said[: _MOST_SAID - 3] + "..."
 
 

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_ai_provider.assets import data_alias, data_asset
-from airflow_ai_provider.core.errors import DatabaseLostError, QualityError, StorageLostError
 from airflow_ai_provider.core.gate import Verdict
-from airflow_ai_provider.operators._gate import GateOutcome
-from airflow_ai_provider.operators._seen import LINKS, GateSeen, Seen
+from airflow_ai_provider.operators._data_gate import DataGate, looking
+from airflow_ai_provider.operators._seen import LINKS, Seen
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.hooks.quality import DataQualityHook
 
 
-class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
+class DriftGateOperator(BaseOperator, DataGate["DriftResult"]):
     """Let data pass only when it is like its reference, column by column, and record the decision.
 
     The reference is a profile (``airflow-ai quality profile``), so that its data need not be kept,
@@ -136,10 +134,8 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
         self.announce = announce
         self.report_values = report_values
         self.store_conn_id = store_conn_id
-        if announce and isinstance(dataset, str) and "{{" not in dataset:
-            alias = data_alias(dataset)
-            if alias not in self.outlets:
-                self.outlets = [*self.outlets, alias]
+        if announce:
+            self.promise(dataset)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, record, decide."""
@@ -148,7 +144,7 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
         self.check_on_fail()
         self.begin(context)
         hook = DataQualityHook(self.store_conn_id)
-        try:
+        with looking():
             result = hook.compare(
                 self._one_of(hook, "data", self.data, self.table, self.sql),
                 self._one_of(
@@ -162,17 +158,7 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
                 partition=self.partition,
                 project=self.project,
             )
-        except (DatabaseLostError, StorageLostError):  # trying again may help
-            raise
-        except QualityError as error:  # neither data nor reference gets better by trying again
-            raise AirflowFailException(str(error)) from error
-        verdict = self.weighed(result.verdict)
-        report = self._record(result, verdict, hook, context)
-        self._say(result, report)
-        if verdict.lets_pass:
-            self._announce(report, context)
-        refusal = None if verdict.lets_pass else result.error(record=report["record"])
-        return self.conclude(context, report, refusal)
+        return self.decided(result, hook, context, announce=self.announce)
 
     def _one_of(
         self, hook: DataQualityHook, what: str, path: str | None, table: str | None, sql: str | None
@@ -183,22 +169,16 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
             raise AirflowFailException(f"Give one of {what}, {before}table and {before}sql.")
         if path is not None:
             return path
-        if self.conn_id is None:
-            raise AirflowFailException("conn_id names no connection for the table or the query.")
-        return hook.source(self.conn_id, table=table, schema=self.schema, query=sql)
+        return self.in_database(hook, table, sql)
 
     def _record(
         self, result: DriftResult, verdict: Verdict, hook: Any, context: Context
     ) -> dict[str, Any]:
-        from dataclasses import replace
-
         from airflow_ai_provider.core.quality.lineage import of_drift
         from airflow_ai_provider.core.quality.page.build import drift_page
-        from airflow_ai_provider.hooks.store import origin_of
 
-        draft = replace(result.draft(verdict=verdict), origin=origin_of(context))
         page = drift_page(result, verdict=verdict, values=self.report_values)
-        record = hook.record(draft, context=context, page=page)
+        record = self.kept(result.draft(verdict=verdict), page, hook, context)
         self.tell(
             gate="drift",
             suite="",
@@ -225,11 +205,3 @@ class DriftGateOperator(BaseOperator, GateOutcome, GateSeen):
                 self.log.warning("%s: %s", column.column, sentence)
         if result.schema.added:
             self.log.info("New columns, not compared: %s", ", ".join(result.schema.added))
-
-    def _announce(self, report: Mapping[str, Any], context: Context) -> None:
-        if not (self.announce and self.dataset):
-            return
-        alias = data_alias(self.dataset)
-        if alias in self.outlets:
-            asset = data_asset(self.dataset, self.partition or "all")
-            context["outlet_events"][alias].add(asset, extra=dict(report))

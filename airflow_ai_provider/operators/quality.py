@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_ai_provider.assets import data_alias, data_asset
-from airflow_ai_provider.core.errors import DatabaseLostError, QualityError, StorageLostError
 from airflow_ai_provider.core.gate import Verdict
 from airflow_ai_provider.operators._calling import named, rendered_by
-from airflow_ai_provider.operators._gate import GateOutcome
-from airflow_ai_provider.operators._seen import LINKS, GateSeen, Seen
+from airflow_ai_provider.operators._data_gate import DataGate, looking
+from airflow_ai_provider.operators._seen import LINKS, Seen
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_ai_provider.services.quality import QualityResult
 
 
-class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
+class DataQualityGateOperator(BaseOperator, DataGate["QualityResult"]):
     """Let data pass only when it meets its expectations, and record the decision.
 
     The suite is Great Expectations' own JSON. It is compiled to one DuckDB statement; what has no
@@ -138,10 +136,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
         self.time_limit = time_limit
         self.report_values = report_values
         self.store_conn_id = store_conn_id
-        if isinstance(dataset, str) and "{{" not in dataset:
-            alias = data_alias(dataset)
-            if alias not in self.outlets:
-                self.outlets = [*self.outlets, alias]
+        self.promise(dataset)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look, record, decide."""
@@ -150,7 +145,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
         self.check_on_fail()
         self.begin(context)
         hook = DataQualityHook(self.store_conn_id)
-        try:
+        with looking():
             result = hook.check(
                 self._data(hook, context),
                 self.suite,
@@ -166,17 +161,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
                 **self._limits(),
                 pictures=True,
             )
-        except (DatabaseLostError, StorageLostError):  # Airflow's retries may help
-            raise
-        except QualityError as error:  # neither suite nor file gets better by trying again
-            raise AirflowFailException(str(error)) from error
-        verdict = self.weighed(result.verdict)
-        report = self._record(result, verdict, hook, context)
-        self._say(result, report)
-        if verdict.lets_pass:
-            self._announce(report, context)
-        refusal = None if verdict.lets_pass else result.error(record=report["record"])
-        return self.conclude(context, report, refusal)
+        return self.decided(result, hook, context)
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Let the suite be a function that names what it wants; Airflow calls it with all."""
@@ -204,9 +189,7 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
         if self.frame_callable is not None:
             given = self.frame_callable(**named(self.frame_callable, context))
             return described(given, hook, said_by="frame_callable", conn_id=self.conn_id)
-        if self.conn_id is None:
-            raise AirflowFailException("conn_id names no connection for the table or the query.")
-        return hook.source(self.conn_id, table=self.table, schema=self.schema, query=self.sql)
+        return self.in_database(hook, self.table, self.sql)
 
     def _said(self) -> tuple[Any, ...]:
         """Return every argument that can say what to look at."""
@@ -222,15 +205,11 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
     def _record(
         self, result: QualityResult, verdict: Verdict, hook: Any, context: Context
     ) -> dict[str, Any]:
-        from dataclasses import replace
-
         from airflow_ai_provider.core.quality.lineage import of_quality
         from airflow_ai_provider.core.quality.page.build import quality_page
-        from airflow_ai_provider.hooks.store import origin_of
 
-        draft = replace(result.draft(verdict=verdict), origin=origin_of(context))
         page = quality_page(result, verdict=verdict, values=self.report_values)
-        record = hook.record(draft, context=context, page=page)
+        record = self.kept(result.draft(verdict=verdict), page, hook, context)
         self.tell(
             gate="data",
             suite=result.report.suite.name,
@@ -261,11 +240,3 @@ class DataQualityGateOperator(BaseOperator, GateOutcome, GateSeen):
             self.log.warning("%s %s: %s", severity, one.expectation.label, one.sentence())
         if report["quarantine"]:
             self.log.warning("Quarantined %(rows)s rows in %(path)s", report["quarantine"])
-
-    def _announce(self, report: Mapping[str, Any], context: Context) -> None:
-        if not self.dataset:
-            return
-        alias = data_alias(self.dataset)
-        if alias in self.outlets:
-            asset = data_asset(self.dataset, self.partition or "all")
-            context["outlet_events"][alias].add(asset, extra=dict(report))

@@ -77,16 +77,10 @@ def compare(
     :raises DataReadError: data or reference is absent, cut short or malformed.
     """
     settings, limit = parse_settings(columns, methods, thresholds), Severity.of(fail_on)
+    most: dict[str, Any] = {"memory_limit": memory_limit, "time_limit": time_limit}
     with (
-        open_reference(
-            reference,
-            shown_as=reference_shown_as,
-            memory_limit=memory_limit,
-            time_limit=time_limit,
-        ) as held,
-        open_source(
-            data, shown_as=shown_as, memory_limit=memory_limit, time_limit=time_limit
-        ) as opened,
+        open_reference(reference, shown_as=reference_shown_as, **most) as held,
+        open_source(data, shown_as=shown_as, **most) as opened,
     ):
         names = _compared(settings, held, opened.source)
         opened.source.look_ahead(names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from airflow_ai_provider.core.gpu.devices import Device
 from airflow_ai_provider.core.gpu.health import Fault
@@ -64,21 +64,6 @@ class Desk(Protocol[Target_co]):
     """
 
     def submit(self, action: Callable[[Target_co], Any], done: Callable[[Any], Any]) -> None: ...
-
-
-class DeskHere(Generic[Target]):
-    """A desk that does everything at once; for tests and for stores in memory."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-
-    def submit(self, action: Callable[[Target], Any], done: Callable[[Any], Any]) -> None:
-        """Do ``action`` and tell ``done``."""
-        try:
-            result: Any = action(self.target)
-        except Exception as error:  # noqa: BLE001 - told to who asked
-            result = error
-        done(result)
 
 
 class Processes(Protocol):

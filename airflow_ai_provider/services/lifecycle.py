@@ -154,20 +154,17 @@ class Lifecycle:
         caller = caller or Caller()
         definition = milestone(name)
         delivered = assess(definition, file.project, measured=measured, answers=answers)
-        gone = vanished(delivered.measured)
-        criteria = milestone_criteria(definition, delivered, gone)
-        draft = GateDraft(
-            kind=GateKind.PHASE,
-            subject=f"project://{file.project.name}/{definition.phase}/{name}",
-            verdict=worst(c.verdict for c in criteria),
-            criteria=criteria,
-            evidence={
+        criteria = milestone_criteria(definition, delivered, vanished(delivered.measured))
+        draft = _draft(
+            f"project://{file.project.name}/{definition.phase}/{name}",
+            criteria,
+            {
                 "project_file": file.digest,
                 "measured": {k: digest(v) for k, v in delivered.measured.items()},
                 "answered": {k: digest(v) for k, v in delivered.answered.items()},
             },
-            decided_by=answered_by or caller.decided_by,
-            origin=caller.origin,
+            caller,
+            decided_by=answered_by,
         )
         note(self.projects, file)
         good = draft.verdict.lets_pass
@@ -224,18 +221,7 @@ class Lifecycle:
         note(self.projects, file)
         subject = f"project://{project.name}/{phase}"
         references = {"project_file": file.digest, **references}
-        pilot_records = {
-            name: self._record(
-                f"{subject}/{name}",
-                criteria,
-                {
-                    "project_file": file.digest,
-                    "pilots": {name: references["pilots"].get(name)},
-                },
-                caller,
-            )
-            for name, criteria in decision.by_pilot.items()
-        }
+        pilot_records = self._record_pilots(subject, decision, references, caller)
         draft = GateDraft(
             kind=GateKind.PHASE,
             subject=subject,
@@ -257,23 +243,42 @@ class Lifecycle:
             pilot_records=pilot_records,
         )
 
-    def _record(
+    def _record_pilots(
         self,
         subject: str,
-        criteria: Sequence[Criterion],
-        evidence: Mapping[str, Any],
+        decision: PhaseDecision,
+        references: Mapping[str, Any],
         caller: Caller,
-    ) -> GateRecord:
-        draft = GateDraft(
-            kind=GateKind.PHASE,
-            subject=subject,
-            verdict=worst(c.verdict for c in criteria),
-            criteria=tuple(criteria),
-            evidence=evidence,
-            decided_by=caller.decided_by,
-            origin=caller.origin,
-        )
-        return self.ledger.append(draft, key=caller.key(draft))
+    ) -> dict[str, GateRecord]:
+        """Put on record what was decided of each pilot by itself."""
+        records = {}
+        for name, criteria in decision.by_pilot.items():
+            evidence = {
+                "project_file": references["project_file"],
+                "pilots": {name: references["pilots"].get(name)},
+            }
+            draft = _draft(f"{subject}/{name}", criteria, evidence, caller)
+            records[name] = self.ledger.append(draft, key=caller.key(draft))
+        return records
+
+
+def _draft(
+    subject: str,
+    criteria: Sequence[Criterion],
+    evidence: Mapping[str, Any],
+    caller: Caller,
+    *,
+    decided_by: str | None = None,
+) -> GateDraft:
+    return GateDraft(
+        kind=GateKind.PHASE,
+        subject=subject,
+        verdict=worst(c.verdict for c in criteria),
+        criteria=tuple(criteria),
+        evidence=evidence,
+        decided_by=decided_by or caller.decided_by,
+        origin=caller.origin,
+    )
 
 
 def _rows(delivered: Delivered, answered_by: str | None, caller: Caller) -> list[NewDeliverable]:

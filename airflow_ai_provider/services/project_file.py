@@ -66,7 +66,7 @@ def read_text(path: Path) -> str:
         return content.decode()
     except OSError as error:
         reason = f"There is no project file {path}: {error.strerror}."
-        remedy = "Name an existing file, or copy the template flight_delays.yaml."
+        remedy = "Name an existing file; `airflow-ai project init FOLDER` begins one."
     except UnicodeDecodeError:
         reason, remedy = f"The project file {path} is no UTF-8 text.", "Save it as UTF-8."
     errors = [{"line": 1, "field": "", "message": reason, "remedy": remedy}]

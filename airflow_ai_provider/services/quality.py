@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import QualityError
 from airflow_ai_provider.core.quality.catalogue import CATALOGUE
 from airflow_ai_provider.core.quality.compiler import Leftover, Plan, all_left_over, compile_suite
-from airflow_ai_provider.core.quality.report import QualityReport
+from airflow_ai_provider.core.quality.report import ExpectationResult, QualityReport
 from airflow_ai_provider.core.quality.result import DataSeen, QualityResult, Quarantine
 from airflow_ai_provider.core.quality.suite import Severity, Suite
 from airflow_ai_provider.services.quality_criteria import (
@@ -94,35 +94,24 @@ def check(
         raise QualityError(
             f"There is no engine {engine!r}.", remedy=f"Use one of {', '.join(ENGINES)}."
         )
-    about = {
+    about: dict[str, Any] = {
         "dataset": dataset,
         "partition": partition,
         "project": project,
         "fail_on": limit,
         "allow_empty": allow_empty,
     }
-    kept = (quarantine_path, good_rows_path)
+    how: dict[str, Any] = {
+        "engine": engine,
+        "time_limit": time_limit,
+        "kept": (quarantine_path, good_rows_path),
+        "around": around or Surroundings(),
+    }
     if type(data).__name__ == "SqlSource":
-        return _check_table(
-            data,
-            read,
-            engine=engine,
-            time_limit=time_limit,
-            kept=kept,
-            around=around or Surroundings(),
-            **about,
-        )
+        return _check_table(data, read, **how, **about)
+    shown = (shown_as, version, versions or {})
     return _check_files(
-        data,
-        read,
-        engine=engine,
-        time_limit=time_limit,
-        memory_limit=memory_limit,
-        shown=(shown_as, version, versions or {}),
-        kept=kept,
-        around=around or Surroundings(),
-        pictures=pictures,
-        **about,
+        data, read, memory_limit=memory_limit, shown=shown, pictures=pictures, **how, **about
     )
 
 
@@ -156,8 +145,7 @@ def _check_files(
         if own:
             from airflow_ai_provider.adapters.drift_duckdb import DuckDBLooked
 
-            results += judge(suite, own, DuckDBLooked(opened), around)
-            results.sort(key=lambda result: result.expectation.index)
+            results = _in_order(results, judge(suite, own, DuckDBLooked(opened), around))
         if pictures:
             results = with_pictures(results, suite, opened, looked.predicates)
         seen = seen_of(opened.files, looked.rows, *shown)
@@ -170,6 +158,13 @@ def _check_files(
             quarantine=keep_rows(opened, failing, kept[0], bad=True),
             good_rows=keep_rows(opened, failing, kept[1], bad=False),
         )
+
+
+def _in_order(
+    some: Sequence[ExpectationResult], more: Sequence[ExpectationResult]
+) -> list[ExpectationResult]:
+    """Return the results as the suite has their expectations."""
+    return sorted([*some, *more], key=lambda result: result.expectation.index)
 
 
 def _check_table(
@@ -202,8 +197,9 @@ def _check_table(
         if own:
             from airflow_ai_provider.adapters.drift_table import TableLooked
 
-            results += judge(suite, own, TableLooked(opened, looked.rows), around)
-            results.sort(key=lambda result: result.expectation.index)
+            results = _in_order(
+                results, judge(suite, own, TableLooked(opened, looked.rows), around)
+            )
         seen = DataSeen(
             path=source.address,
             rows=looked.rows,

@@ -9,22 +9,16 @@ never take the lock. PostgreSQL is for more than one machine; there the server o
 from __future__ import annotations
 
 import fcntl
-import math
 import os
-import select
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.pool import StaticPool
 
 from airflow_ai_provider.core.errors import (
     StoreError,
@@ -33,13 +27,12 @@ from airflow_ai_provider.core.errors import (
     StoreUnavailableError,
     in_one_line,
 )
+from airflow_ai_provider.store.connecting import in_memory, let_go, make_engine, normal_url
 from airflow_ai_provider.store.file_systems import MountTable, read_mounts, refuse_network
 
 MEMORY_URL = "sqlite://"
-_BUSY_TIMEOUT_MS = 30_000
 _NEWS = "news"  # on a connection: its transaction grants or refuses what somebody waits for
 _MOST_NEWS = 1 << 20
-_ASK_AFTER = 0.5  # seconds
 _DEADLOCK = frozenset({"40001", "40P01"})
 _NO_SUCH_TABLE, _NO_SUCH_COLUMN = "42P01", "42703"  # PostgreSQL's names of these errors
 
@@ -49,10 +42,14 @@ class Store:
 
     Cheap to make, safe to share between threads and to carry over a fork: the connections belong to
     the process that opened them.
+
+    :param delta_options: what the storage of the Delta tables that it knows wants to know, beside
+        the environment; secrets among it, so never log it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, delta_options: Mapping[str, str] | None = None) -> None:
         self.url = sa.make_url(normal_url(url))
+        self.delta_options = dict(delta_options or {})
         self._pid = -1
         self._engine: sa.Engine | None = None
         self._memory_lock = threading.RLock()
@@ -60,7 +57,14 @@ class Store:
         self._news = 0
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True, mounts: MountTable = read_mounts) -> Store:
+    def open(
+        cls,
+        url: str,
+        *,
+        create: bool = True,
+        mounts: MountTable = read_mounts,
+        delta_options: Mapping[str, str] | None = None,
+    ) -> Store:
         """Return the store at ``url``, its tables up to date.
 
         SQLite migrates itself; PostgreSQL does not, since several versions may share it. With
@@ -73,14 +77,14 @@ class Store:
         """
         from airflow_ai_provider.store.migrate import check, migrate
 
-        store = cls(url)
+        store = cls(url, delta_options=delta_options)
         path = store.path
         if path is not None:
             refuse_network(path, mounts=mounts)
             if not create and not path.exists():
                 raise StoreNotFoundError(
                     f"There is no store at {path}.",
-                    remedy="Name another with --store, or run a DAG first: it makes the file.",
+                    remedy="Name another with --store, or make it: `airflow-ai store migrate`.",
                 )
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,9 +108,7 @@ class Store:
     @cached_property
     def path(self) -> Path | None:
         """The file of a SQLite store; None in memory and on a server."""
-        if not self.is_sqlite or self.url.database in (None, "", ":memory:"):
-            return None
-        return Path(str(self.url.database))
+        return None if not self.is_sqlite or in_memory(self.url) else Path(str(self.url.database))
 
     @property
     def safe_url(self) -> str:
@@ -129,9 +131,9 @@ class Store:
             if self._engine is None or self._pid != os.getpid():
                 if self._engine is not None:
                     self._engine.dispose(close=False)  # the parent's connections stay the parent's
-                self._engine, self._pid = _make_engine(self), os.getpid()
+                self._engine, self._pid = make_engine(self.url), os.getpid()
                 # an engine lies in cycles of its own, and a server's connections are few
-                gone = weakref.finalize(self, _let_go, self._engine, self._pid)
+                gone = weakref.finalize(self, let_go, self._engine, self._pid)
                 gone.atexit = False
             return self._engine
 
@@ -262,92 +264,6 @@ class Store:
 def mark_news(connection: sa.Connection) -> None:
     """Say that this transaction of a SQLite store is news to who waits (``Store.news_mark``)."""
     connection.info[_NEWS] = True
-
-
-def _has_spoken(connection: Any) -> bool:
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def normal_url(url: str) -> str:
-    """Return ``url`` with the driver that this package uses.
-
-    :raises StoreError: the URL means nothing, or names another kind of database.
-    """
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise StoreError(
-            "The store's address is no database URL.",
-            remedy="Write sqlite:////path/to/airflow_ai.db or postgresql://user@host/database.",
-        ) from error
-    backend = parsed.get_backend_name()
-    if backend in {"postgresql", "postgres"}:
-        return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    if backend == "sqlite":
-        return parsed.render_as_string(hide_password=False)
-    raise StoreError(f"A store cannot be a {backend} database.", remedy="Use SQLite or PostgreSQL.")
-
-
-def _make_engine(store: Store) -> sa.Engine:
-    options: dict[str, Any] = {}
-    if store.is_sqlite:
-        options["connect_args"] = {"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
-        if store.path is None:
-            options["poolclass"] = StaticPool
-    else:
-        options["pool_pre_ping"] = True
-    try:
-        engine = sa.create_engine(store.url, **options)
-    except ModuleNotFoundError as error:
-        raise StoreError(
-            f"The driver for {store.safe_url} is not installed.",
-            remedy="pip install 'airflow-ai-provider[postgres]'",
-        ) from error
-    if store.is_sqlite:
-        event.listen(engine, "connect", _prepare_sqlite)
-    else:
-        dialect: Any = engine.dialect
-        dialect.do_ping = _Ping(dialect.do_ping)
-    return engine
-
-
-def _let_go(engine: sa.Engine, pid: int) -> None:
-    if pid == os.getpid():  # after a fork they are the parent's
-        engine.dispose()
-
-
-class _Ping:
-    """Asks a server whether a connection is alive, unless that is known.
-
-    It is when the server was asked a moment ago and the socket has nothing to say: a server that
-    ends a connection says so.
-    """
-
-    def __init__(self, ping: Callable[[Any], bool]) -> None:
-        self._ping = ping
-        self._asked: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
-
-    def __call__(self, connection: Any) -> bool:
-        now = time.monotonic()
-        if now - self._asked.get(connection, -math.inf) < _ASK_AFTER and not _has_spoken(
-            connection
-        ):
-            return True
-        self._asked[connection] = now
-        return self._ping(connection)
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves: the driver's own is deferred
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA synchronous=NORMAL")  # loses commits only with the operating system
-    cursor.execute("PRAGMA foreign_keys=ON")
-    # 16 MiB of log, so that fewer than one commit in a hundred waits for a checkpoint
-    cursor.execute("PRAGMA wal_autocheckpoint=4000")
-    cursor.close()
 
 
 def _typed(store: Store, error: sa.exc.DBAPIError) -> StoreError:

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from airflow_ai_provider.core.feedback.record import SourceKind
 from airflow_ai_provider.core.promotion.life import Opinions
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.feedback import effective, of_part
+from airflow_ai_provider.store.feedback import effective, of_part, superseded
 from airflow_ai_provider.store.schema import feedback, feedback_batch
+
+BY_PEOPLE = feedback.c.source_kind == SourceKind.PERSON.value
+
+
+def peoples_scores(*where: sa.ColumnElement[bool]) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conditions that leave the scores that people gave and did not revise, where ``where`` holds.
+
+    Whoever counts or averages scores does it of these.
+    """
+    return (*where, feedback.c.score.is_not(None), BY_PEOPLE, ~superseded())
+
+
+def scored_since(models: Collection[str], since: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conditions that leave people's scores of ``models`` since a moment."""
+    return peoples_scores(feedback.c.model_name.in_(models), feedback.c.observed_at >= since)
 
 
 def opinions_by_version(
@@ -25,12 +42,8 @@ def opinions_by_version(
             sa.func.avg(score),
             sa.func.avg(score * score),
         )
-        .where(*effective(model_name), *of_part(partition))
-        .where(
-            score.is_not(None),
-            feedback.c.model_version.is_not(None),
-            feedback.c.source_kind == "person",
-        )
+        .where(*peoples_scores(feedback.c.model_name == model_name, *of_part(partition)))
+        .where(feedback.c.model_version.is_not(None))
         .group_by(feedback.c.model_version)
     )
     with store.read() as connection:

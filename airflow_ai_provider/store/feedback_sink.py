@@ -1,14 +1,15 @@
-"""The port that feedback is kept behind: the store's tables, or a Delta table for volume.
+"""What the sinks of feedback share, the store's tables and a Delta table for volume.
 
-One suite of tests holds every sink to it (``tests/store/test_feedback_batches.py``).
+One suite of tests holds both to the same (``tests/store/test_feedback_batches.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from airflow_ai_provider.core.feedback.quick import Row
 
@@ -67,46 +68,21 @@ class Stage(Protocol):
         """Let go of what waits."""
 
 
-class FeedbackSink(Protocol):
-    """Where batches of feedback go, each whole or not there, each record exactly once."""
+@runtime_checkable
+class ColumnStage(Stage, Protocol):
+    """A stage that takes the records of a file in columns, too."""
 
-    def stage(self) -> Stage | None:
-        """Return where records wait best until their batch is written; None has no such place."""
-
-    def write_batch(
+    def reader(
         self,
-        records: Iterable[Sequence[Row]] | Stage,
-        quarantined: Iterable[Sequence[Row]],
         *,
-        sources: Sequence[str],
-        run_key: str | None = None,
-    ) -> BatchCounts:
-        """Write a batch and return its counts; pieces keep memory flat, and so does ``stage``.
+        mapping: Mapping[str, str] | None = None,
+        model_name: str | None = None,
+        not_after: datetime | None = None,
+    ) -> Callable[[bytes], Any]:
+        """Return what makes columns of whole lines of JSON in any thread; None is: not plain."""
 
-        :raises AirflowAiError: the sink cannot take it; nothing of the batch is there.
+    def take(self, columns: Any) -> None:
+        """Append what such a reader made.
+
+        :raises AirflowAiError: it cannot wait there.
         """
-
-    def news(self, run_key: str) -> dict[str, int]:
-        """Return, per model, how many records a task instance added over all its tries."""
-
-    def count(self, model_name: str, partition: str | None = None) -> int:
-        """Return how many effective records there are for a model, and a partition if named."""
-
-    def outcomes(self, model_name: str) -> Iterator[Sequence[Row]]:
-        """Yield the effective records with a number for a label that name a prediction.
-
-        Rows are (prediction_id, label_number, is_outcome, observed_at as text, sequence).
-        """
-
-    def said(self, model_name: str) -> Iterator[Sequence[Row]]:
-        """Yield the effective records that name a prediction.
-
-        Rows are (prediction_id, feedback_id, label as JSON, label_number, value, score,
-        source_kind, observed_at as text, sequence).
-        """
-
-    def totals(self) -> dict[str, Any]:
-        """Return what is there over all time, whole and per model."""
-
-    def quarantine(self, *, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return what was refused, oldest first."""

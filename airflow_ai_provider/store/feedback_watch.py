@@ -13,6 +13,7 @@ from airflow_ai_provider.core.feedback.exceptions import CaseState
 from airflow_ai_provider.core.feedback.watching import Ask, Seen
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import superseded
+from airflow_ai_provider.store.feedback_opinions import scored_since
 from airflow_ai_provider.store.schema import (
     UtcDateTime,
     exception_case,
@@ -127,13 +128,7 @@ def _scores(models: list[str], days: float) -> sa.Select[Any]:
     label = sa.literal(repr(days))
     return (
         sa.select(*_row("score", name=table.model_name, part=label, number=_ALL, value=mean))
-        .where(
-            table.model_name.in_(models),
-            table.score.is_not(None),
-            table.source_kind == "person",
-            table.observed_at >= since,
-            ~superseded(),
-        )
+        .where(*scored_since(models, since))
         .group_by(table.model_name)
     )
 

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,20 +17,19 @@ import sqlalchemy as sa
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Process, TaskIdentity
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState, sources
 from airflow_ai_provider.store.engine import mark_news
-from airflow_ai_provider.store.gpu_rows import SERVER_CLOCK, TASK_FIELDS
-from airflow_ai_provider.store.gpu_server import (
-    LEASE_FIELDS,
-    begin_whole,
-    boot_of_host,
-    end_whole,
-    ended_lease,
-    grant_whole,
-    new_fence,
-    one_state_of,
-    taken_request,
+from airflow_ai_provider.store.gpu_grant_statements import (
+    claim_grant,
+    close_from,
+    end_from,
+    free_devices,
+    insert_devices,
+    insert_lease,
+    next_epoch,
+    take_request,
 )
-from airflow_ai_provider.store.prepared import Prepared
-from airflow_ai_provider.store.schema import device, gpu_request, lease, lease_device
+from airflow_ai_provider.store.gpu_rows import TASK_FIELDS
+from airflow_ai_provider.store.gpu_server import begin_whole, end_whole, grant_whole
+from airflow_ai_provider.store.schema import gpu_request, lease
 
 _END_FROM = sources(LeaseState.RELEASED)
 
@@ -116,7 +114,7 @@ def grant_lease(connection: sa.Connection, terms: Terms) -> bool:
     values = terms.values(None)
     if connection.dialect.name == "postgresql":
         return grant_whole(connection, {**values, "names": terms.names}).first() is not None
-    if _take(connection, {"request_id": terms.request_id}).rowcount != 1:
+    if take_request(connection, {"request_id": terms.request_id}).rowcount != 1:
         return False
     _write_lease(connection, terms.names, values)
     tell(connection, [terms.request_id])
@@ -143,11 +141,11 @@ def _write_lease(connection: sa.Connection, names: Sequence[str], values: Mappin
         epochs = begin_whole(connection, {**values, "names": list(names)}).scalars().all()
         return int(max(epochs))
     these = {"on_host": values["on_host"], "names": json.dumps(list(names))}
-    fence = int(max(_next_epoch(connection, these).scalars().all()))
-    _insert_lease(connection, {**values, "fence": fence})
+    fence = int(max(next_epoch(connection, these).scalars().all()))
+    insert_lease(connection, {**values, "fence": fence})
     kept = {"lease_id": values["id"], "host": values["on_host"], "epoch": fence, "live": True}
     share = values["memory_mib"]
-    _insert_devices.each(
+    insert_devices.each(
         connection, [{**kept, "memory_mib": share, "device_uuid": name} for name in names]
     )
     return fence
@@ -167,7 +165,7 @@ def claim_lease(
 
     Without ``now`` and ``wall`` it is done by the server's clock.
     """
-    claimed: str | None = _claim(
+    claimed: str | None = claim_grant(
         connection,
         {
             "request": request_id,
@@ -201,10 +199,10 @@ def end_lease(
     if connection.dialect.name == "postgresql":
         ended = end_whole(tuple(only))(connection, {**values, "to": request_state.value})
         return ended.first() is not None
-    request_id = _end(tuple(only))(connection, values).scalar_one_or_none()
+    request_id = end_from(tuple(only))(connection, values).scalar_one_or_none()
     if request_id is None:
         return False
-    _free_devices(connection, {"lease": lease_id})
+    free_devices(connection, {"lease": lease_id})
     close_request(
         connection,
         request_id,
@@ -268,79 +266,7 @@ def close_request(
     expected: tuple[RequestState, ...] = (RequestState.PENDING, RequestState.LAPSED),
 ) -> bool:
     """Take a request out of the queue; False when it is in none of the ``expected`` states."""
-    moved = _close(tuple(expected))(
+    moved = close_from(tuple(expected))(
         connection, {"request": request_id, "to": state.value, "wall": wall, "why": reason}
     )
     return bool(moved.rowcount == 1)
-
-
-@cache
-def _end(only: tuple[LeaseState, ...]) -> Prepared:
-    return Prepared(lambda _dialect: ended_lease(only).returning(lease.c.request_id))
-
-
-@cache
-def _close(expected: tuple[RequestState, ...]) -> Prepared:
-    return Prepared(
-        lambda _dialect: (
-            gpu_request.update()
-            .where(
-                gpu_request.c.id == sa.bindparam("request"),
-                one_state_of(gpu_request.c.state, expected),
-            )
-            .values(
-                state=sa.bindparam("to"),
-                finished_at=sa.bindparam("wall"),
-                reason=sa.bindparam("why"),
-            )
-        )
-    )
-
-
-def _build_insert_lease(_dialect: str) -> sa.Insert:
-    values: dict[str, Any] = {name: sa.bindparam(name) for name in (*LEASE_FIELDS, "fence")}
-    return lease.insert().values(boot_id=boot_of_host(), revoked=False, reason="", **values)
-
-
-def _build_insert_devices(_dialect: str) -> sa.Insert:
-    return lease_device.insert().values(
-        {column.name: sa.bindparam(column.name) for column in lease_device.columns}
-    )
-
-
-def _build_claim(dialect: str) -> Any:
-    now: Any = sa.bindparam("now", type_=sa.Float)
-    wall: Any = sa.bindparam("wall", type_=lease.c.activated_at.type)
-    if dialect == "postgresql":
-        now = sa.func.coalesce(now, SERVER_CLOCK)
-        wall = sa.func.coalesce(wall, sa.func.clock_timestamp())
-    return (
-        lease.update()
-        .where(
-            lease.c.request_id == sa.bindparam("request"),
-            lease.c.state == LeaseState.GRANTED.value,
-            lease.c.host == sa.bindparam("here"),
-        )
-        .values(
-            state=LeaseState.ACTIVE.value,
-            holder_pid=sa.bindparam("pid"),
-            holder_start=sa.bindparam("start"),
-            holder_uid=sa.bindparam("uid"),
-            expires_at=now + sa.bindparam("ttl", type_=sa.Float),
-            activated_at=wall,
-        )
-        .returning(lease.c.id)
-    )
-
-
-def _build_free_devices(_dialect: str) -> sa.Update:
-    of_lease = lease_device.c.lease_id == sa.bindparam("lease")
-    return lease_device.update().where(of_lease).values(live=False)
-
-
-_take = Prepared(lambda _dialect: taken_request())
-_next_epoch = Prepared(lambda dialect: new_fence(dialect).returning(device.c.epoch))
-_insert_lease = Prepared(_build_insert_lease)
-_insert_devices = Prepared(_build_insert_devices)
-_claim = Prepared(_build_claim)
-_free_devices = Prepared(_build_free_devices)

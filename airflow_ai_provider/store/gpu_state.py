@@ -147,9 +147,23 @@ def _holding(row: Any, key: tuple[str, str], wall: datetime) -> Holding:
 
 @cache
 def _pool_statement() -> sa.Select[Any]:
+    facts, held = _facts(), _held()
+    return (
+        sa.select(*DEVICE_COLUMNS, facts, *held.c)  # a device's columns first: see device_of
+        .select_from(facts)
+        .outerjoin(device, sa.true())
+        .outerjoin(
+            held, sa.and_(held.c.on_host == device.c.host, held.c.device_uuid == device.c.uuid)
+        )
+        .order_by(device.c.host, device.c.uuid)
+    )
+
+
+def _facts() -> sa.Subquery:
+    """Return the one row of what a planner wants to know besides the devices."""
     other = gpu_request.alias("other")
     waits = other.c.state == RequestState.PENDING.value
-    facts = sa.select(
+    return sa.select(
         sa.select(gpu_request.c.state)
         .where(gpu_request.c.id == sa.bindparam("ticket"))
         .scalar_subquery()
@@ -171,7 +185,11 @@ def _pool_statement() -> sa.Select[Any]:
         sa.exists(sa.select(gpu_change.c.sequence)).label("changed"),
         sa.exists(sa.select(gpu_quota.c.name)).label("quotas"),
     ).subquery("facts")
-    held = (
+
+
+def _held() -> sa.Subquery:
+    """Return what live leases hold, a row a device."""
+    return (
         sa.select(
             lease_device.c.host.label("on_host"),
             lease_device.c.device_uuid,
@@ -187,15 +205,6 @@ def _pool_statement() -> sa.Select[Any]:
         .join(gpu_request, gpu_request.c.id == lease.c.request_id)
         .where(lease_device.c.live)
         .subquery("held")
-    )
-    return (
-        sa.select(*DEVICE_COLUMNS, facts, *held.c)  # a device's columns first: see device_of
-        .select_from(facts)
-        .outerjoin(device, sa.true())
-        .outerjoin(
-            held, sa.and_(held.c.on_host == device.c.host, held.c.device_uuid == device.c.uuid)
-        )
-        .order_by(device.c.host, device.c.uuid)
     )
 
 

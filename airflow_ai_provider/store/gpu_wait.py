@@ -137,36 +137,49 @@ def _granted_statement() -> sa.Select[Any]:
 
 @cache
 def _look_statement(dialect: str) -> sa.CompoundSelect[Any]:
-    mine = (gpu_request.c.waiter_uid == sa.bindparam("u"), gpu_request.c.host == sa.bindparam("h"))
-    nothing = {
-        "id": sa.null(), "state": sa.null(), "reason": sa.null(), "lease_state": sa.null(),
-        "pid": sa.null(), "start": sa.null(), "earliest": sa.null(), "change": sa.null(),
-        "now": sa.null(),
-    }  # fmt: skip
+    return sa.union_all(_tickets(dialect), *_waiters(), _holders(), _facts(dialect))
 
-    def columns(kind: str, **some: Any) -> list[Any]:
-        types = {"pid": sa.BigInteger, "start": sa.BigInteger, "earliest": sa.Float,
-                 "change": sa.BigInteger, "now": sa.Float}  # fmt: skip
-        named = {**nothing, **some}
-        return [
-            sa.literal(kind, literal_execute=True).label("kind"),
-            *(sa.cast(v, types.get(n, sa.String)).label(n) for n, v in named.items()),
-        ]
 
-    tickets = (
-        sa.select(
-            *columns(
-                _TICKET,
-                id=gpu_request.c.id,
-                state=gpu_request.c.state,
-                reason=gpu_request.c.reason,
-                lease_state=lease.c.state,
-            )
-        )
+_LOOK: dict[str, sa.types.TypeEngine[Any]] = {
+    "id": sa.String(),
+    "state": sa.String(),
+    "reason": sa.String(),
+    "lease_state": sa.String(),
+    "pid": sa.BigInteger(),
+    "start": sa.BigInteger(),
+    "earliest": sa.Float(),
+    "change": sa.BigInteger(),
+    "now": sa.Float(),
+}
+
+
+def _columns(kind: str, **some: Any) -> list[Any]:
+    """Return a row of a look: of a kind, with nothing where nothing is said."""
+    return [
+        sa.literal(kind, literal_execute=True).label("kind"),
+        *(sa.cast(some.get(name, sa.null()), of).label(name) for name, of in _LOOK.items()),
+    ]
+
+
+def _tickets(dialect: str) -> sa.Select[Any]:
+    found = _columns(
+        _TICKET,
+        id=gpu_request.c.id,
+        state=gpu_request.c.state,
+        reason=gpu_request.c.reason,
+        lease_state=lease.c.state,
+    )
+    return (
+        sa.select(*found)
         .outerjoin_from(gpu_request, lease, _LIVE_LEASE)
         .where(one_of(gpu_request.c.id, "ids", dialect))
     )
-    waiting = columns(_WAITER, pid=gpu_request.c.waiter_pid, start=gpu_request.c.waiter_start)
+
+
+def _waiters() -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """Return the processes of this host and user that wait, and those that were granted."""
+    mine = (gpu_request.c.waiter_uid == sa.bindparam("u"), gpu_request.c.host == sa.bindparam("h"))
+    waiting = _columns(_WAITER, pid=gpu_request.c.waiter_pid, start=gpu_request.c.waiter_start)
     pending = gpu_request.c.state == RequestState.PENDING.value
     in_queue = sa.select(*waiting).where(pending, *mine).distinct()
     unclaimed = (
@@ -174,26 +187,31 @@ def _look_statement(dialect: str) -> sa.CompoundSelect[Any]:
         .join_from(lease, gpu_request, lease.c.request_id == gpu_request.c.id)
         .where(lease.c.state == LeaseState.GRANTED.value, *mine)
     )
+    return in_queue, unclaimed
+
+
+def _holders() -> sa.Select[Any]:
     held = (LeaseState.ACTIVE.value, LeaseState.SUSPECT.value)
-    holders = sa.select(
-        *columns(
-            _HOLDER, lease_state=lease.c.state, pid=lease.c.holder_pid, start=lease.c.holder_start
-        )
-    ).where(
+    found = _columns(
+        _HOLDER, lease_state=lease.c.state, pid=lease.c.holder_pid, start=lease.c.holder_start
+    )
+    return sa.select(*found).where(
         lease.c.state.in_(held),
         lease.c.host == sa.bindparam("h"),
         lease.c.holder_uid == sa.bindparam("u"),
     )
+
+
+def _facts(dialect: str) -> sa.Select[Any]:
     may_end = (LeaseState.GRANTED.value, LeaseState.ACTIVE.value)
     earliest = sa.select(sa.func.min(lease.c.expires_at)).where(lease.c.state.in_(may_end))
     change = sa.select(sa.func.min(gpu_change.c.sequence))
     clock: dict[str, Any] = {"now": SERVER_CLOCK} if dialect == "postgresql" else {}
-    facts = sa.select(
-        *columns(
+    return sa.select(
+        *_columns(
             "facts",
             earliest=earliest.scalar_subquery(),
             change=change.scalar_subquery(),
             **clock,
         )
     )
-    return sa.union_all(tickets, in_queue, unclaimed, holders, facts)

@@ -136,14 +136,7 @@ def search(
         def best() -> dict[str, Any]:
             made = opened()
             found = made.end()
-            if experiment is None:
-                return found
-            from airflow_ai_provider.adapters.mlflow_search import log_search
-            from airflow_ai_provider.hooks.promotion import ModelRegistryHook
-
-            client = ModelRegistryHook(mlflow_conn_id).get_client()
-            run_id = log_search(client, experiment=experiment, task=made.task, best=found)
-            return {**found, "run_id": run_id}
+            return found if experiment is None else _logged(made, found, experiment, mlflow_conn_id)
 
         tried = trial.partial(arguments=arguments).expand(slot=begin())
         found = best()
@@ -151,6 +144,18 @@ def search(
         return found
 
     return group()
+
+
+def _logged(
+    made: Search, found: Mapping[str, Any], experiment: str, mlflow_conn_id: str
+) -> dict[str, Any]:
+    """Make a run of what was found; return it with the run's id."""
+    from airflow_ai_provider.adapters.mlflow_search import log_search
+    from airflow_ai_provider.hooks.promotion import ModelRegistryHook
+
+    client = ModelRegistryHook(mlflow_conn_id).get_client()
+    run_id = log_search(client, experiment=experiment, task=made.task, best=found)
+    return {**found, "run_id": run_id}
 
 
 def _ended(marks: Sequence[str], store_conn_id: str) -> set[str]:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from airflow_ai_provider.core.errors import in_one_line
 
 
-def test_lines_become_one_and_the_full_stop_goes() -> None:
-    assert in_one_line("it failed:\n\tis it up?\n") == "it failed: is it up?"
+def test_lines_become_one_and_the_mark_at_the_end_goes() -> None:
+    assert in_one_line("it failed:\n\tis it up?\n") == "it failed: is it up"
     assert in_one_line(ValueError("no such file.")) == "no such file"
 
 

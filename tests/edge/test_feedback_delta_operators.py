@@ -26,15 +26,7 @@ MODEL = "delays"
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    url = f"sqlite:///{tmp_path / 'ai.db'}"
-    found = {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(found))
-    return Store.open(url)
-
-
-@pytest.fixture
-def taken(store: Store, tmp_path: Path) -> dict[str, Any]:
+def taken(here: Store, tmp_path: Path) -> dict[str, Any]:
     """Sixty predictions, fifty outcomes of which went into a Delta table."""
     write_predictions(
         str(tmp_path / "log"),

@@ -19,6 +19,7 @@ from airflow_ai_provider.core.errors import FeedbackSourceLostError
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
 from airflow_ai_provider.hooks.feedback import FeedbackHook
 from airflow_ai_provider.operators.feedback import FeedbackIngestOperator
+from airflow_ai_provider.store.engine import Store
 
 MOMENT = "2013-06-10T00:00:00Z"
 COUNTS = ("read", "stored", "revised", "duplicates", "quarantined")
@@ -33,11 +34,8 @@ def lines(*numbers: int) -> bytes:
 
 
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    found = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    connection = {"conn_type": "ai_store", "extra": {"url": found}}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
-    return found
+def url(here: Store) -> str:
+    return here.full_url
 
 
 def ingest(**arguments: Any) -> list[int]:

@@ -34,16 +34,6 @@ from tests.edge.task_context import context_of
 MODEL = "flight_delays"
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    extra = json.dumps({"url": url})
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps({"conn_type": "ai_store", "extra": extra})
-    )
-    return Store.open(url)
-
-
 def outcomes(folder: Path, count: int = 60, *, label: int | None = None, **changes: Any) -> str:
     file = folder / "outcomes.jsonl"
     with file.open("w") as stream:
@@ -67,7 +57,7 @@ def ingest(paths: Any, **arguments: Any) -> FeedbackIngestOperator:
     )
 
 
-def test_ingest_counts_and_tells_the_asset(store: Store, tmp_path: Path) -> None:
+def test_ingest_counts_and_tells_the_asset(here: Store, tmp_path: Path) -> None:
     operator = ingest(outcomes(tmp_path))
     context = context_of(operator)
     counts = operator.execute(context)
@@ -84,7 +74,7 @@ def test_ingest_counts_and_tells_the_asset(store: Store, tmp_path: Path) -> None
     assert (extra["model_name"], extra["new"], extra["batch"]) == (MODEL, 60, 1)
 
 
-def test_the_same_file_in_another_run_tells_nobody(store: Store, tmp_path: Path) -> None:
+def test_the_same_file_in_another_run_tells_nobody(here: Store, tmp_path: Path) -> None:
     operator = ingest(outcomes(tmp_path))
     operator.execute(context_of(operator))
     context = context_of(operator, run_id="next")
@@ -92,7 +82,7 @@ def test_the_same_file_in_another_run_tells_nobody(store: Store, tmp_path: Path)
     assert not context["outlet_events"]
 
 
-def test_a_retry_still_tells_what_the_first_try_stored(store: Store, tmp_path: Path) -> None:
+def test_a_retry_still_tells_what_the_first_try_stored(here: Store, tmp_path: Path) -> None:
     operator = ingest(outcomes(tmp_path))
     operator.execute(context_of(operator))  # and then the worker died
     context = context_of(operator, try_number=2)
@@ -110,7 +100,7 @@ def test_an_outlet_of_the_users_own_is_kept_and_a_template_adds_none() -> None:
 
 @pytest.mark.parametrize("arguments", [{"paths": "/no/such/file"}, {"mapping": {"stars": "score"}}])
 def test_hopeless_input_is_not_retried(
-    store: Store, tmp_path: Path, arguments: dict[str, Any]
+    here: Store, tmp_path: Path, arguments: dict[str, Any]
 ) -> None:
     operator = (
         ingest(outcomes(tmp_path), **arguments)
@@ -160,7 +150,7 @@ def decision(metrics: Any, **arguments: Any) -> RetrainDecisionOperator:
     return RetrainDecisionOperator(**{**facts, **arguments})
 
 
-def test_metrics_are_small_plain_json(store: Store, tmp_path: Path) -> None:
+def test_metrics_are_small_plain_json(here: Store, tmp_path: Path) -> None:
     found = measured(tmp_path)
     assert (found["model_name"], found["partition"]) == (MODEL, "2013-06")
     (version,) = found["versions"]
@@ -169,7 +159,7 @@ def test_metrics_are_small_plain_json(store: Store, tmp_path: Path) -> None:
     assert version["gap"] == 0.0
 
 
-def test_a_yes_leaves_one_record_and_tells_production(store: Store, tmp_path: Path) -> None:
+def test_a_yes_leaves_one_record_and_tells_production(here: Store, tmp_path: Path) -> None:
     operator = decision(measured(tmp_path, label=1))
     context = context_of(operator)
     told = operator.execute(context)
@@ -177,7 +167,7 @@ def test_a_yes_leaves_one_record_and_tells_production(store: Store, tmp_path: Pa
     assert (told["judge_on"], told["partition"]) == ("2013-06", "2013-06")
     assert {reason["name"] for reason in told["reasons"]} >= {"calibration_gap", "champion_age"}
     assert json.loads(json.dumps(told)) == told
-    record = Ledger(store).get(told["record"])
+    record = Ledger(here).get(told["record"])
     assert (record.kind, record.subject, record.verdict) == (
         "retrain",
         f"mlflow://{MODEL}/1",
@@ -202,17 +192,17 @@ def test_a_yes_leaves_one_record_and_tells_production(store: Store, tmp_path: Pa
     ],
 )
 def test_a_no_is_a_decision_and_tells_nobody(
-    store: Store, tmp_path: Path, arguments: dict[str, Any]
+    here: Store, tmp_path: Path, arguments: dict[str, Any]
 ) -> None:
     operator = decision(measured(tmp_path, label=1), **arguments)
     context = context_of(operator)
     told = operator.execute(context)
     assert not told["retrain"]
-    assert Ledger(store).get(told["record"]).verdict == "fail"
+    assert Ledger(here).get(told["record"]).verdict == "fail"
     assert not context["outlet_events"]
 
 
-def test_a_policy_that_means_nothing_is_not_retried(store: Store) -> None:
+def test_a_policy_that_means_nothing_is_not_retried(here: Store) -> None:
     operator = decision(None, policy={"max_gpa": 1})
     with pytest.raises(AirflowFailException, match="max_gpa"):
         operator.execute(context_of(operator))
@@ -223,7 +213,7 @@ def sensor(**arguments: Any) -> FeedbackSensor:
     return FeedbackSensor(**{**facts, **arguments})
 
 
-def test_the_sensor_waits_for_enough_records_of_the_partition(store: Store, tmp_path: Path) -> None:
+def test_the_sensor_waits_for_enough_records_of_the_partition(here: Store, tmp_path: Path) -> None:
     assert not sensor().poke(context_of(sensor()))
     FeedbackHook().get_conn().ingest(outcomes(tmp_path))
     seen = sensor(min_records="60").poke(context_of(sensor()))
@@ -234,7 +224,7 @@ def test_the_sensor_waits_for_enough_records_of_the_partition(store: Store, tmp_
     assert sensor(partition=None).poke(context_of(sensor()))
 
 
-def test_a_deferrable_sensor_defers_only_while_it_must(store: Store, tmp_path: Path) -> None:
+def test_a_deferrable_sensor_defers_only_while_it_must(here: Store, tmp_path: Path) -> None:
     operator = sensor(deferrable=True, min_records=60)
     before = datetime.now(timezone.utc)
     with pytest.raises(TaskDeferred) as deferred:
@@ -267,7 +257,7 @@ async def first_event(trigger: FeedbackTrigger) -> dict[str, Any]:
 
 
 def test_the_trigger_fires_when_the_records_are_there_and_not_too_soon(
-    store: Store, tmp_path: Path
+    here: Store, tmp_path: Path
 ) -> None:
     FeedbackHook().get_conn().ingest(outcomes(tmp_path, 10))
     not_before = datetime.now(timezone.utc) + timedelta(seconds=0.3)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from airflow.sdk import DAG, Asset, AssetWatcher
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
@@ -30,6 +28,7 @@ from airflow_ai_provider.store.schema import exception_case
 from airflow_ai_provider.triggers._feedback_poll import FeedbackPoll
 from airflow_ai_provider.triggers.feedback import FeedbackTrigger
 from tests.edge.feedback_waiting import NOW, Said, leave, next_of, silent, watch
+from tests.statements import statements
 
 
 def queued(store: Store, *, hours: float) -> None:
@@ -63,21 +62,6 @@ def test_one_look_finds_all_that_is_asked(store: Store, say: Said) -> None:
     assert wanted[3].holds(seen, {}) == {}
 
 
-@contextmanager
-def queries() -> Iterator[list[str]]:
-    found: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if "feedback_batch" in statement and statement.lstrip().startswith("SELECT"):
-            found.append(statement)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    try:
-        yield found
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
-
-
 def test_a_hundred_triggers_look_once_per_interval(here: Store, say: Said) -> None:
     say(here, 3)
 
@@ -101,8 +85,9 @@ def test_a_hundred_triggers_look_once_per_interval(here: Store, say: Said) -> No
         await asyncio.gather(*tasks[:-1], return_exceptions=True)
         return len(runs), took
 
-    with queries() as found:
+    with statements() as sent:
         count, took = asyncio.run(wait())
+    found = [s for s in sent if "feedback_batch" in s and s.lstrip().startswith("SELECT")]
     assert count == 100
     assert 3 <= len(found) <= took / 0.5 + 2
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,15 +48,8 @@ def context(gx: Any) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_AI_STORE_DEFAULT",
-        json.dumps({"conn_type": "ai_store", "extra": json.dumps({"url": url})}),
-    )
-    store = Store.open(url)
-    yield Ledger(store)
-    store.close()
+def ledger(here: Store) -> Ledger:
+    return Ledger(here)
 
 
 def trips(month: int) -> pd.DataFrame:

@@ -38,14 +38,6 @@ def context_of(operator: Any, folder: Path = PROJECTS) -> dict[str, Any]:
     return {"ti": ti, "dag": dag, "task": operator, "outlet_events": defaultdict(Events)}
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    connection = {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
-    return Store.open(url)
-
-
 def form_result(
     answers: dict[str, Any] | None = None, by: str | None = "sponsor"
 ) -> dict[str, Any]:
@@ -74,7 +66,7 @@ def finish_discovery(tmp_path: Path) -> None:
         operator.execute(context_of(operator))
 
 
-def test_milestone_is_kept_with_who_answered(store: Store) -> None:
+def test_milestone_is_kept_with_who_answered(here: Store) -> None:
     operator = MilestoneOperator(
         task_id="done",
         project="flight_delays.yaml",  # beside the DAG's file
@@ -85,11 +77,11 @@ def test_milestone_is_kept_with_who_answered(store: Store) -> None:
         result = operator.execute(context_of(operator))
     json.dumps(result)
     assert result["answered_by"] == "sponsor"
-    record = Ledger(store).get(result["record"])
+    record = Ledger(here).get(result["record"])
     assert (record.decided_by, record.task_id) == ("sponsor", "done")
-    rows = {row.name: row for row in Projects(store).deliverables("flight_delays")}
+    rows = {row.name: row for row in Projects(here).deliverables("flight_delays")}
     assert rows["point_person"].value == "ask ben"
-    assert Ledger(store).verify() == (1, None)
+    assert Ledger(here).verify() == (1, None)
 
 
 @pytest.mark.parametrize(
@@ -101,16 +93,16 @@ def test_milestone_is_kept_with_who_answered(store: Store) -> None:
     ],
 )
 def test_hopeless_milestone_is_not_tried_again(
-    store: Store, project: str, name: str, says: str
+    here: Store, project: str, name: str, says: str
 ) -> None:
     operator = MilestoneOperator(task_id="done", project=project, milestone=name)
     with pytest.raises(AirflowFailException, match=says):
         operator.execute(context_of(operator))
-    assert Projects(store).deliverables("flight_delays") == []
+    assert Projects(here).deliverables("flight_delays") == []
 
 
 def test_phase_gate_emits_its_asset_through_the_project_s_alias(
-    store: Store, tmp_path: Path
+    here: Store, tmp_path: Path
 ) -> None:
     finish_discovery(tmp_path)
     operator = PhaseGateOperator(task_id="gate", project=TEMPLATE, phase="discovery")
@@ -123,14 +115,14 @@ def test_phase_gate_emits_its_asset_through_the_project_s_alias(
     assert asset == project_asset("flight_delays", "discovery")
     assert extra["admitted"] == ["flight_delays", "handwritten_digits"]
     assert extra["record"] == result["record"]
-    assert Ledger(store).get(result["record"]).verdict == "pass"
+    assert Ledger(here).get(result["record"]).verdict == "pass"
 
 
 @pytest.mark.parametrize(
     ("on_fail", "raised"), [("fail", AirflowFailException), ("skip", AirflowSkipException)]
 )
 def test_refusal_is_pushed_and_recorded_before_it_is_raised(
-    store: Store, on_fail: str, raised: type[Exception]
+    here: Store, on_fail: str, raised: type[Exception]
 ) -> None:
     operator = PhaseGateOperator(
         task_id="gate", project=TEMPLATE, phase="discovery", on_fail=on_fail
@@ -140,18 +132,18 @@ def test_refusal_is_pushed_and_recorded_before_it_is_raised(
         operator.execute(context)
     report = context["ti"].pushed["return_value"]
     assert not report["passed"]
-    assert Ledger(store).get(report["record"]).verdict == "fail"
+    assert Ledger(here).get(report["record"]).verdict == "fail"
     assert not context["outlet_events"]
 
 
-def test_warning_goes_on_without_an_event(store: Store) -> None:
+def test_warning_goes_on_without_an_event(here: Store) -> None:
     operator = PhaseGateOperator(
         task_id="gate", project=TEMPLATE, phase="discovery", on_fail="warn"
     )
     context = context_of(operator)
     assert not operator.execute(context)["passed"]
     assert not context["outlet_events"]
-    assert len(Ledger(store).search()) == 1
+    assert len(Ledger(here).search()) == 1
 
 
 @pytest.mark.parametrize(
@@ -162,11 +154,11 @@ def test_warning_goes_on_without_an_event(store: Store) -> None:
         ({"phase": "pilot", "evidence": {"pilots": "all"}}, "another shape"),
     ],
 )
-def test_wrong_use_fails_at_once(store: Store, given: dict[str, Any], says: str) -> None:
+def test_wrong_use_fails_at_once(here: Store, given: dict[str, Any], says: str) -> None:
     operator = PhaseGateOperator(task_id="gate", project=TEMPLATE, **given)
     with pytest.raises(AirflowFailException, match=says):
         operator.execute(context_of(operator))
-    assert Ledger(store).search() == []
+    assert Ledger(here).search() == []
 
 
 def form(name: str = "kick_off", project: str = TEMPLATE, **arguments: Any) -> Any:

@@ -11,7 +11,6 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
-from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 
 
@@ -21,12 +20,8 @@ class TaskInstance(SimpleNamespace):
 
 
 def test_personal_data_stop_and_are_repeated_nowhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    connection = {"conn_type": "ai_store", "extra": json.dumps({"url": url})}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
-    ledger = Ledger(Store.open(url))
     path = tmp_path / "people.csv"
     path.write_text("id,contact\n1,anna.berg@example.com\n")
     gate = DataQualityGateOperator(

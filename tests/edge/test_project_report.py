@@ -44,12 +44,9 @@ class Broken(BaseNotifier):
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    connection = {"conn_type": "ai_store", "extra": {"url": url}}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
+def store(here: Store) -> Store:
     SENT.clear()
-    return Store.open(url)
+    return here
 
 
 def context_of(operator: Any) -> dict[str, Any]:

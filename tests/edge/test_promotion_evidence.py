@@ -17,7 +17,6 @@ from airflow_ai_provider.operators.approval_quorum import ApprovalQuorumOperator
 from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.operators.promotion import PromotionApprovalOperator
 from airflow_ai_provider.services.promotion import PromotionOrder, promote
-from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.promotion import Promotions
 from airflow_ai_provider.task_groups.approval import approved_by_several
@@ -41,13 +40,10 @@ def context_of(operator, user="ml"):
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    connection = {"conn_type": "ai_store", "extra": {"url": url}}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(connection))
+def store(here, monkeypatch):
     mlflow = {"conn_type": "mlflow", "host": "http://127.0.0.1:9"}
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps(mlflow))
-    return Store.open(url)
+    return here
 
 
 # --- a process of its own ----------------------------------------------------------------------

@@ -17,7 +17,6 @@ from airflow_ai_provider.operators.model_card import ModelCardOperator
 from airflow_ai_provider.operators.model_evidence import ModelEvidenceOperator
 from airflow_ai_provider.services.promotion import judge, register
 from airflow_ai_provider.services.promotion.histograms import log_histograms
-from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 
 pytest.importorskip("mlflow")
@@ -57,13 +56,10 @@ def logged(tmp_path_factory):
 
 
 @pytest.fixture
-def ledger(logged, tmp_path, monkeypatch):
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    store = {"conn_type": "ai_store", "extra": {"url": url}}
-    monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(store))
+def ledger(logged, here, monkeypatch):
     mlflow = {"conn_type": "mlflow", "host": logged["uri"]}
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps(mlflow))
-    return Ledger(Store.open(url))
+    return Ledger(here)
 
 
 def measured(logged, **arguments):

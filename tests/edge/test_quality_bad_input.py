@@ -27,7 +27,6 @@ from airflow_ai_provider.core.errors import (
     SuiteError,
 )
 from airflow_ai_provider.operators.quality import DataQualityGateOperator
-from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from tests.data_made import cut_short, damaged_inside, parquet, written
 from tests.edge.gpu_tasks import context
@@ -48,10 +47,10 @@ AMOUNT = expect("column_values_to_be_between", column="amount", min_value=0)
 class World:
     """A store, and a gate that is refused."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
         self.folder = folder
         self.kept = folder / "kept"
-        self.ledger = Ledger(Store.open(f"sqlite:///{folder}/ai.db"))
+        self.ledger = ledger
 
     def gate(self, **arguments: Any) -> dict[str, Any]:
         operator = DataQualityGateOperator(
@@ -76,13 +75,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    url = f"sqlite:///{tmp_path}/ai.db"
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_AI_STORE_DEFAULT",
-        json.dumps({"conn_type": "ai_store", "extra": json.dumps({"url": url})}),
-    )
-    return World(tmp_path)
+def world(tmp_path: Path, ledger: Ledger) -> World:
+    return World(tmp_path, ledger)
 
 
 def amounts(path: Path) -> Path:

@@ -90,17 +90,7 @@ def backend() -> Iterator[FakeBackend]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_AI_STORE_DEFAULT",
-        json.dumps({"conn_type": "ai_store", "extra": json.dumps({"url": url})}),
-    )
-    return Store.open(url)
-
-
-@pytest.fixture
-def client(store: Store) -> TestClient:
+def client(here: Store) -> TestClient:
     app = FastAPI()
     add_quality_routes(app)
     app.dependency_overrides[sight_of_user] = lambda: EVERYTHING
@@ -141,7 +131,7 @@ def followed(client: TestClient, context: Any) -> str:
 
 
 def test_the_link_leads_to_the_page_of_a_gate_that_failed(
-    client: TestClient, store: Store, data: str
+    client: TestClient, here: Store, data: str
 ) -> None:
     context = refused(gate(data=data))
     page = followed(client, context)
@@ -154,7 +144,7 @@ def test_the_link_leads_to_the_page_of_a_gate_that_failed(
         assert said in page
     assert page.count("<figure>") == 3
     assert "&lt;script&gt;alert(1)" in page
-    [record] = Ledger(store).search()
+    [record] = Ledger(here).search()
     assert client.get(f"/quality/record/{record.id}").status_code == 200
     assert client.get("/quality/record/none").status_code == 404
 
@@ -192,23 +182,21 @@ def test_a_list_shows_each_data_set_and_its_past(client: TestClient, data: str) 
     assert "<script" not in nothing.text
 
 
-def test_a_record_without_a_report_shows_itself(
-    client: TestClient, store: Store, data: str
-) -> None:
+def test_a_record_without_a_report_shows_itself(client: TestClient, here: Store, data: str) -> None:
     result = check(data, SUITE)
-    record = Ledger(store).append(result.draft())
+    record = Ledger(here).append(result.draft())
     page = client.get(f"/quality/record/{record.id}").text
     assert "was not kept" in page
     assert "expect_column_values_to_be_between(amount)" in page
     assert "23" in page
 
 
-def test_a_gate_may_keep_values_to_itself(client: TestClient, store: Store, data: str) -> None:
+def test_a_gate_may_keep_values_to_itself(client: TestClient, here: Store, data: str) -> None:
     page = followed(client, refused(gate(data=data, report_values=False)))
     assert "alert(1)" not in page
     assert "Values of rows are not kept" in page
-    [record] = Ledger(store).search()
-    assert "alert(1)" not in str(GateReports(store).find(record.id))
+    [record] = Ledger(here).search()
+    assert "alert(1)" not in str(GateReports(here).find(record.id))
 
 
 def test_a_drift_gate_has_the_same_page(client: TestClient, tmp_path: Path) -> None:
@@ -234,7 +222,7 @@ def test_the_address_is_that_of_airflows_own_pages(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_stats_say_how_many_rows_and_what_failed(
-    store: Store, data: str, backend: FakeBackend
+    here: Store, data: str, backend: FakeBackend
 ) -> None:
     refused(gate(data=data))
     tags = ("data", "orders", "orders")
@@ -305,7 +293,7 @@ def test_lineage_has_figures_and_no_values(data: str) -> None:
     assert "alert" not in str(looked)
 
 
-def test_a_gate_that_refused_tells_its_lineage(store: Store, data: str) -> None:
+def test_a_gate_that_refused_tells_its_lineage(here: Store, data: str) -> None:
     operator = gate(data=data)
     refused(operator)
     found = operator.get_openlineage_facets_on_failure(None)
@@ -322,13 +310,13 @@ def test_a_gate_that_refused_tells_its_lineage(store: Store, data: str) -> None:
         (False, "amount"), (False, "who"), (False, "who"),
     ]  # fmt: skip
     tags = {tag.key: tag.value for tag in found.run_facets["tags"].tags}
-    [record] = Ledger(store).search()
+    [record] = Ledger(here).search()
     assert tags["airflow_ai.gate_record"] == record.id
     assert tags["airflow_ai.verdict"] == "fail"
     assert operator.get_openlineage_facets_on_complete(None).inputs == found.inputs
 
 
-def test_a_gate_that_did_not_look_tells_only_the_name(store: Store, tmp_path: Path) -> None:
+def test_a_gate_that_did_not_look_tells_only_the_name(here: Store, tmp_path: Path) -> None:
     operator = gate(data=str(tmp_path / "none.csv"))
     refused(operator)
     found = operator.get_openlineage_facets_on_failure(None)

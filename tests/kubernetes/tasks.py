@@ -16,13 +16,13 @@ from airflow_ai_provider.services.gpu import GpuPool
 from tests.edge.gpu_tasks import FakeTaskInstance, execute
 from tests.kubernetes.emulator.cluster import Cluster
 
+TRAINER: dict[str, Any] = {"task_id": "t", "image": "trainer:1", "name": "train"}
+
 
 def operator(**given: Any) -> GpuKubernetesPodOperator:
     """Return a task that runs a pod for 0.2 s; it is looked at five times a second."""
     arguments: dict[str, Any] = {
-        "task_id": "t",
-        "image": "trainer:1",
-        "name": "train",
+        **TRAINER,
         "startup_check_interval_seconds": 0.2,
         "base_container_status_polling_interval": 0.2,
         "poll_interval": 0.2,

@@ -19,7 +19,7 @@ from airflow_ai_provider.services.gpu import GpuPool
 from tests.edge.gpu_tasks import execute
 from tests.kubernetes.emulator.access import uses_in
 from tests.kubernetes.emulator.cluster import Cluster
-from tests.kubernetes.tasks import context, operator, run
+from tests.kubernetes.tasks import TRAINER, context, operator, run
 from tests.kubernetes.test_kueue_and_rights import rules
 from tests.kubernetes.test_operator import Background, both_ways, foreign_pod, until
 
@@ -30,9 +30,7 @@ ROOT = Path(__file__).parents[2]
 def training(**given: Any) -> GpuKubernetesJobOperator:
     """Return a task that runs a Job of two pods for 0.5 s."""
     arguments: dict[str, Any] = {
-        "task_id": "t",
-        "image": "trainer:1",
-        "name": "train",
+        **TRAINER,
         "gpus": 3,
         "job_poll_interval": 0.2,
         "annotations": {"sim/run-seconds": "0.5"},

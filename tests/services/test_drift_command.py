@@ -74,7 +74,7 @@ def test_absent_data_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "absent.csv" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("by", ["url", "connection"])
+@pytest.mark.parametrize("by", ["url", "variable", "connection"])
 @pytest.mark.parametrize("what", [["--table", "main.orders"], ["--sql", "SELECT * FROM orders"]])
 def test_a_table_is_profiled_where_it_is(
     tmp_path: Path,
@@ -93,7 +93,8 @@ def test_a_table_is_profiled_where_it_is(
         "AIRFLOW_CONN_ORDERS", json.dumps({"conn_type": "generic", "extra": {"url": url}})
     )
     target = tmp_path / "p.json"
-    data = url if by == "url" else "orders"
+    monkeypatch.setenv("ORDERS_URL", url)
+    data = {"url": url, "variable": "env:ORDERS_URL", "connection": "orders"}[by]
     assert main(["quality", "profile", data, *what, "--output", str(target), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["rows"] == 3
@@ -101,6 +102,8 @@ def test_a_table_is_profiled_where_it_is(
         ("number", 1),
         ("category", 0),
     ]
+    assert main(["quality", "suggest", data, *what]) == 0  # and so do its sisters name a table
+    assert "amount" in capsys.readouterr().out
     absent = ["quality", "profile", url, "--table", "absent", "--output", str(target)]
     assert main(absent) == 2
     assert "no such table" in capsys.readouterr().err

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +13,7 @@ from airflow_ai_provider.services.views.exceptions import HELD_SHOWN, PER_PAGE, 
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exceptions import ExceptionQueue
 from airflow_ai_provider.store.schema import exception_case, exception_seat
+from tests.statements import statements
 
 
 def queue_of(store: Store, number: int = 3, *, model: str = "m", **asking: Any) -> ExceptionQueue:
@@ -40,22 +39,6 @@ def view(
     return exceptions_view(
         store, person=person, may_see=lambda _: see, may_answer=lambda _: may, **more
     )
-
-
-@contextmanager
-def queries() -> Iterator[list[str]]:
-    """Yield what is asked of the store, setting up aside."""
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if statement.startswith("SELECT"):
-            seen.append(statement)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 def make_late(store: Store, table: sa.Table, column: str) -> None:
@@ -148,7 +131,7 @@ def test_a_viewer_sees_and_others_do_not_even_see(store: Store) -> None:
 def test_a_long_queue_has_pages_and_few_queries(store: Store) -> None:
     queue = queue_of(store, 60)
     queue.claim("ann", limit=HELD_SHOWN + 5)
-    with queries() as asked:
+    with statements() as asked:
         shown = view(store)
     assert 1 <= len(asked) <= 10
     assert (len(shown["mine"]), shown["held"]) == (HELD_SHOWN, HELD_SHOWN + 5)

@@ -8,11 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 
 from airflow_ai_provider.adapters import processes
 from airflow_ai_provider.core.gpu.lease import TicketView
@@ -24,7 +22,7 @@ from airflow_ai_provider.services.keepers import NoKeeper
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_rows import PLANNER_LOCK
-from airflow_ai_provider.store.migrate import migrate
+from tests.statements import statements
 from tests.store.test_server import end_backends
 
 
@@ -120,14 +118,8 @@ def test_a_hundred_who_wait_in_quiet_cost_one_query_in_five_seconds(pool: GpuPoo
     for waiter in waiters:
         assert waiter.next() is not None
     time.sleep(2.5)  # the looks that follow the last change
-    asked: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
-
-    sa.event.listen(pool.gpu.store.engine, "before_cursor_execute", note)
-    time.sleep(6.0)
-    sa.event.remove(pool.gpu.store.engine, "before_cursor_execute", note)
+    with statements(pool.gpu.store) as asked:
+        time.sleep(6.0)
     assert 1 <= len(asked) <= 2
     for waiter in waiters:
         waiter.end()
@@ -177,19 +169,18 @@ def until(true: Callable[[], bool], seconds: float) -> None:
 
 
 @pytest.fixture
-def server_pool(postgres_url: str) -> GpuPool:
-    migrate(Store(postgres_url))
+def server_pool(postgres_store: str) -> GpuPool:
     settings = GpuSettings(static_devices="cpu:0")
-    return GpuPool(Store.open(postgres_url), settings, keeper=NoKeeper())
+    return GpuPool(Store.open(postgres_store), settings, keeper=NoKeeper())
 
 
 def test_a_planner_that_died_before_it_planned_for_others_is_made_up_for(
-    server_pool: GpuPool, postgres_url: str
+    server_pool: GpuPool, postgres_store: str
 ) -> None:
     pool = server_pool
     held = occupy(pool)
     waiter = Waiter(pool, "a")
-    with psycopg.connect(postgres_url) as planner:
+    with psycopg.connect(postgres_store) as planner:
         planner.execute("SELECT pg_advisory_xact_lock(%s)", (PLANNER_LOCK,))
         assert pool.try_acquire(waiter.ticket) is None
         pool.gpu.release(held.id, held.fence)  # left to the one who plans
@@ -200,7 +191,7 @@ def test_a_planner_that_died_before_it_planned_for_others_is_made_up_for(
     waiter.end()
 
 
-def test_a_store_that_is_away_ends_no_wait(server_pool: GpuPool, postgres_url: str) -> None:
+def test_a_store_that_is_away_ends_no_wait(server_pool: GpuPool, postgres_store: str) -> None:
     pool = server_pool
     held = occupy(pool)
     taken: list[Lease] = []
@@ -208,7 +199,7 @@ def test_a_store_that_is_away_ends_no_wait(server_pool: GpuPool, postgres_url: s
     waits = threading.Thread(target=lambda: taken.append(pool.acquire(ticket)))
     waits.start()
     for _ in range(10):
-        end_backends(postgres_url)
+        end_backends(postgres_store)
         time.sleep(0.1)
     pool.gpu.release(held.id, held.fence)
     waits.join(10.0)

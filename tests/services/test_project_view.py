@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from airflow_ai_provider.core.errors import LifecycleError
 from airflow_ai_provider.core.gate import GateKind, Verdict
@@ -19,29 +15,14 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.model_places import keep_place
 from tests.services.project_scene import NAME, decide, lived, note, plan_of
+from tests.statements import statements
 
 TODAY = datetime.now(timezone.utc).date()  # as the store's clock has it
 
 
-@contextmanager
-def counted(store: Store) -> Iterator[list[str]]:
-    """Yield what is asked of the database meanwhile."""
-    asked: list[str] = []
-
-    def note_it(*arguments: Any) -> None:
-        if arguments[2].lstrip().upper().startswith(("SELECT", "WITH")):
-            asked.append(arguments[2])
-
-    sa.event.listen(store.engine, "before_cursor_execute", note_it)
-    try:
-        yield asked
-    finally:
-        sa.event.remove(store.engine, "before_cursor_execute", note_it)
-
-
 def test_a_project_shows_what_the_store_knows_in_ten_queries(store: Store) -> None:
     lived(store)
-    with counted(store) as asked:
+    with statements(store) as asked:
         found = project(store, NAME, today=TODAY)
     assert 0 < len(asked) <= 10
     assert json.loads(json.dumps(found)) == found
@@ -171,7 +152,7 @@ def test_the_board_asks_the_same_number_of_queries_whatever_the_number(store: St
     def asked_for(number: int) -> int:
         for each in range(number):
             note(store, plan_of(name=f"project{each}"), phase="discovery")
-        with counted(store) as asked:
+        with statements(store) as asked:
             found = board(store, today=TODAY)
         assert sum(len(p["cards"]) for p in found["phases"]) == number
         assert json.loads(json.dumps(found)) == found

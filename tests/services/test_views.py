@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.environment import EnvironmentContext
@@ -34,6 +32,7 @@ from airflow_ai_provider.store.migrate import VERSION_TABLE
 from airflow_ai_provider.store.model_places import ModelPlaces
 from airflow_ai_provider.testing import fake_devices
 from tests.services.promotion_world import World
+from tests.statements import statements
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -188,22 +187,6 @@ def test_the_ledger_is_searched_and_exported(store: Store) -> None:
     assert shown["evidence_text"] == "{}"
 
 
-@contextmanager
-def queries() -> Iterator[list[str]]:
-    """Collect the statements that go to a database."""
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if not statement.startswith(("BEGIN", "SET", "SHOW", "PRAGMA")):
-            seen.append(statement)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
-
-
 def test_a_page_makes_at_most_ten_queries(store: Store) -> None:
     world = World(store)
     world.walk("1")
@@ -218,6 +201,6 @@ def test_a_page_makes_at_most_ten_queries(store: Store) -> None:
         "ledger": lambda: ledger_view(store),
     }
     for name, view in views.items():
-        with queries() as seen:
+        with statements() as seen:
             view()
         assert 1 <= len(seen) <= 10, (name, seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,10 @@ import pytest
 
 from airflow_ai_provider.core.errors import GpuAdminError, LeaseLostError
 from airflow_ai_provider.core.gate import GateKind
-from airflow_ai_provider.core.gpu.lease import Host, Process, Ticket
+from airflow_ai_provider.core.gpu.lease import Ticket
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import LeaseState
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu import Asked, GpuStore
 from airflow_ai_provider.store.gpu_admin import (
     DRAINED,
     IN_SERVICE,
@@ -28,36 +28,33 @@ from airflow_ai_provider.store.gpu_status import snapshot
 from airflow_ai_provider.store.gpu_turns import Turns
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.schema import gpu_change, host
-from airflow_ai_provider.testing import FakeClock, fake_devices
+from airflow_ai_provider.testing import fake_devices
+from tests.store.pool import HERE, Pool
 
 ANN = Person(name="ann (uid 7)", reason="its fan is broken")
-ME = Process(pid=100, start=1, uid=0)
 
 
-class Pool:
-    """A host's view of the store."""
+class Administered(Pool):
+    """Slots of which people say what is to be."""
 
-    def __init__(self, store: Store, name: str = "testhost", devices: int = 1) -> None:
-        self.clock = FakeClock()
-        self.gpu = GpuStore(store, Host(name=name, boot_id="boot-1"), ttl=60, clock=self.clock)
+    def __init__(self, store: Store, name: str = HERE.name, devices: int = 1) -> None:
+        here = replace(HERE, name=name)
+        super().__init__(store, fake_devices(devices, host=name), here=here)
         self.turns = Turns(store, clock=self.clock)
-        self.devices = fake_devices(devices, host=name)
-
-    def ask(self, holder: str, **wants: Any) -> Asked:
-        ticket = Ticket(holder=holder, request=GpuRequest.of(**wants), host=self.gpu.here.name)
-        return self.gpu.ask(ticket, process=ME, devices=self.devices)
 
     def stand(self, state: str, *, uuid: str = "fake:0", on_host: str | None = None) -> Any:
         return set_standing(self.turns, uuid, on_host=on_host, state=state, by=ANN)
 
 
 @pytest.fixture
-def pool(store: Store) -> Pool:
-    return Pool(store)
+def pool(store: Store) -> Administered:
+    return Administered(store)
 
 
 @pytest.mark.parametrize("state", [DRAINED, QUARANTINED])
-def test_a_device_out_of_service_is_granted_no_more_and_held_on(pool: Pool, state: str) -> None:
+def test_a_device_out_of_service_is_granted_no_more_and_held_on(
+    pool: Administered, state: str
+) -> None:
     held = pool.ask("a").lease
     assert held is not None
     done = pool.stand(state)
@@ -69,7 +66,7 @@ def test_a_device_out_of_service_is_granted_no_more_and_held_on(pool: Pool, stat
     assert (shown["health"], shown["reason"]) == (state, "its fan is broken")
 
 
-def test_a_device_back_in_service_goes_to_who_waits(pool: Pool) -> None:
+def test_a_device_back_in_service_goes_to_who_waits(pool: Administered) -> None:
     pool.ask("a")
     pool.stand(DRAINED)
     held = pool.gpu.leases()[0]
@@ -80,7 +77,7 @@ def test_a_device_back_in_service_goes_to_who_waits(pool: Pool) -> None:
     assert pool.ask("b").lease is not None
 
 
-def test_each_decision_is_recorded_with_who_and_why(pool: Pool) -> None:
+def test_each_decision_is_recorded_with_who_and_why(pool: Administered) -> None:
     pool.ask("a")
     done = pool.stand(DRAINED)
     (record,) = Ledger(pool.gpu.store).search(kind=GateKind.DEVICE)
@@ -90,9 +87,11 @@ def test_each_decision_is_recorded_with_who_and_why(pool: Pool) -> None:
     assert record.criteria[0]["sentence"] == "its fan is broken"
 
 
-def test_a_device_that_several_hosts_have_must_be_told_apart(pool: Pool, store: Store) -> None:
+def test_a_device_that_several_hosts_have_must_be_told_apart(
+    pool: Administered, store: Store
+) -> None:
     pool.ask("a")
-    Pool(store, "other").ask("b")
+    Administered(store, "other").ask("b")
     with pytest.raises(GpuAdminError, match="other, testhost"):
         pool.stand(DRAINED)
     assert pool.stand(DRAINED, on_host="other")["host"] == "other"
@@ -100,7 +99,7 @@ def test_a_device_that_several_hosts_have_must_be_told_apart(pool: Pool, store: 
         pool.stand(DRAINED, uuid="nope")
 
 
-def test_a_lease_taken_by_force_is_handed_on_and_its_keeper_hears_of_it(pool: Pool) -> None:
+def test_a_lease_taken_by_force_is_handed_on_and_its_keeper_hears_of_it(pool: Administered) -> None:
     held = pool.ask("a").lease
     assert held is not None
     assert pool.ask("b").lease is None
@@ -119,7 +118,7 @@ def test_a_lease_taken_by_force_is_handed_on_and_its_keeper_hears_of_it(pool: Po
         force_release(pool.turns, held.id, by=ANN)
 
 
-def test_a_quarantined_lease_is_released_by_force(pool: Pool) -> None:
+def test_a_quarantined_lease_is_released_by_force(pool: Administered) -> None:
     held = pool.ask("a").lease
     assert held is not None
     KeeperStore(pool.gpu).quarantine(held.id, held.fence, "a stranger")
@@ -127,7 +126,7 @@ def test_a_quarantined_lease_is_released_by_force(pool: Pool) -> None:
     assert pool.gpu.leases() == []
 
 
-def test_a_host_is_given_up_only_when_it_was_not_seen_for_long(pool: Pool) -> None:
+def test_a_host_is_given_up_only_when_it_was_not_seen_for_long(pool: Administered) -> None:
     held = pool.ask("a").lease
     assert held is not None
     store = pool.gpu.store
@@ -146,7 +145,7 @@ def test_a_host_is_given_up_only_when_it_was_not_seen_for_long(pool: Pool) -> No
         give_up_host(pool.turns, "nowhere", by=ANN)
 
 
-def test_who_is_sure_waits_only_until_nobody_there_can_have_renewed(pool: Pool) -> None:
+def test_who_is_sure_waits_only_until_nobody_there_can_have_renewed(pool: Administered) -> None:
     held = pool.ask("a").lease
     assert held is not None
     store = pool.gpu.store
@@ -180,9 +179,9 @@ def test_who_is_sure_waits_only_until_nobody_there_can_have_renewed(pool: Pool) 
     assert {record.decided_by for record in records} == {ANN.name}
 
 
-def test_what_people_decide_is_planned_as_the_pool_plans(pool: Pool, store: Store) -> None:
+def test_what_people_decide_is_planned_as_the_pool_plans(pool: Administered, store: Store) -> None:
     """The devices that come back are kept for who waits longest, as ``reserve_after`` says."""
-    two = Pool(store, "other", devices=2)
+    two = Administered(store, "other", devices=2)
     two.ask("a")
     two.stand(DRAINED, uuid="fake:1")
     two.ask("wide", gpus=2)
@@ -198,7 +197,7 @@ def test_what_people_decide_is_planned_as_the_pool_plans(pool: Pool, store: Stor
     assert {r.request_id for r in two.gpu.leases()} == {ticket_id("a"), ticket_id("small")}
 
 
-def test_what_another_left_to_be_planned_is_planned_with_it(pool: Pool) -> None:
+def test_what_another_left_to_be_planned_is_planned_with_it(pool: Administered) -> None:
     pool.ask("a")
     with pool.gpu.store.write() as connection:
         connection.execute(gpu_change.insert())

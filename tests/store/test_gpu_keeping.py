@@ -23,8 +23,8 @@ from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.light import LightLeases
 from airflow_ai_provider.store.schema import host, lease
 from airflow_ai_provider.testing import fake_devices
+from tests.store.pool import HERE
 
-HERE = Host(name="testhost", boot_id="boot-1")
 ME = Process(pid=100, start=1, uid=7)
 
 

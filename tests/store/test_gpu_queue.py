@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -11,64 +9,23 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_ai_provider.core.gpu.lease import Host, Process, TaskIdentity, Ticket
+from airflow_ai_provider.core.gpu.lease import TaskIdentity
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.core.gpu.states import RequestState
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu import Asked, GpuStore
+from airflow_ai_provider.store.gpu import GpuStore
 from airflow_ai_provider.store.gpu_history import estimate_of, prune
 from airflow_ai_provider.store.gpu_status import snapshot
 from airflow_ai_provider.store.gpu_tickets import class_key
 from airflow_ai_provider.store.schema import gpu_quota, gpu_request, host, lease, lease_device
-from airflow_ai_provider.testing import FakeClock, fake_devices
-
-HERE = Host(name="testhost", boot_id="boot-1")
-ME = Process(pid=100, start=1, uid=0)
-
-
-class Pool:
-    def __init__(self, store: Store, devices: int = 2) -> None:
-        self.clock = FakeClock()
-        self.devices = fake_devices(devices, memory_mib=1000)
-        self.store = store
-        self.gpu = GpuStore(store, HERE, ttl=60, clock=self.clock)
-
-    def ask(self, holder: str, task: TaskIdentity | None = None, **wants: Any) -> Asked:
-        ticket = self.ticket(holder, task, **wants)
-        return self.gpu.ask(ticket, process=ME, devices=self.devices)
-
-    def ticket(self, holder: str, task: TaskIdentity | None = None, **wants: Any) -> Ticket:
-        return Ticket(
-            holder=holder,
-            request=GpuRequest.of(**wants),
-            host=HERE.name,
-            task=task or TaskIdentity(),
-        )
-
-    def state(self, holder: str) -> RequestState:
-        view = self.gpu.view(self.ticket(holder).id)
-        assert view is not None
-        return view.state
+from airflow_ai_provider.testing import fake_devices
+from tests.statements import statements
+from tests.store.pool import HERE, ME, Pool
 
 
 @pytest.fixture
 def pool(store: Store) -> Pool:
-    return Pool(store)
-
-
-@contextmanager
-def statements(store: Store) -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(("BEGIN", "PRAGMA")):
-            seen.append(statement)
-
-    sa.event.listen(store.engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(store.engine, "before_cursor_execute", note)
+    return Pool(store, fake_devices(2, memory_mib=1000))
 
 
 def fill(pool: Pool, count: int) -> None:

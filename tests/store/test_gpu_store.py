@@ -1,55 +1,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.errors import LeaseLostError
-from airflow_ai_provider.core.gpu.devices import Device
-from airflow_ai_provider.core.gpu.lease import Host, Process, TaskIdentity, Ticket
-from airflow_ai_provider.core.gpu.request import GpuRequest
+from airflow_ai_provider.core.gpu.lease import Process, TaskIdentity
 from airflow_ai_provider.core.gpu.states import LeaseState, RequestState
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.gpu import Asked, GpuStore
 from airflow_ai_provider.store.gpu_status import snapshot
 from airflow_ai_provider.store.schema import device, gpu_request, lease, lease_device
-from airflow_ai_provider.testing import FakeClock, fake_devices
+from airflow_ai_provider.testing import fake_devices
+from tests.store.pool import HERE, ME, Pool
 
-HERE = Host(name="testhost", boot_id="boot-1")
-ME = Process(pid=100, start=1, uid=0)
 OTHER = Process(pid=200, start=2, uid=0)
-
-
-class Pool:
-    """The store under test with a clock that the test moves."""
-
-    def __init__(self, store: Store, devices: tuple[Device, ...]) -> None:
-        self.clock = FakeClock()
-        self.devices: tuple[Device, ...] | None = devices
-        self.gpu = GpuStore(store, HERE, ttl=60, clock=self.clock)
-
-    def ask(self, holder: str, *, process: Process = ME, **wants: Any) -> Asked:
-        return self.gpu.ask(self.ticket(holder, **wants), process=process, devices=self.devices)
-
-    def ticket(self, holder: str, *, task: TaskIdentity | None = None, **wants: Any) -> Ticket:
-        return Ticket(
-            holder=holder,
-            request=GpuRequest.of(**wants),
-            host=HERE.name,
-            task=task or TaskIdentity(),
-        )
-
-    def state(self, holder: str) -> RequestState:
-        view = self.gpu.view(self.ticket(holder).id)
-        assert view is not None
-        return view.state
 
 
 @pytest.fixture
 def pool(store: Store) -> Pool:
-    return Pool(store, fake_devices(2))
+    return Pool(store)
 
 
 def try_of(number: int) -> TaskIdentity:

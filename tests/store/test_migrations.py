@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sqlite3
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.migrate import HEAD, VERSION_TABLE, check, current
 from airflow_ai_provider.store.schema import metadata
+from tests.store.processes import together
 
 
 def test_migrations_and_tables_agree(store: Store) -> None:
@@ -52,21 +53,14 @@ def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
     assert Ledger(again).verify() == (1, None)
 
 
-def _open(url: str, barrier: object) -> None:
-    barrier.wait()
-    Store.open(url)
-
-
 def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'a.db'}"
-    spawn = multiprocessing.get_context("fork")
-    barrier = spawn.Barrier(4)
-    processes = [spawn.Process(target=_open, args=(url, barrier)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+
+    def open_it(_number: int, barrier: Any) -> None:
+        barrier.wait()
+        Store.open(url)
+
+    together(open_it, 4)
     check(Store(url))
 
 

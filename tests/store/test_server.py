@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.lifecycle import Projects
 from airflow_ai_provider.store.migrate import HEAD, check, migrate
 from airflow_ai_provider.store.promotion import Claim, Promotions
+from tests.store.processes import together
 
 HERE = Host(name="testhost", boot_id="boot-1")
 DRAFT = GateDraft(kind=GateKind.DATA, subject="x", verdict=Verdict.PASS)
@@ -147,20 +147,12 @@ def test_the_command_makes_the_tables_and_may_be_run_again(
     Store.open(postgres_url)
 
 
-def _migrate(url: str, barrier: Any) -> None:
-    barrier.wait()
-    migrate(Store(url))
-
-
 def test_four_that_migrate_at_once_do_it_once(postgres_url: str) -> None:
-    fork = multiprocessing.get_context("fork")
-    barrier = fork.Barrier(4)
-    processes = [fork.Process(target=_migrate, args=(postgres_url, barrier)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    def migrate_it(_number: int, barrier: Any) -> None:
+        barrier.wait()
+        migrate(Store(postgres_url))
+
+    together(migrate_it, 4)
     check(Store(postgres_url))
 
 

@@ -29,15 +29,3 @@ class DeviceProbe(Protocol):
     def busy_percent(self, uuid: str) -> float | None:
         """Return how busy the device was of late, 0 to 100; None where no driver says."""
         ...
-
-
-class NoProbe:
-    """The probe of a host without drivers: what processes do is all that is known."""
-
-    def occupants(self, uuid: str) -> Occupants:
-        """Return nobody."""
-        return Occupants()
-
-    def busy_percent(self, uuid: str) -> float | None:
-        """Return that nobody says."""
-        return None

@@ -89,11 +89,6 @@ class GpuRequest:
         )
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the devices are for this holder alone."""
-        return self.memory_mib is None
-
-    @property
     def wanted(self) -> int:
         """How many devices of one host are asked for."""
         return self.gpus or 1

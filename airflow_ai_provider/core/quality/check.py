@@ -183,23 +183,32 @@ def inexact(facts: Facts, columns: Sequence[Column]) -> str | None:
     return None
 
 
-def mostly_of(expectation: Expectation) -> float:
-    """Return the share of rows that must meet it."""
-    return float(expectation.kwargs.get("mostly", 1))
+def judge_rows(
+    expectation: Expectation, *, total: int, considered: int | None, unexpected: int
+) -> Outcome:
+    """Return what a row-level expectation says: whether as many rows as ``mostly`` says met it.
+
+    ``considered`` is the number of rows that count (not missing); None where missing rows count.
+    """
+    return Outcome(
+        success=_mostly_met(
+            total if considered is None else considered,
+            unexpected,
+            float(expectation.kwargs.get("mostly", 1)),
+        ),
+        result=_map_result(total, considered, unexpected),
+    )
 
 
-def mostly_met(considered: int, unexpected: int, mostly: float) -> bool:
+def _mostly_met(considered: int, unexpected: int, mostly: float) -> bool:
     """Return whether enough rows met it, in Great Expectations' own arithmetic."""
     if considered == 0:
         return True
     return (float(considered) - float(unexpected)) / float(considered) >= mostly
 
 
-def map_result(*, total: int, considered: int | None, unexpected: int) -> dict[str, Any]:
-    """Return the figures of a row-level expectation, as Great Expectations names them.
-
-    ``considered`` is the number of rows that count (not missing); None where missing rows count.
-    """
+def _map_result(total: int, considered: int | None, unexpected: int) -> dict[str, Any]:
+    """Return the figures of a row-level expectation, as Great Expectations names them."""
     result: dict[str, Any] = {"element_count": total, "unexpected_count": unexpected}
     of_total = unexpected / total * 100 if total else None
     if considered is None:

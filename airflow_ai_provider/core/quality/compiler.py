@@ -26,11 +26,13 @@ from airflow_ai_provider.core.quality.sql import Column, text
 from airflow_ai_provider.core.quality.suite import Expectation, Suite
 from airflow_ai_provider.core.quality.tables import TABLE_LEVEL
 from airflow_ai_provider.core.quality.types import TYPES
+from airflow_ai_provider.core.quality.z_scores import Z_SCORES
 
 COMPILED = {
     **TABLE_LEVEL,
     **COLUMN_LEVEL,
     **ORDERED,
+    **Z_SCORES,
     **ROW_LEVEL,
     **RECORD_LEVEL,
     **UNIQUE,

@@ -16,9 +16,7 @@ from airflow_ai_provider.core.quality.check import (
     Schema,
     exact,
     inexact,
-    map_result,
-    mostly_met,
-    mostly_of,
+    judge_rows,
     need,
 )
 from airflow_ai_provider.core.quality.distinct import bits_read
@@ -162,12 +160,7 @@ def _judge(
         if why := inexact(facts, columns):
             return Outcome(unsure=why)
         failed, counted = unexpected(facts), considered(facts)
-        return Outcome(
-            success=mostly_met(counted, failed, mostly_of(e)),
-            result=map_result(
-                total=facts[schema.rows.count], considered=counted, unexpected=failed
-            ),
-        )
+        return judge_rows(e, total=facts[schema.rows.count], considered=counted, unexpected=failed)
 
     return judge
 

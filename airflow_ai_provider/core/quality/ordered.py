@@ -16,9 +16,7 @@ from airflow_ai_provider.core.quality.check import (
     counted,
     exact,
     inexact,
-    map_result,
-    mostly_met,
-    mostly_of,
+    judge_rows,
     need,
 )
 from airflow_ai_provider.core.quality.quantiles import judge_quantiles, quantile_ranges
@@ -128,10 +126,7 @@ def _in_order(e: Expectation, schema: Schema, sign: str) -> Check:
         if why := inexact(facts, [column]):
             return Outcome(unsure=why)
         considered, unexpected = facts[present], facts[failed]
-        return Outcome(
-            success=mostly_met(considered, unexpected, mostly_of(e)),
-            result=map_result(total=facts[total], considered=considered, unexpected=unexpected),
-        )
+        return judge_rows(e, total=facts[total], considered=considered, unexpected=unexpected)
 
     places = f"SELECT place FROM ({followed}) WHERE {disorder}"  # noqa: S608
     return Check(
@@ -154,74 +149,9 @@ def decreasing(e: Expectation, schema: Schema) -> Check:
     return _in_order(e, schema, "<")
 
 
-def z_scores(e: Expectation, schema: Schema) -> Check:
-    """Every value lies fewer standard deviations from the mean than the threshold."""
-    column, rows = schema.column(e, e.kwargs["column"]), schema.rows
-    need(column, Family.INTEGER, Family.FLOAT)
-    threshold, double = e.kwargs["threshold"], e.kwargs["double_sided"]
-    if not isinstance(threshold, (int, float)) or not isinstance(double, bool):
-        raise NotCompiledError("threshold or double_sided is of another kind")
-    limit = abs(float(threshold)) if double else float(threshold)
-    value = f"{rows.of(column.sql)}::DOUBLE" if rows.condition is None else rows.of(column.sql)
-    present, largest = f"count({rows.of(column.sql)})", f"max(abs(({value})::DOUBLE))"
-    usable = f"abs({column.sql}::DOUBLE) < 1e150"
-    mean = f"avg({rows.of(column.sql, usable)})"
-    deviation = f"stddev_samp({rows.of(column.sql, usable)})"
-    read = f"scores {e.index}"
-
-    def failing(facts: Facts) -> tuple[str, str] | None:
-        spread = facts[deviation]
-        if not spread:
-            return None
-        score = f"(({column.sql} - {facts[mean]!r}::DOUBLE) / {spread!r}::DOUBLE)"
-        score = f"abs{score}" if double else score
-        near = f"({score} BETWEEN {limit - 1e-9!r}::DOUBLE AND {limit + 1e-9!r}::DOUBLE)"
-        there = f"{column.sql} IS NOT NULL"
-        return f"({there} AND NOT ({score} < {limit!r}::DOUBLE))", near
-
-    def more(facts: Facts) -> Mapping[str, str]:
-        found = failing(facts)
-        if found is None or facts[largest] >= 1e150:
-            return {}
-        figures = ", ".join(rows.where(predicate) for predicate in found)
-        return {read: f"SELECT {figures} FROM {RELATION}"}  # noqa: S608
-
-    def judge(facts: Facts) -> Outcome:
-        scale, spread = facts[largest] or 0.0, facts[deviation] or 0.0
-        if why := inexact(facts, [column]):
-            return Outcome(unsure=why)
-        if scale >= 1e150 or (spread <= 1e-9 * scale and facts[present] > 1 and scale):
-            return Outcome(unsure=f"column {column.name} holds huge or hardly differing values")
-        unexpected, near = facts[read][0] if read in facts else (0, 0)
-        if near:
-            return Outcome(unsure="a score is too close to the threshold")
-        considered = facts[present]
-        return Outcome(
-            success=mostly_met(considered, unexpected, mostly_of(e)),
-            result=map_result(
-                total=facts[rows.count], considered=considered, unexpected=unexpected
-            ),
-        )
-
-    def failing_by(facts: Facts) -> str | None:
-        found = failing(facts)
-        return rows.both(found[0]) if found else None
-
-    return Check(
-        expectation=e,
-        reads=(rows.count, present, largest, mean, deviation, *exact([column])),
-        judge=judge,
-        more=more,
-        failing_by=failing_by,
-        shown=(column,),
-        sample=Sample.VALUE,
-    )
-
-
 ORDERED: dict[str, Compile] = {
     "expect_column_quantile_values_to_be_between": column_quantiles,
     "expect_column_most_common_value_to_be_in_set": most_common,
     "expect_column_values_to_be_increasing": increasing,
     "expect_column_values_to_be_decreasing": decreasing,
-    "expect_column_value_z_scores_to_be_less_than": z_scores,
 }

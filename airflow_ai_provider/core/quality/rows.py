@@ -15,9 +15,7 @@ from airflow_ai_provider.core.quality.check import (
     Schema,
     exact,
     inexact,
-    map_result,
-    mostly_met,
-    mostly_of,
+    judge_rows,
     need,
 )
 from airflow_ai_provider.core.quality.limits import bounds, value_set_of, within, within_column
@@ -58,10 +56,7 @@ def map_check(
         if why := inexact(facts, guarded):
             return Outcome(unsure=why)
         total, considered, unexpected = facts[rows.count], facts[present], facts[failed]
-        return Outcome(
-            success=mostly_met(considered, unexpected, mostly_of(e)),
-            result=map_result(total=total, considered=considered, unexpected=unexpected),
-        )
+        return judge_rows(e, total=total, considered=considered, unexpected=unexpected)
 
     reads = (rows.count, present, failed, *exact(guarded))
     return Check(
@@ -82,10 +77,7 @@ def _missing_check(e: Expectation, schema: Schema, *, wanted: bool) -> Check:
     def judge(facts: Facts) -> Outcome:
         total = facts[rows.count]
         unexpected = facts[present] if wanted else total - facts[present]
-        return Outcome(
-            success=mostly_met(total, unexpected, mostly_of(e)),
-            result=map_result(total=total, considered=None, unexpected=unexpected),
-        )
+        return judge_rows(e, total=total, considered=None, unexpected=unexpected)
 
     return Check(
         expectation=e,
@@ -237,10 +229,7 @@ def listed_check(
         if why := inexact(facts, columns):
             return Outcome(unsure=why)
         counted, unexpected = facts[considered], facts[failed]
-        return Outcome(
-            success=mostly_met(counted, unexpected, mostly_of(e)),
-            result=map_result(total=facts[rows.count], considered=counted, unexpected=unexpected),
-        )
+        return judge_rows(e, total=facts[rows.count], considered=counted, unexpected=unexpected)
 
     return Check(
         expectation=e,

@@ -18,7 +18,8 @@ COLUMNS = ("environment", "version", "from", "to", "by", "why", "record")
 def export_history(intervals: Iterable[Mapping[str, Any]], path: Path) -> None:
     """Write ``intervals`` to ``path``; its ending says how.
 
-    :raises PromotionError: the ending is neither ``.jsonl`` nor ``.csv``.
+    :raises PromotionError: the ending is neither ``.jsonl`` nor ``.csv``, or nothing can be written
+        there.
     """
     makers = {".jsonl": _json_lines, ".csv": _csv}
     make = makers.get(path.suffix.lower())
@@ -28,8 +29,14 @@ def export_history(intervals: Iterable[Mapping[str, Any]], path: Path) -> None:
             remedy="Name a file that ends in .jsonl or .csv.",
         )
     text = make([{column: i[column] for column in COLUMNS} for i in intervals])
-    with whole_file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="")
+    try:
+        with whole_file(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise PromotionError(
+            f"The history cannot be written to {path}: {error.strerror or error}.",
+            remedy="Name a file in a folder that this user may write to.",
+        ) from error
 
 
 def _json_lines(intervals: list[dict[str, Any]]) -> str:

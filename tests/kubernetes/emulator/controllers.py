@@ -32,15 +32,6 @@ class NodeController:
         taints.append({"key": _UNREACHABLE, "effect": "NoSchedule"})
         self.objects.changed("MODIFIED", "nodes", node)
 
-    def heal(self, name: str) -> None:
-        """Have a lost node answer again."""
-        node = self.objects.lookup("nodes", None, name)
-        self.kubelet.lost.discard(name)
-        self._evict_at.pop(name, None)
-        set_condition(node, "Ready", "True")
-        node["spec"]["taints"] = [t for t in node["spec"]["taints"] if t["key"] != _UNREACHABLE]
-        self.objects.changed("MODIFIED", "nodes", node)
-
     def step(self) -> None:
         for name in [n for n, at in self._evict_at.items() if time.monotonic() >= at]:
             del self._evict_at[name]

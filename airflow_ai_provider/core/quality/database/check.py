@@ -13,6 +13,7 @@ from airflow_ai_provider.core.quality.check import (
     NotCompiledError,
     Outcome,
     Sample,
+    judge_rows,
     missing_column,
 )
 from airflow_ai_provider.core.quality.database.dialect import Dialect
@@ -131,6 +132,38 @@ class TableSchema:
 
 
 Compile = Callable[[Expectation, TableSchema, Rows], TableCheck]
+
+
+def unexpected(e: Expectation) -> str:
+    """Return the name of the fact how many rows fail ``e``."""
+    return f"unexpected {e.index}"
+
+
+def row_check(
+    e: Expectation,
+    rows: Rows,
+    failing: Expression,
+    *,
+    considered: tuple[str, Expression],
+    shown: Sequence[TableColumn],
+    sample: Sample,
+) -> TableCheck:
+    """Return the check that few enough of the rows that ``considered`` counts are ``failing``."""
+    name, read = considered
+
+    def judge(facts: Facts) -> Outcome:
+        counted, failed = int(facts[name]), int(facts[unexpected(e)])
+        return judge_rows(e, total=rows.total(facts), considered=counted, unexpected=failed)
+
+    return TableCheck(
+        expectation=e,
+        reads={**rows.count, name: read, unexpected(e): rows.where(failing)},
+        judge=judge,
+        rows=rows,
+        failing=rows.both(failing),
+        shown=tuple(shown),
+        sample=sample,
+    )
 
 
 def refuse_missing(values: Sequence[Any]) -> None:

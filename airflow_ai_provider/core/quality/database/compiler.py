@@ -22,6 +22,7 @@ from airflow_ai_provider.core.quality.database.copies import TABLE_COPIES
 from airflow_ai_provider.core.quality.database.figures import TABLE_FIGURES
 from airflow_ai_provider.core.quality.database.ordered import TABLE_ORDERED
 from airflow_ai_provider.core.quality.database.rows import TABLE_ROWS
+from airflow_ai_provider.core.quality.database.several import TABLE_SEVERAL
 from airflow_ai_provider.core.quality.database.shape import TABLE_SHAPE
 from airflow_ai_provider.core.quality.database.spread import TABLE_SPREAD
 from airflow_ai_provider.core.quality.suite import Expectation
@@ -32,6 +33,7 @@ TABLE_COMPILED: dict[str, Compile] = {
     **TABLE_ORDERED,
     **TABLE_SPREAD,
     **TABLE_ROWS,
+    **TABLE_SEVERAL,
     **TABLE_COPIES,
 }
 READS = 400  # figures of one statement: PostgreSQL returns at most 1,664 columns, SQLite 2,000

@@ -14,9 +14,7 @@ from airflow_ai_provider.core.quality.check import (
     Facts,
     Outcome,
     Sample,
-    map_result,
-    mostly_met,
-    mostly_of,
+    judge_rows,
 )
 from airflow_ai_provider.core.quality.database.check import (
     Compile,
@@ -27,7 +25,7 @@ from airflow_ai_provider.core.quality.database.check import (
     TableSchema,
 )
 from airflow_ai_provider.core.quality.database.figures import distinct_read
-from airflow_ai_provider.core.quality.database.rows import kept_rows
+from airflow_ai_provider.core.quality.database.several import kept_rows
 from airflow_ai_provider.core.quality.suite import Expectation
 
 
@@ -93,10 +91,7 @@ def _copies_check(
 
     def judge(facts: Facts) -> Outcome:
         counted, failed = int(facts[considered[0]]), int(facts.get(copied) or 0)
-        return Outcome(
-            success=mostly_met(counted, failed, mostly_of(e)),
-            result=map_result(total=rows.total(facts), considered=counted, unexpected=failed),
-        )
+        return judge_rows(e, total=rows.total(facts), considered=counted, unexpected=failed)
 
     return TableCheck(
         expectation=e,

@@ -13,9 +13,7 @@ from airflow_ai_provider.core.quality.check import (
     NotCompiledError,
     Outcome,
     Sample,
-    map_result,
-    mostly_met,
-    mostly_of,
+    judge_rows,
 )
 from airflow_ai_provider.core.quality.database.check import (
     Compile,
@@ -24,12 +22,12 @@ from airflow_ai_provider.core.quality.database.check import (
     TableCheck,
     TableColumn,
     TableSchema,
+    unexpected,
 )
 from airflow_ai_provider.core.quality.database.figures import between, named, plain, steadied
 from airflow_ai_provider.core.quality.limits import bound
 from airflow_ai_provider.core.quality.suite import Expectation
-
-_CLOSE = 1e-9
+from airflow_ai_provider.core.quality.z_scores import CLOSE, TOO_CLOSE, Threshold
 
 
 class Spread:
@@ -97,60 +95,71 @@ def column_stdev(e: Expectation, schema: TableSchema, rows: Rows) -> TableCheck:
     return TableCheck(expectation=e, reads=spread.reads, judge=judge, rows=rows, more=spread.more)
 
 
-def z_scores(e: Expectation, schema: TableSchema, rows: Rows) -> TableCheck:
-    """Every value lies fewer standard deviations from the mean than the threshold."""
-    column, spread = named(e, schema, numbers=True), _spread(e, schema, rows)
-    threshold, double = e.kwargs["threshold"], e.kwargs["double_sided"]
-    if not isinstance(threshold, (int, float)) or not isinstance(double, bool):
-        raise NotCompiledError("threshold or double_sided is of another kind")
-    limit = abs(float(threshold)) if double else float(threshold)
-    present, count = f"present{rows.key} {column.name}", f"unexpected {e.index}"
+class _Scores:
+    """How many deviations each value of a column lies from the mean, once both are known."""
 
-    def score(facts: Facts) -> Expression | None:
-        mean, deviation = spread.of(facts)
-        if not deviation or not math.isfinite(deviation):
-            return None
-        found = (column.sql - mean) / deviation
-        return sa.func.abs(found) if double else found
+    def __init__(self, e: Expectation, schema: TableSchema, rows: Rows) -> None:
+        self.column, self.spread = named(e, schema, numbers=True), _spread(e, schema, rows)
+        self._expectation, self._schema, self._rows = e, schema, rows
+        self._threshold = Threshold.of(e)
+        self._present = f"present{rows.key} {self.column.name}"
+        self._count = unexpected(e)
 
-    def failing(facts: Facts) -> Expression:
-        found = score(facts)
-        if found is None:
+    def failing(self, facts: Facts) -> Expression:
+        """Return the condition of the rows that lie too far away."""
+        score = self._score(facts)
+        if score is None:
             return sa.false()
-        return rows.both(sa.and_(sa.not_(column.sql.is_(None)), sa.not_(found < limit)))
+        beyond = sa.not_(score < self._threshold.limit)
+        return self._rows.both(sa.and_(sa.not_(self.column.sql.is_(None)), beyond))
 
-    def more(facts: Facts) -> Mapping[str, sa.Select[Any]]:
-        wanted = dict(spread.more(facts))
+    def more(self, facts: Facts) -> Mapping[str, sa.Select[Any]]:
+        """Return the statement that counts the scores beyond the threshold, and those near it."""
+        wanted = dict(self.spread.more(facts))
         if any(name not in facts for name in wanted):
             return wanted
-        found = score(facts)
-        if found is None:
+        score = self._score(facts)
+        if score is None:
             return wanted
-        near = sa.and_(found > limit - _CLOSE, found < limit + _CLOSE)
-        counted = sa.select(rows.where(failing(facts)), rows.where(near))
-        return {**wanted, count: counted.select_from(schema.source)}
+        limit = self._threshold.limit
+        near = sa.and_(score > limit - CLOSE, score < limit + CLOSE)
+        counted = sa.select(self._rows.where(self.failing(facts)), self._rows.where(near))
+        return {**wanted, self._count: counted.select_from(self._schema.source)}
 
-    def judge(facts: Facts) -> Outcome:
-        deviation = spread.of(facts)[1]
+    def judge(self, facts: Facts) -> Outcome:
+        """Return whether enough values lie near enough."""
+        deviation = self.spread.of(facts)[1]
         if deviation is not None and not math.isfinite(deviation):
-            return Outcome(unsure=f"column {column.name} holds infinite values")
-        failed, near = facts[count][0] if count in facts else (0, 0)
-        if near and not schema.dialect.steady:
-            return Outcome(unsure="a score is too close to the threshold")
-        counted = int(facts[present])
-        return Outcome(
-            success=mostly_met(counted, int(failed), mostly_of(e)),
-            result=map_result(total=rows.total(facts), considered=counted, unexpected=int(failed)),
+            return Outcome(unsure=f"column {self.column.name} holds infinite values")
+        failed, near = facts[self._count][0] if self._count in facts else (0, 0)
+        if near and not self._schema.dialect.steady:
+            return Outcome(unsure=TOO_CLOSE)
+        return judge_rows(
+            self._expectation,
+            total=self._rows.total(facts),
+            considered=int(facts[self._present]),
+            unexpected=int(failed),
         )
 
+    def _score(self, facts: Facts) -> Expression | None:
+        mean, deviation = self.spread.of(facts)
+        if not deviation or not math.isfinite(deviation):
+            return None
+        found = (self.column.sql - mean) / deviation
+        return sa.func.abs(found) if self._threshold.double else found
+
+
+def z_scores(e: Expectation, schema: TableSchema, rows: Rows) -> TableCheck:
+    """Every value lies fewer standard deviations from the mean than the threshold."""
+    scores = _Scores(e, schema, rows)
     return TableCheck(
         expectation=e,
-        reads={**rows.count, **spread.reads},
-        judge=judge,
+        reads={**rows.count, **scores.spread.reads},
+        judge=scores.judge,
         rows=rows,
-        more=more,
-        failing_by=failing,
-        shown=(column,),
+        more=scores.more,
+        failing_by=scores.failing,
+        shown=(scores.column,),
         sample=Sample.VALUE,
     )
 

@@ -26,11 +26,6 @@ class Histogram:
     now: tuple[float, ...]
     left_out: int = 0  # categories without a bar
 
-    @property
-    def of_categories(self) -> bool:
-        """Whether a label is a bar's name and not an edge."""
-        return len(self.labels) == len(self.reference)
-
 
 def histogram(reference: ColumnValues, now: ColumnValues) -> Histogram | None:
     """Return the histogram of both; None when neither has a value."""
