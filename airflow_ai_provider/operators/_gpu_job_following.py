@@ -19,6 +19,7 @@ from airflow_ai_provider.core.gpu.pod_life import EndKind
 from airflow_ai_provider.hooks._cluster import result_of
 from airflow_ai_provider.operators._gpu_gang import first_failure
 from airflow_ai_provider.operators._gpu_pod_access import PodAccess
+from airflow_ai_provider.operators._gpu_pod_waiting import Wait
 from airflow_ai_provider.services.job_following import Followed, JobFollower
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class FollowedJob(PodAccess, KubernetesJobOperator):  # type: ignore[misc] # as 
         super().__init__(**kwargs)
         # the parent follows the log of each pod in turn, of one that is gone for minutes
         self._shows_logs, self.get_logs = bool(kwargs.get("get_logs", True)), False
+        self._wait = Wait()
         self._preemptions = 0
         self._why = ""
 
@@ -84,7 +86,10 @@ class FollowedJob(PodAccess, KubernetesJobOperator):  # type: ignore[misc] # as 
 
     def _follow_on(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on after the trigger fired."""
-        self._preemptions = int((event.get("carried") or {}).get("preemptions", 0))
+        carried = event.get("carried") or {}
+        self._preemptions = int(carried.get("preemptions", 0))
+        since, deadline = carried.get("waiting_since", 0.0), carried.get("deadline")
+        self._wait = Wait(since=since, deadline=deadline)
         if event["gpu_outcome"] == JobVerdict.PREEMPTED.value:
             self._count_preemption(event)
             return self._follow(context)
@@ -140,6 +145,7 @@ class FollowedJob(PodAccess, KubernetesJobOperator):  # type: ignore[misc] # as 
             schedule_timeout=self.schedule_timeout_seconds,
             startup_timeout=self.startup_timeout_seconds,
             wants_results=bool(self.do_xcom_push),
+            deadline=self._wait.deadline if self.kueue_queue else None,
         )
 
     def _defer_following(self) -> NoReturn:
@@ -153,7 +159,11 @@ class FollowedJob(PodAccess, KubernetesJobOperator):  # type: ignore[misc] # as 
                 not_before=time.time() + heartbeat + 1,
                 poll_interval=self.job_poll_interval,
                 keeps_job=self.on_kill_action.value == "keep_pod",
-                carried={"preemptions": self._preemptions},
+                carried={
+                    "preemptions": self._preemptions,
+                    "waiting_since": self._wait.since,
+                    "deadline": self._wait.deadline,
+                },
             ),
             method_name="execute_complete",
         )

@@ -32,7 +32,6 @@ class LeasedJob(FollowedJob):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._wait = Wait()
         self._holder = ""
         self._tickets: list[Ticket] = []
         self._leases: list[LeaseRecord] = []

@@ -125,6 +125,7 @@ class AdmittedPod(PodAccess):
             return
         ti = context["ti"]
         if self.kueue_queue:
+            self._wait.begin(GpuRequest.of(max_wait=self.max_wait).max_wait)
             self._named(self.pod_request_obj, f"{ti.id}:{self._preemptions}")
             return
         self._ticket = self._make_ticket(context)

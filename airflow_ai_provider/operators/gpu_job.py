@@ -177,6 +177,7 @@ class GpuKubernetesJobOperator(LeasedJob):
 
     def _queue(self, job: V1Job) -> None:
         """Make the Job for Kueue to admit, unless one of an earlier try goes on still."""
+        self._wait.begin(GpuRequest.of(max_wait=self.max_wait).max_wait)
         going = [older for older in self._older(job) if not is_over(older)]
         if self.reattach_on_restart and going:
             meta = going[-1]["metadata"]

@@ -155,6 +155,7 @@ class GpuKubernetesPodOperator(EndedPod):
             schedule_timeout=self.schedule_timeout_seconds,
             startup_timeout=self.startup_timeout_seconds,
             node_timeout=self._node_timeout,
+            deadline=self._wait.deadline if self.kueue_queue else None,
         )
         said, why, look_again, is_first = "", "", 0.0, True
         self._started = None
@@ -242,7 +243,10 @@ class GpuKubernetesPodOperator(EndedPod):
             carried = {"gpu_lease": mark, "gpu_carried": self._carried}
             arguments["trigger_kwargs"] = {**(arguments.get("trigger_kwargs") or {}), **carried}
             trigger = GpuPodTrigger(
-                leased=self._lease is not None, node_timeout=self._node_timeout, **arguments
+                leased=self._lease is not None,
+                node_timeout=self._node_timeout,
+                deadline=self._wait.deadline if self.kueue_queue else None,
+                **arguments,
             )
         super().defer(trigger=trigger, **kwargs)
         raise AssertionError("defer returned")

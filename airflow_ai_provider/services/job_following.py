@@ -43,6 +43,7 @@ class Followed:
     schedule_timeout: float
     startup_timeout: float
     wants_results: bool
+    deadline: float | None = None  # of its time in a queue
 
 
 class JobFollower:
@@ -61,6 +62,7 @@ class JobFollower:
             workers=of.workers,
             schedule_timeout=of.schedule_timeout,
             startup_timeout=of.startup_timeout,
+            deadline=of.deadline,
         )
         self._job: dict[str, Any] | None = None
         self._pods: list[dict[str, Any]] = []
@@ -73,11 +75,16 @@ class JobFollower:
         """
         namespace, name = self.of.namespace, self.of.name
         job = self._source.job(namespace, name)
-        pods = [] if job is None else self._source.job_pods(namespace, name)
+        is_suspended = job is None or bool((job.get("spec") or {}).get("suspend"))
+        pods = [] if is_suspended else self._source.job_pods(namespace, name)
         decision = self._clock.decide(job, pods, now)
         self._job, self._pods = job or self._job, pods or self._pods
-        if decision.verdict is JobVerdict.QUEUED:
-            return replace(decision, why=self._queued(decision.why))
+        if (
+            job is not None
+            and is_suspended
+            and decision.verdict in {JobVerdict.QUEUED, JobVerdict.FAILED}
+        ):
+            return replace(decision, why=self._queued(decision))
         if decision.verdict is JobVerdict.PREEMPTED:
             self._results.clear()  # it begins anew
         if decision.verdict in {JobVerdict.STARTING, JobVerdict.RUNNING}:
@@ -106,12 +113,15 @@ class JobFollower:
             "gpu_ran": decision.ran,
         }
 
-    def _queued(self, why: str) -> str:
+    def _queued(self, decision: JobDecision) -> str:
         try:
             workloads = self._source.workloads(self.of.namespace)
         except ClusterError as error:
-            return f"{why} (nothing is known of its Workload: {error})"
-        return kueue_says(workloads, self.of.name, kind="Job") or why
+            return f"{decision.why} (nothing is known of its Workload: {error})"
+        said = kueue_says(workloads, self.of.name, kind="Job")
+        if decision.verdict is JobVerdict.FAILED:
+            return f"{decision.why}: {said}" if said else decision.why
+        return said or decision.why
 
     def _lost(self, pods: list[dict[str, Any]]) -> str:
         """Return which pod is lost with its node, before its pods are deleted for it."""

@@ -135,13 +135,20 @@ class GpuPodTrigger(KubernetesPodTrigger):
     :param node_timeout: how many seconds to wait for a node that an autoscaler is to bring; None
         when it is to bring none. It counts from the cluster's own stamps, and so goes on where it
         was when the triggerer is started anew.
+    :param deadline: the moment (seconds since 1970) at which a wait behind a gate is over.
     """
 
     def __init__(
-        self, *, leased: bool = True, node_timeout: float | None = None, **kwargs: Any
+        self,
+        *,
+        leased: bool = True,
+        node_timeout: float | None = None,
+        deadline: float | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.leased = leased
+        self.deadline = deadline
         self.node_timeout = node_timeout
         self._said: dict[str, Any] = {}
         self._started: float | None = None
@@ -151,9 +158,10 @@ class GpuPodTrigger(KubernetesPodTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments."""
         _, arguments = super().serialize()
+        more = {name: getattr(self, name) for name in ("leased", "node_timeout", "deadline")}
         return (
             "airflow_ai_provider.triggers.gpu_kubernetes.GpuPodTrigger",
-            {**arguments, "leased": self.leased, "node_timeout": self.node_timeout},
+            {**arguments, **more},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -172,6 +180,7 @@ class GpuPodTrigger(KubernetesPodTrigger):
             schedule_timeout=self.schedule_timeout,
             startup_timeout=self.startup_timeout,
             node_timeout=self.node_timeout,
+            deadline=self.deadline,
         )
         said = ""
         while True:

@@ -1,8 +1,7 @@
-"""An emulated and a real cluster behind one face, for tests that hold on both."""
+"""What a test of any cluster needs, and how the emulator gives it."""
 
 from __future__ import annotations
 
-import secrets
 from typing import Any, Protocol
 
 from tests.kubernetes.emulator.cluster import Cluster
@@ -26,6 +25,14 @@ class AnyCluster(Protocol):
         ...
 
     def delete(self, name: str) -> None: ...
+
+    def limit(self, gpus: int) -> None:
+        """Let the namespace hold no more than so many devices at once."""
+        ...
+
+    def queue(self, gpus: int) -> str:
+        """Return the name of a LocalQueue of Kueue with so many devices; skip where is none."""
+        ...
 
 
 class EmulatedCluster:
@@ -53,54 +60,15 @@ class EmulatedCluster:
     def delete(self, name: str) -> None:
         self._cluster.delete("pods", name, gracePeriodSeconds=0)
 
+    def limit(self, gpus: int) -> None:
+        self._cluster.create("resourcequotas", quota_of(self.resource, gpus))
 
-class RealCluster:
-    """The cluster of ``KUBECONFIG``, in a namespace of its own, with devices of its own.
+    def queue(self, gpus: int) -> str:
+        self._cluster.call(self._cluster.kueue.add_queue, self.namespace, "tried", gpus)
+        return "tried"
 
-    They are an extended resource that is written into the status of up to two nodes, as Kubernetes
-    documents for resources without a device plugin, and taken away afterwards.
-    """
 
-    resource = "airflow-ai.test/gpu"
-
-    def __init__(self) -> None:
-        from kubernetes import client, config
-
-        config.load_kube_config()
-        self._core = client.CoreV1Api()
-        self._client = client
-        self.namespace = f"airflow-ai-test-{secrets.token_hex(3)}"
-        self._nodes: list[str] = []
-
-    def __enter__(self) -> RealCluster:
-        space = {"metadata": {"name": self.namespace}}
-        self._core.create_namespace(space)
-        ready = [n.metadata.name for n in self._core.list_node().items if not n.spec.unschedulable]
-        self._nodes = ready[:2]
-        self._offer("add", str(GPUS))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._offer("remove", None)
-        self._core.delete_namespace(self.namespace)
-
-    def _offer(self, what: str, value: str | None) -> None:
-        name = self.resource.replace("/", "~1")
-        change = {"op": what, "path": f"/status/capacity/{name}", "value": value}
-        for node in self._nodes:
-            self._core.patch_node_status(node, [change])
-
-    @property
-    def pods(self) -> list[dict[str, Any]]:
-        found = self._core.list_namespaced_pod(self.namespace).items
-        return [self._client.ApiClient().sanitize_for_serialization(pod) for pod in found]
-
-    def says(
-        self, *, seconds: float = 0.2, code: int = 0, lines: tuple[str, ...] = ()
-    ) -> dict[str, Any]:
-        told = "".join(f"echo '{line}'; " for line in lines)
-        program = f"{told}sleep {seconds}; exit {code}"
-        return {"image": "busybox:1.36", "cmds": ["sh", "-c"], "arguments": [program]}
-
-    def delete(self, name: str) -> None:
-        self._core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0)
+def quota_of(resource: str, gpus: int) -> dict[str, Any]:
+    """Return a ResourceQuota of so many devices."""
+    hard = {f"requests.{resource}": str(gpus)}
+    return {"metadata": {"name": "devices"}, "spec": {"hard": hard}}

@@ -11,8 +11,9 @@ import pytest
 
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.services.gpu import GpuPool
-from tests.kubernetes.any_cluster import AnyCluster, EmulatedCluster, RealCluster
+from tests.kubernetes.any_cluster import AnyCluster, EmulatedCluster
 from tests.kubernetes.emulator.cluster import Cluster
+from tests.kubernetes.real_cluster import RealCluster
 from tests.stores import store_file
 
 

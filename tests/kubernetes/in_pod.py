@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -36,3 +37,13 @@ def runs_python(pod: dict[str, Any], *, flags: Sequence[str] = ("-I", "-S")) -> 
     if done.returncode == 0 and lines:
         says["xcom"] = lines[-1]
     return says
+
+
+def runs_shell(pod: dict[str, Any]) -> dict[str, Any]:
+    """Return what the program that ``RealCluster.says`` gives a pod would do."""
+    container = pod["spec"]["containers"][0]
+    program = container["args"][0] if container.get("command") == ["sh", "-c"] else ""
+    found = re.fullmatch(r"((?:echo '[^']*'; )*)sleep ([\d.]+); exit (\d+)", program)
+    assert found, program
+    logs = "\n".join(re.findall("echo '([^']*)'", found[1]))
+    return {"logs": logs, "run-seconds": found[2], "exit-code": found[3]}

@@ -11,7 +11,8 @@ from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
 from airflow_ai_provider.services.gpu import GpuPool
 from tests.kubernetes.any_cluster import GPUS, AnyCluster
 from tests.kubernetes.tasks import context, operator, run
-from tests.kubernetes.test_operator import Background, until
+from tests.kubernetes.test_job import training
+from tests.kubernetes.test_operator import Background, reasons, until
 
 pytestmark = pytest.mark.kubernetes
 LONG = 60.0  # seconds that a real cluster may take to pull an image
@@ -91,6 +92,39 @@ def test_a_pod_that_somebody_deletes_comes_again(
     )
     assert again["metadata"]["name"] != pod["metadata"]["name"]
     assert task.end(LONG) is None
+
+
+def test_want_of_quota_waits(kubernetes_cluster: AnyCluster, pool: GpuPool) -> None:
+    kubernetes_cluster.limit(1)
+    tasks = [Background(**on(kubernetes_cluster, seconds=3)) for _ in range(2)]
+    until(lambda: reasons(pool, "namespace_quota"), within=LONG)
+    assert len(kubernetes_cluster.pods) == 1
+    assert [task.end(LONG * 2) for task in tasks] == [None] * 2
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_job_of_two_pods_runs_on_its_leases(
+    kubernetes_cluster: AnyCluster, pool: GpuPool, deferrable: bool
+) -> None:
+    given = on(kubernetes_cluster, seconds=2)
+    task = Background(make=training, deferrable=deferrable, **given)
+    until(lambda: len([p for p in kubernetes_cluster.pods if p["spec"].get("nodeName")]) == 2,
+          within=LONG)  # fmt: skip
+    assert len(pool.gpu.leases()) == 2
+    assert task.end(LONG) is None
+    until(lambda: not kubernetes_cluster.pods, within=LONG)
+
+
+def test_a_job_in_a_queue_of_kueue_is_admitted_as_a_whole(
+    kubernetes_cluster: AnyCluster, pool: GpuPool
+) -> None:
+    queue = kubernetes_cluster.queue(2)
+    given = on(kubernetes_cluster, seconds=3)
+    tasks = [Background(make=training, kueue_queue=queue, **given) for _ in range(2)]
+    until(lambda: kubernetes_cluster.pods, within=LONG)
+    assert len(kubernetes_cluster.pods) <= 2
+    assert [task.end(LONG * 2) for task in tasks] == [None] * 2
+    assert pool.gpu.leases() == []
 
 
 def running(cluster: AnyCluster) -> dict[str, Any] | None:

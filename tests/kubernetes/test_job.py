@@ -11,8 +11,10 @@ import yaml
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_ai_provider.core.errors import GpuWaitTimeoutError
-from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
+from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION, OWNER_ANNOTATION
+from airflow_ai_provider.core.gpu.shipping import ship
 from airflow_ai_provider.operators.gpu_job import GpuKubernetesJobOperator
+from airflow_ai_provider.operators.gpu_kubernetes import GpuKubernetesPodOperator
 from airflow_ai_provider.services.gpu import GpuPool
 from tests.edge.gpu_tasks import execute
 from tests.kubernetes.emulator.access import uses_in
@@ -56,6 +58,7 @@ def test_its_pods_run_on_the_nodes_of_their_leases(
         assert record.host.endswith("/" + pod["spec"]["nodeName"])
         assert pod["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "3"}
         assert not pod["spec"].get("schedulingGates")
+        assert OWNER_ANNOTATION in pod["metadata"]["annotations"]  # a reaper asks whose it is
     assert sorted(filter(None, names(cluster))) == ["gpu-0", "gpu-1"]
     (job,) = cluster.all("jobs")
     told = {v["name"]: v.get("value") for v in pods[1]["spec"]["containers"][0]["env"]}
@@ -180,6 +183,9 @@ def test_the_worked_example_is_a_dag_whose_pods_are_told_of_each_other(
     example = names["distributed_training"]()
     train = example.task_dict["train"]
     assert train.upstream_task_ids == {"search.best"}
+    trial = example.task_dict["search.trial"].operator_class
+    assert issubclass(trial, GpuKubernetesPodOperator)
+    assert ship(names["objective"], [], {})  # nothing of the file around it is needed
     job = train.build_job_request_obj(context())
     assert (job.spec.completions, job.spec.backoff_limit) == (2, 0)
     (base,) = job.spec.template.spec.containers

@@ -16,7 +16,7 @@ from airflow_ai_provider.triggers.gpu_job import GpuJobTrigger
 from tests.edge.gpu_tasks import execute
 from tests.kubernetes.emulator.access import Use
 from tests.kubernetes.emulator.cluster import Cluster
-from tests.kubernetes.tasks import context, run
+from tests.kubernetes.tasks import context, operator, run
 from tests.kubernetes.test_job import training
 from tests.kubernetes.test_operator import Background, both_ways, until
 
@@ -132,6 +132,18 @@ def test_a_queue_that_is_not_there_is_a_named_reason(
     until(is_said)
     cluster.call(cluster.kueue.queues.__setitem__, ("default", "pilto"), 6.0)
     assert task.end() is None
+
+
+@both_ways
+@pytest.mark.parametrize("make", [queued, operator])
+def test_max_wait_holds_in_kueues_queue_too(
+    cluster: Cluster, pool: GpuPool, make: Any, deferrable: bool
+) -> None:
+    cluster.call(cluster.kueue.add_queue, "default", "pilot", 0)
+    given = {"kueue_queue": "pilot", "max_wait": 1, "deferrable": deferrable}
+    with pytest.raises(Exception, match="waited longer than max_wait: "):
+        run(make=make, **given)
+    until(lambda: cluster.all("jobs") == [] and cluster.pods == [])
 
 
 @both_ways

@@ -13,10 +13,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from airflow.triggers.base import BaseTrigger
 
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.hooks._cluster import ClusterAccess, client_of, cluster_of
 from airflow_ai_provider.services.gpu import GpuPool
+from airflow_ai_provider.triggers.gpu_job import GpuJobTrigger
 from airflow_ai_provider.triggers.gpu_kubernetes import GpuClusterTrigger, GpuPodTrigger
 from tests.kubernetes.emulator.cluster import Cluster
 from tests.kubernetes.emulator.values import requests_of
@@ -126,7 +128,8 @@ def test_sixty_pods_while_the_api_server_stumbles(
 def test_a_thousand_that_wait_cost_the_api_server_what_one_does(
     cluster: Cluster, pool: GpuPool
 ) -> None:
-    triggers = [*for_devices(cluster, pool, 500), *for_a_gate(cluster, 500)]
+    triggers: list[BaseTrigger] = [*for_devices(cluster, pool, 400), *for_a_gate(cluster, 400)]
+    triggers += for_a_queue(cluster, 200)
     seconds, before = 5.0, len(cluster.records)
     told = subprocess.run(
         [sys.executable, "-m", "tests.kubernetes.triggerer", str(seconds)],
@@ -184,6 +187,29 @@ def for_a_gate(cluster: Cluster, count: int) -> list[GpuPodTrigger]:
             startup_timeout=1,
         )
         for number in range(count)
+    ]
+
+
+def for_a_queue(cluster: Cluster, count: int) -> list[GpuJobTrigger]:
+    """Return triggers that each follow a Job that Kueue does not admit."""
+    cluster.call(cluster.kueue.add_queue, "default", "full", 0)
+    labels = {"kubernetes_pod_operator": "True", "kueue.x-k8s.io/queue-name": "full"}
+    resources = {"requests": {GPU: "1"}, "limits": {GPU: "1"}}
+    spec = {"containers": [{"name": "base", "image": "i:1", "resources": resources}]}
+    followed = {
+        "namespace": "default", "workers": 1, "container": "base", "schedule_timeout": 1,
+        "startup_timeout": 1, "wants_results": False,
+    }  # fmt: skip
+    for number in range(count):
+        job = {
+            "metadata": {"name": f"j{number}", "labels": dict(labels)},
+            "spec": {"suspend": True, "template": {"spec": spec}},
+        }
+        cluster.create("jobs", job)
+    access = ClusterAccess(config_dict=cluster.config()).document
+    return [
+        GpuJobTrigger(followed={**followed, "name": f"j{n}"}, access=access, not_before=0.0)
+        for n in range(count)
     ]
 
 

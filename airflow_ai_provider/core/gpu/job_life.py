@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_ai_provider.core.gpu.pod_life import standing_of
-from airflow_ai_provider.core.gpu.pod_start import StartClock, Verdict
+from airflow_ai_provider.core.gpu.pod_start import TOO_LONG, StartClock, Verdict
 
 JOB_NAME = "batch.kubernetes.io/job-name"  # a label of its pods
 INDEX = "batch.kubernetes.io/job-completion-index"  # an annotation of its pods
@@ -44,10 +44,21 @@ class JobDecision:
 
 
 class JobClock:
-    """Follows one Job of so many ``workers``; moments are seconds since 1970."""
+    """Follows one Job of so many ``workers``; moments are seconds since 1970.
 
-    def __init__(self, *, workers: int, schedule_timeout: float, startup_timeout: float) -> None:
+    One that is in its queue at the ``deadline`` fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        schedule_timeout: float,
+        startup_timeout: float,
+        deadline: float | None = None,
+    ) -> None:
         self._workers = workers
+        self._deadline = deadline
         self._schedule_timeout = schedule_timeout
         self._startup_timeout = startup_timeout
         self._pods: dict[str, StartClock] = {}
@@ -70,6 +81,8 @@ class JobClock:
             self._pods.clear()
             why = "its share was taken away"
             return JobDecision(verdict=JobVerdict.PREEMPTED, why=why, ran=ran)
+        if is_suspended and self._deadline is not None and now >= self._deadline:
+            return JobDecision(verdict=JobVerdict.FAILED, why=TOO_LONG)
         if is_suspended:
             return JobDecision(verdict=JobVerdict.QUEUED, why="it is suspended")
         self._admitted = now if self._admitted is None else self._admitted

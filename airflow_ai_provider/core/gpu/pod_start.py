@@ -8,6 +8,7 @@ from enum import Enum
 from airflow_ai_provider.core.gpu.pod_life import Stage, Standing
 
 _ROUNDED = 1.0  # a cluster's stamps are of whole seconds, rounded down
+TOO_LONG = "it waited longer than max_wait"
 PATIENCE = 3.0  # seconds that a pod with a lease may find no room: the scheduler may lag behind
 
 
@@ -42,18 +43,20 @@ class StartClock:
     ``leased`` pods were given devices: that there is no room for them is news. Others, of a queue
     of the cluster's own, may be unbound for ``schedule_timeout`` once their gate is open. With a
     ``node_timeout`` an autoscaler is to bring a node: that is waited for so long, and for no other
-    limit.
+    limit. A pod that is behind its gate at the ``deadline`` fails.
     """
 
     def __init__(
         self, *, leased: bool, schedule_timeout: float, startup_timeout: float,
         patience: float = PATIENCE, node_timeout: float | None = None,
+        deadline: float | None = None,
     ) -> None:  # fmt: skip
         self._leased = leased
         self._schedule_timeout = schedule_timeout
         self._startup_timeout = startup_timeout
         self._patience = patience
         self._node_timeout = node_timeout
+        self._deadline = deadline
         self._starting: float | None = None
         self._unbound: float | None = None
         self._refused: float | None = None  # since when the scheduler was seen to find no room
@@ -73,6 +76,8 @@ class StartClock:
             return Decision(verdict=Verdict.FAIL, why=standing.why)
         if standing.stage is Stage.GATED:
             self._starting = self._unbound = self._refused = None  # it may be gated again
+            if self._deadline is not None and now >= self._deadline:
+                return Decision(verdict=Verdict.FAIL, why=f"{TOO_LONG}: {standing.why}")
             return Decision(verdict=Verdict.WAIT, why=standing.why)
         if standing.stage is Stage.STARTING:
             self._starting = since if self._starting is None else self._starting

@@ -125,6 +125,8 @@ class Objects:
             )  # fmt: skip
         if status:
             new = dict(copy.deepcopy(old), status=new.get("status") or {})
+            if resource == "nodes":
+                _offer(new["status"])
         else:
             _keep(resource, old, new)
         if _same(old, new):
@@ -269,6 +271,14 @@ def _begin_pod(pod: Object) -> None:
     if pod["spec"].get("schedulingGates"):
         said = "Scheduling is blocked due to non-empty scheduling gates"
         set_condition(pod, "PodScheduled", "False", reason="SchedulingGated", message=said)
+
+
+def _offer(status: Object) -> None:
+    """Let pods have what was added to a node's capacity, as its kubelet does."""
+    capacity = status["capacity"]
+    kept = {name: value for name, value in status["allocatable"].items() if name in capacity}
+    more = {name: value for name, value in capacity.items() if "/" in name and name not in kept}
+    status["allocatable"] = {**kept, **more}
 
 
 def _same(old: Object, new: Object) -> bool:

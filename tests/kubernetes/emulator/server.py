@@ -21,6 +21,7 @@ from tests.kubernetes.emulator.values import (
     ApiError,
     Object,
     fields_match,
+    json_patch,
     labels_match,
     merge,
 )
@@ -90,6 +91,8 @@ class Server:
         return answer
 
     async def _route(self, request: web.BaseRequest, path: Path, watch: bool) -> web.StreamResponse:
+        if path.group.startswith("kueue.") and not self.objects.kueue:
+            raise ApiError(404, "NotFound", "the server could not find the requested resource")
         if path.resource == "pods" and path.sub in {"log", "exec"}:
             pod = self.objects.lookup("pods", path.namespace, path.name or "")
             stream = pod_log if path.sub == "log" else pod_exec
@@ -106,7 +109,10 @@ class Server:
         if request.method == "PATCH":
             old = self.objects.lookup(path.resource, path.namespace, path.name or "")
             strategic = "strategic" in request.content_type or "apply" in request.content_type
-            body = merge(copy.deepcopy(old), body, strategic=strategic)
+            if isinstance(body, list):
+                body = json_patch(copy.deepcopy(old), body)
+            else:
+                body = merge(copy.deepcopy(old), body, strategic=strategic)
         new = self.objects.update(
             path.resource, path.namespace, path.name or "", body, status=path.sub == "status"
         )
@@ -140,6 +146,10 @@ class Server:
     def _delete(self, request: web.BaseRequest, path: Path, body: Any) -> web.Response:
         given = {k: request.query[k] for k in ("gracePeriodSeconds",) if k in request.query}
         options = {**given, **(body or {})}
+        if path.resource == "namespaces" and path.name is not None:
+            gone = self.objects.lookup("namespaces", None, path.name)
+            self.objects.delete_namespace(path.name)
+            return _one(path, gone)
         if path.name is not None:
             deleted = self.objects.delete(path.resource, path.namespace, path.name, options)
             return _one(path, deleted)

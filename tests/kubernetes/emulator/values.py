@@ -74,6 +74,24 @@ def merge(old: Any, patch: Any, *, strategic: bool = False) -> Any:
     return out
 
 
+def json_patch(of: Object, changes: list[Object]) -> Object:
+    """Return ``of`` with additions and removals applied, by the path of each."""
+    for change in changes:
+        *way, last = (
+            part.replace("~1", "/").replace("~0", "~") for part in change["path"].split("/")[1:]
+        )
+        at = of
+        for part in way:
+            at = at[part]
+        if change["op"] == "remove":
+            if last not in at:
+                raise ApiError(422, "Invalid", f"there is nothing at {change['path']}")
+            del at[last]
+        else:
+            at[last] = change["value"]
+    return of
+
+
 def _merge_lists(old: list[Any], patch: list[Any], key: str) -> list[Any]:
     by_key = {item[key]: item for item in old}
     for item in patch:
