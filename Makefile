@@ -3,6 +3,9 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Compiled modules are kept, also where the machine's settings say not to (images of containers often
+# do): tests, demo and benchmarks start interpreters by the hundred, and each would compile Airflow.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test compat faults bench bench-gpu bench-quality bench-promotion bench-feedback bench-lifecycle lint format clean
 .DEFAULT_GOAL := test

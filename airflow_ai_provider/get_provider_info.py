@@ -53,7 +53,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": _modules("sensors", "gpu", "quality", "promotion", "feedback"),
         "triggers": _modules(
-            "triggers", "gpu", "gpu_kubernetes", "quality", "promotion", "feedback"
+            "triggers", "gpu", "gpu_job", "gpu_kubernetes", "quality", "promotion", "feedback"
         ),
         "connection-types": [_store_connection(), _mlflow_connection()],
         "extra-links": [

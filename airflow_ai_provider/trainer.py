@@ -109,7 +109,12 @@ def shipped(text: str | None) -> tuple[Callable[..., Any], tuple[Any, ...], dict
     names: dict[str, Any] = {"__name__": "__airflow_ai_function__", "__file__": file}
     annotations = __future__.annotations.compiler_flag  # what they name need not be there
     exec(compile(source, file, "exec", flags=annotations), names)  # noqa: S102 - what it is for
-    return names[sent["name"]], tuple(packed["args"]), packed["kwargs"]
+    function = names[sent["name"]]
+    if "around" in sent:
+        wraps: dict[str, Any] = {"__name__": "__airflow_ai_around__"}
+        exec(compile(sent["around"], "around", "exec"), wraps)  # noqa: S102 - as above
+        function = wraps["around"](function)
+    return function, tuple(packed["args"]), packed["kwargs"]
 
 
 def as_json(result: Any) -> str:

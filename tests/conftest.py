@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.migrate import migrate
 from tests.fake_nvml import FakeNvml, compile_library, node
 from tests.mlflow_server import mlflow_shared
 from tests.postgres import PostgresServer, postgres_running
+from tests.stores import store_file, store_in_memory
 
 # what a property costs is no part of it: a machine with other work is slow at times
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,12 +45,12 @@ def _environment_as_it_was() -> Iterator[None]:
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A store of each kind, empty: what one can do every other can."""
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-        migrate(Store(url))
+    if request.param == "memory":
+        opened = store_in_memory()
+    elif request.param == "sqlite":
+        opened = Store.open(store_file(tmp_path / "airflow_ai.db"))
     else:
-        url = MEMORY_URL if request.param == "memory" else f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    opened = Store.open(url)
+        opened = Store.open(request.getfixturevalue("postgres_store"))
     yield opened
     opened.close()
 
@@ -65,6 +66,23 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """An empty database, dropped afterwards."""
     with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a database that is an empty store; nobody may be connected to it."""
+    with postgres_server.database() as url:
+        store = Store(url)
+        migrate(store)
+        store.close()
+        yield str(store.url.database)
+
+
+@pytest.fixture
+def postgres_store(postgres_server: PostgresServer, migrated_database: str) -> Iterator[str]:
+    """The address of an empty store, dropped afterwards."""
+    with postgres_server.database(like=migrated_database) as url:
         yield url
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,31 @@ def object_store() -> Iterator[Bucket]:
             yield bucket
         finally:
             server.shutdown()
+
+
+@contextmanager
+def object_store_apart() -> Iterator[tuple[Bucket, Callable[[], None]]]:
+    """Yield the address of an empty bucket, and what ends it, in a process of its own.
+
+    Parts of the library of Delta tables wait for an answer without letting Python run meanwhile.
+    """
+    bucket = Bucket()
+    served = type("Served", (Handler,), {"bucket": bucket})
+    with ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        bucket.url = f"http://127.0.0.1:{server.server_port}"
+        process = multiprocessing.get_context("fork").Process(
+            target=server.serve_forever, daemon=True
+        )
+        process.start()
+
+    def end() -> None:
+        process.kill()
+        process.join()
+
+    try:
+        yield bucket, end
+    finally:
+        end()
 
 
 def _listing(bucket: Bucket, prefix: str) -> str:

@@ -31,11 +31,14 @@ class PostgresServer:
             self._server.ensure_postgres_running()
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """Yield the address of an empty database and drop it afterwards, whoever still uses it."""
+    def database(self, *, like: str = "template1") -> Iterator[str]:
+        """Yield the address of a new database and drop it afterwards, whoever still uses it.
+
+        It is empty, or a copy of the database ``like``.
+        """
         name = f"t{uuid.uuid4().hex[:16]}"
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
         try:
             yield self.url.replace("/postgres?", f"/{name}?")
         finally:

@@ -9,48 +9,35 @@ where memory does not do; both libraries are imported when they are used.
 from __future__ import annotations
 
 import json
-import random
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_ai_provider.adapters.arrow_stage import NUMBERS, ArrowStage
+from airflow_ai_provider.adapters.delta_batch import Staged
 from airflow_ai_provider.core.errors import FeedbackSinkError, in_one_line
-from airflow_ai_provider.core.feedback.quick import ROW
 
 APP = "airflow-ai-feedback"
 _META = "airflow_ai"
-_MOST_TRIES = 30
 _MEMORY = "384MB"
-_STEP = 1 << 32  # numbers of arrival in one batch
-_COLUMNS = ", ".join(f'"{name}"' for name in ROW)
-_NEW = """
-CREATE OR REPLACE TABLE added AS
-WITH once AS (
-    SELECT min(place) AS place FROM staged GROUP BY content_hash  -- which the id is under
-)
-SELECT staged.* FROM staged SEMI JOIN once USING (place)
-ANTI JOIN there ON there.content_hash = staged.content_hash
-"""
-_ROWS = f"""
-SELECT * REPLACE (CAST(observed_at AS TIMESTAMPTZ) AS observed_at)
-FROM (
-    SELECT {_COLUMNS}, $batch * {_STEP} + place AS sequence
-    FROM staged SEMI JOIN added USING (place)
-)
-"""  # noqa: S608 - names of ours
+_DIFFER = ("feedback_id", "content_hash", "prediction_id", "observed_at", "sequence")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Added:
-    """What a batch added: per model, and how many of them are revisions."""
+class Snapshot:
+    """What a table holds at one version; ``last`` is the number of the last batch."""
 
-    offered: int
-    news: Mapping[str, int]
-    revised: int
+    version: int
+    last: int
+    opened: Any = field(repr=False)
+
+    def read(self, columns: Sequence[str]) -> Any:
+        """Return a reader of ``columns``, for Arrow."""
+        import pyarrow as pa
+
+        return pa.RecordBatchReader.from_stream(self.opened.scan(columns=list(columns)))
 
 
 class DeltaTable:
@@ -78,8 +65,8 @@ class DeltaTable:
             connection = duckdb.connect(f"{folder}/sorted.duckdb")
             try:
                 connection.execute(f"SET memory_limit = '{_MEMORY}'")
-                connection.register("staged", stage.table())
-                yield Staged(self, connection, stage.count)
+                connection.register("staged", stage.scan())
+                yield Staged(self, connection, stage)
             finally:
                 connection.close()
 
@@ -88,7 +75,7 @@ class DeltaTable:
 
         False when somebody else committed meanwhile: nothing was added.
         """
-        from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
+        from deltalake import CommitProperties, Transaction, write_deltalake
         from deltalake.exceptions import CommitFailedError
 
         found = self._open()
@@ -108,7 +95,7 @@ class DeltaTable:
                 mode="error" if found is None else "append",
                 name="feedback",
                 storage_options=self._options or None,
-                writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=100_000),
+                writer_properties=_writing(),
                 commit_properties=properties,
             )
         except CommitFailedError:
@@ -119,13 +106,14 @@ class DeltaTable:
             raise
         return True
 
-    def snapshot(self, columns: Sequence[str], predicate: str | None = None) -> Any:
-        """Return (version, number of the last batch, a reader of ``columns``); None when empty."""
+    def snapshot(self) -> Snapshot | None:
+        """Return what the table holds now; None when there is none."""
         found = self._open()
         if found is None:
             return None
-        reader = found.scan(columns=list(columns), predicate=predicate)
-        return found.version(), found.transaction_version(APP) or 0, reader
+        return Snapshot(
+            version=found.version(), last=found.transaction_version(APP) or 0, opened=found
+        )
 
     @contextmanager
     def reading(self, columns: Sequence[str]) -> Iterator[Any]:
@@ -137,12 +125,12 @@ class DeltaTable:
             self.said(folder),
             duckdb.connect(config={"temp_directory": folder}) as connection,
         ):
-            found = self.snapshot(columns)
+            found = self.snapshot()
             if found is None:
                 kinds = ", ".join(f'"{name}" {_kind(name)}' for name in columns)
                 connection.execute(f"CREATE TABLE feedback ({kinds})")
             else:
-                connection.register("feedback", _arrow(found[2]))
+                connection.register("feedback", found.read(columns))
             yield connection
 
     def version(self) -> int | None:
@@ -162,7 +150,8 @@ class DeltaTable:
         if self.version() is None:
             raise FeedbackSinkError(
                 f"The Delta table {self.address}, which has feedback, is not there.",
-                remedy="Make it readable from here (mount it, or give its storage's options); if "
+                remedy="Make it readable from here (mount it, or give its storage's options: "
+                "delta_options in the extra field of the store's connection); if "
                 f"it was removed for good: `airflow-ai feedback tables --drop {self.address}`.",
                 address=self.address,
             )
@@ -225,62 +214,14 @@ class DeltaTable:
             ) from error
 
 
-class Staged:
-    """The rows of a batch in a database of their own, beside the table that they go to."""
+def _writing() -> Any:
+    from deltalake import ColumnProperties, WriterProperties
 
-    def __init__(self, table: DeltaTable, connection: Any, offered: int) -> None:
-        self._table, self._connection, self._offered = table, connection, offered
-
-    def commit(self, meta: Mapping[str, Any]) -> Added:
-        """Add what is not there yet, as one commit; nothing new makes none.
-
-        :raises FeedbackSinkError: others keep committing, or the table cannot be used.
-        """
-        for attempt in range(_MOST_TRIES):
-            found = self._table.snapshot(("feedback_id", "content_hash"))
-            version, last = (-1, 0) if found is None else found[:2]
-            added = self._sort_out(None if found is None else found[2])
-            if not added.news:
-                return added
-            rows = self._connection.sql(_ROWS, params={"batch": last + 1})
-            told = {**meta, "news": dict(added.news), "revised": added.revised}
-            if self._table.append(rows, number=last + 1, meta=told, version=version):
-                return added
-            time.sleep(random.uniform(0, min(1.0, 0.05 * 2**attempt)))  # noqa: S311 - no secret
-        raise FeedbackSinkError(
-            f"Others kept writing to the Delta table {self._table.address}.",
-            remedy="Try again; nothing of this batch was taken.",
-            address=self._table.address,
-        )
-
-    def models(self) -> list[str]:
-        """Return the models that the rows are of."""
-        found = self._connection.execute("SELECT DISTINCT model_name FROM staged").fetchall()
-        return [name for (name,) in found]
-
-    def _sort_out(self, there: Any) -> Added:
-        connection = self._connection
-        connection.execute(
-            "CREATE OR REPLACE TABLE there (feedback_id VARCHAR, content_hash VARCHAR)"
-        )
-        if there is not None:
-            connection.register("read", _arrow(there))
-            connection.execute(
-                "INSERT INTO there SELECT feedback_id, content_hash FROM read"
-                " WHERE feedback_id IN (SELECT feedback_id FROM staged)"
-            )
-            connection.unregister("read")
-        connection.execute(_NEW)
-        news = dict(
-            connection.execute(
-                "SELECT model_name, count(*) FROM added GROUP BY 1 ORDER BY 1"
-            ).fetchall()
-        )
-        [(first,)] = connection.execute(
-            "SELECT count(DISTINCT feedback_id) FROM added"
-            " ANTI JOIN there ON there.feedback_id = added.feedback_id"
-        ).fetchall()
-        return Added(offered=self._offered, news=news, revised=sum(news.values()) - first)
+    # a dictionary of values that differ is made in vain, and takes as long as all else
+    different = dict.fromkeys(_DIFFER, ColumnProperties(dictionary_enabled=False))
+    return WriterProperties(
+        compression="ZSTD", max_row_group_size=100_000, column_properties=different
+    )
 
 
 def _kind(name: str) -> str:
@@ -289,9 +230,3 @@ def _kind(name: str) -> str:
     if name == "sequence":
         return "BIGINT"
     return "TIMESTAMPTZ" if name == "observed_at" else "VARCHAR"
-
-
-def _arrow(reader: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.RecordBatchReader.from_stream(reader)

@@ -52,14 +52,13 @@ def reading(
 def _registered(
     connection: Any, name: str, table: DeltaTable, columns: Sequence[str], *, must: bool
 ) -> bool:
-    import pyarrow as pa
 
     if must:
         table.check()
-    found = table.snapshot(columns)
+    found = table.snapshot()
     if found is None:
         return False
-    connection.register(name, pa.RecordBatchReader.from_stream(found[2]))
+    connection.register(name, found.read(columns))
     return True
 
 

@@ -8,14 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from airflow_ai_provider.adapters.prediction_reading import load_outcomes, log_columns, reading_log
+from airflow_ai_provider.adapters.prediction_reading import (
+    in_partition,
+    load_outcomes,
+    log_columns,
+    reading_log,
+)
 from airflow_ai_provider.core.feedback.exceptions import Finding, Reason
+from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.core.quality.sql import identifier
 
 
 def search(
     predictions: str,
-    outcomes: Iterable[Sequence[tuple[Any, ...]]],
+    outcomes: Iterable[bytes],
     *,
     model_name: str,
     partition: str | None,
@@ -27,7 +33,7 @@ def search(
 ) -> list[Finding]:
     """Return the predictions of a model to look at, those that reality has answered left out.
 
-    ``outcomes`` are pieces of (prediction_id, label, is_outcome, observed_at, sequence).
+    ``outcomes`` are lines (``OUTCOME`` in ``core.feedback.lines``).
     A prediction is one of *low confidence* when its column ``confidence``, or else the larger of
     score and 1 - score, is under ``min_confidence`` and nobody has labelled it; it is *disputed*
     when somebody's label (0 or 1) is further than ``margin`` from its score. ``wanted`` are
@@ -40,7 +46,7 @@ def search(
         load_outcomes(connection, outcomes)
         _load_wanted(connection, wanted)
         _narrow(connection, predictions, model_name, partition, show)
-        found = [*_wanted(connection, model_name, wanted, show)]
+        found = worst(_wanted(connection, model_name, wanted, show), limit)
         found += _disputed(connection, model_name, margin, show, limit)
         if min_confidence is not None:
             found += _unsure(connection, model_name, min_confidence, show, limit)
@@ -60,7 +66,11 @@ def _narrow(
     partition: str | None,
     show: Sequence[str],
 ) -> None:
-    columns = log_columns(connection, predictions, show)
+    needed = ["day"] if read_window(partition) else []
+    columns = log_columns(connection, predictions, [*show, *needed])
+    part, said = "true", {"model": model_name}
+    if partition is not None:
+        part, said = in_partition(partition), {**said, "partition": partition}
     shown = "".join(
         f", {identifier(column)} AS {identifier(f'shown_{n}')}" for n, column in enumerate(show)
     )
@@ -80,12 +90,20 @@ def _narrow(
                coalesce(said.labels, 0) AS labels{shown}
         FROM log LEFT JOIN said ON said.prediction_id = CAST(log.prediction_id AS VARCHAR)
         WHERE model_name = $model AND NOT coalesce(said.known, false)
-          AND ($part IS NULL OR CAST("partition" AS VARCHAR) = $part)
+          AND {part}
         QUALIFY row_number() OVER (
             PARTITION BY log.prediction_id, model_version ORDER BY predicted_at DESC) = 1
         """,  # noqa: S608 - column names, quoted
-        {"model": model_name, "part": partition},
+        said,
     )
+
+
+def worst(found: Sequence[Finding], limit: int) -> list[Finding]:
+    """Return ``limit`` findings of each reason, the most urgent."""
+    kept: dict[Reason, list[Finding]] = {}
+    for one in sorted(found, key=lambda one: -one.urgency):
+        kept.setdefault(one.reason, []).append(one)
+    return [one for several in kept.values() for one in several[:limit]]
 
 
 def _unsure(

@@ -12,7 +12,13 @@ from typing import Any
 
 from airflow_ai_provider.adapters.feedback_files import read_records
 from airflow_ai_provider.core.errors import FeedbackSourceError, FeedbackSourceLostError
-from airflow_ai_provider.core.feedback.source import Position, SourceRecord
+from airflow_ai_provider.core.feedback.source import (
+    InPieces,
+    Piece,
+    Position,
+    SourceRecord,
+    pieces_of,
+)
 
 _EDGE = 64 * 2**10
 _CHANGED = "Deliver changed feedback as a new file, or name this one: it is then read as it is now."
@@ -61,17 +67,20 @@ class FileSource:
 
     def read(self, position: Position | None) -> Iterator[SourceRecord]:
         """Yield every record: of a file that grew, those that were read are duplicates."""
+        return InPieces(self._pieces(position))
+
+    def _pieces(self, position: Position | None) -> Iterator[Piece]:
         try:
             self._seen = Look.at(self.path)
         except OSError:
             self._seen = None  # reading it says why
         if self._watched and position is not None:
             refuse_changed(self.path, self._name, position)
-        yield from self.records()
+        yield from pieces_of(self.records())
 
     def records(self) -> Iterator[SourceRecord]:
-        """Yield what the file holds; a kind of file of its own overrides this."""
-        yield from read_records(str(self.path), mapping=self._mapping)
+        """Return what the file holds; a kind of file of its own overrides this."""
+        return read_records(str(self.path), mapping=self._mapping)
 
     def position(self) -> Position | None:
         """Return what the file looks like.

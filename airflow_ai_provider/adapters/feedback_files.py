@@ -1,4 +1,4 @@
-"""Feedback in a file: JSON Lines and CSV, read line by line, and Parquet, through DuckDB.
+"""Feedback in a file: JSON Lines and CSV, and Parquet, through DuckDB.
 
 What cannot be read as a record is handed on with its place and the problem: the caller
 quarantines it. Only a file that is not there, or not whole in a format that shows it, is an error.
@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_ai_provider.adapters.feedback_csv import is_csv, read_csv
+from airflow_ai_provider.adapters.feedback_lines import MAX_LINE, line_blocks
 from airflow_ai_provider.core.errors import FeedbackSourceError
-from airflow_ai_provider.core.feedback.quick import quick_json
-from airflow_ai_provider.core.feedback.source import SourceRecord
+from airflow_ai_provider.core.feedback.source import InPieces, Piece, SourceRecord
 from airflow_ai_provider.core.gate import plain
 from airflow_ai_provider.core.quality.sql import identifier, text
 
-MAX_LINE = 64 * 2**20
 _PIECE = 10_000
 _PARQUET_MAGIC = b"PAR1"
-_UTF8_MARK = b"\xef\xbb\xbf"
 
 
 def local_path(path: str) -> Path:
@@ -51,15 +50,29 @@ def read_records(
 
     :raises FeedbackSourceError: the file is not there, may not be read or is not whole.
     """
-    file = local_path(path)
+    return InPieces(_pieces(local_path(path), mapping or {}, max_line))
+
+
+def _pieces(file: Path, mapping: Mapping[str, str], max_line: int) -> Iterator[Piece]:
+    with _said_of(file), file.open("rb") as stream:
+        if file.suffix in {".parquet", ".pq"} or stream.peek(4)[:4] == _PARQUET_MAGIC:
+            yield _read(file, _parquet(file))
+        elif is_csv(file.name):
+            yield _read(file, read_csv(stream, str(file), mapping, max_line=max_line))
+        else:
+            yield from line_blocks(stream, max_line)
+
+
+def _read(file: Path, records: Iterator[SourceRecord]) -> Iterator[SourceRecord]:
+    with _said_of(file):
+        yield from records
+
+
+@contextmanager
+def _said_of(file: Path) -> Iterator[None]:
+    """Raise what the system says of ``file`` as ours."""
     try:
-        with file.open("rb") as stream:
-            if file.suffix in {".parquet", ".pq"} or stream.peek(4)[:4] == _PARQUET_MAGIC:
-                yield from _parquet(file)
-            elif is_csv(file.name):
-                yield from read_csv(stream, str(file), mapping or {}, max_line=max_line)
-            else:
-                yield from _json_lines(stream, max_line)
+        yield
     except OSError as error:
         raise FeedbackSourceError(
             f"Feedback cannot be read from {file}: {error.strerror or error}.",
@@ -76,43 +89,6 @@ def raw_text(raw: Any) -> str:
         return json.dumps(plain(raw), ensure_ascii=True)
     except (RecursionError, ValueError):
         return repr(type(raw))
-
-
-def _json_lines(stream: BinaryIO, max_line: int) -> Iterator[SourceRecord]:
-    number = 0
-    while line := stream.readline(max_line):
-        number += 1
-        place = f"line {number}"
-        if number == 1:
-            line = line.removeprefix(_UTF8_MARK)
-        if len(line) == max_line and not line.endswith(b"\n"):
-            yield SourceRecord(
-                place, line[:1000], None, f"the line is longer than {max_line} bytes"
-            )
-            while (rest := stream.readline(max_line)) and not rest.endswith(b"\n"):
-                pass
-            continue
-        line = line.strip()
-        if line:
-            yield read_line(place, line)
-
-
-def read_line(place: str, line: bytes) -> SourceRecord:
-    """Return what a line of JSON Lines says."""
-    document = quick_json(line)
-    if document is not None:
-        return SourceRecord(place, line, document)
-    try:
-        return SourceRecord(place, line, json.loads(line.decode("utf-8")))
-    except UnicodeDecodeError as error:
-        problem = f"it is no UTF-8 text: byte {error.start} cannot be read"
-    except json.JSONDecodeError as error:
-        problem = f"it is no JSON: {error.msg} at character {error.pos + 1}"
-    except RecursionError:
-        problem = "it is nested too deeply"
-    except ValueError as error:  # an integer of more digits than Python reads
-        problem = f"it is no JSON that can be read: {error}"
-    return SourceRecord(place, line, None, problem)
 
 
 def _parquet(file: Path) -> Iterator[SourceRecord]:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
+from airflow_ai_provider.adapters.kubernetes_refusals import away, refuse, refuse_status
 from airflow_ai_provider.core.errors import (
     ClusterError,
-    ClusterForbiddenError,
     ClusterGoneError,
-    ClusterQuotaError,
     ClusterUnavailableError,
     in_one_line,
 )
@@ -25,14 +23,8 @@ from airflow_ai_provider.core.errors import (
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-MANIFEST = "docker/kubernetes/rbac.yaml"
 _CONNECT, _READ = 5.0, 30.0  # seconds
 _AGAIN = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try
-_FORBIDDEN = re.compile(
-    r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
-    r'(?: in the namespace "(?P<namespace>[^"]+)")?'
-)
-_PASSING = {408, 409, 429, 500, 502, 503, 504}
 _OF_TASKS = "kubernetes_pod_operator=True"
 _NOT_OVER = "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -133,6 +125,12 @@ class KubernetesApi:
         answer = self._ask(listing, *where, **selectors)
         return answer["items"], answer["metadata"]["resourceVersion"]
 
+    def _ask_once(self, operation: Callable[..., Any], *where: Any, **given: Any) -> dict[str, Any]:
+        """Do what must not be done twice."""
+        given |= {"_preload_content": False, "_request_timeout": (_CONNECT, _READ)}
+        found: dict[str, Any] = json.loads(self._call(operation, *where, **given).data)
+        return found
+
     def _ask(self, operation: Callable[..., Any], *where: str, **given: Any) -> dict[str, Any]:
         given |= {"_preload_content": False, "_request_timeout": (_CONNECT, _READ)}
         answer = self._patiently(operation, *where, **given)
@@ -166,10 +164,10 @@ class KubernetesApi:
         try:
             for event in _events(answer):
                 if event["type"] == "ERROR":
-                    _refuse(event["object"].get("code", 500), event["object"])
+                    refuse_status(event["object"].get("code", 500), event["object"])
                 yield event["type"], event["object"]
         except (OSError, _http_error()) as error:
-            raise _away(error) from error
+            raise away(error) from error
         finally:
             answer.close()
 
@@ -181,7 +179,7 @@ class KubernetesApi:
         except ApiException as error:
             refuse(error)
         except (OSError, _http_error()) as error:
-            raise _away(error) from error
+            raise away(error) from error
 
 
 def client_from(
@@ -206,71 +204,6 @@ def client_from(
             f"There is no way into a cluster: {in_one_line(error)}.",
             remedy="Name a file with --kubeconfig, or say --in-cluster in a pod.",
         ) from error
-
-
-def refuse(error: Any) -> NoReturn:
-    """Raise our error for an ``ApiException`` of either Kubernetes client.
-
-    :raises ClusterError: or a kind of it.
-    """
-    try:
-        body = json.loads(error.body or "{}")
-    except (TypeError, ValueError):
-        body = {}
-    _refuse(int(error.status or 0), body if isinstance(body, dict) else {}, cause=error)
-
-
-def _refuse(status: int, body: Mapping[str, Any], *, cause: Exception | None = None) -> NoReturn:
-    said = in_one_line(body.get("message") or body.get("reason") or f"status {status}")
-    if status == 401:
-        raise ClusterForbiddenError(
-            "The API server does not know the token (401).",
-            remedy="Check the Kubernetes connection, or whether its token has run out.",
-            status=status,
-        ) from cause
-    if status == 403 and "exceeded quota" in said:
-        raise ClusterQuotaError(f"The namespace's quota leaves no room: {said}.") from cause
-    if status == 403:
-        raise _forbidden(said) from cause
-    if status in {404, 410}:
-        raise ClusterGoneError(
-            f"The API server has no such thing: {said}.", status=status
-        ) from cause
-    if status == 409 and "Precondition failed" in said:
-        raise ClusterError(f"It is another one by now: {said}.", status=412) from cause
-    if status in _PASSING or not status:
-        raise ClusterUnavailableError(
-            f"The API server does not do it now: {said}.",
-            remedy="Try again; when it lasts, look at the control plane.",
-            status=status,
-        ) from cause
-    raise ClusterError(
-        f"The API server refuses: {said}.", remedy="Correct what was asked.", status=status
-    ) from cause
-
-
-def _forbidden(said: str) -> ClusterForbiddenError:
-    found = _FORBIDDEN.search(said)
-    facts = found.groupdict() if found else {}
-    if not found:
-        return ClusterForbiddenError(
-            f"The API server forbids it: {said}.", remedy="Ask who runs the cluster.", **facts
-        )
-    scope = "Role" if facts["namespace"] else "ClusterRole"
-    return ClusterForbiddenError(
-        f"The token may not {facts['verb']} {facts['resource']}: {said}.",
-        remedy=f"Grant it: in {MANIFEST} the {scope} has the rule with "
-        f'resources: ["{facts["resource"]}"] and the verb "{facts["verb"]}".',
-        **facts,
-    )
-
-
-def _away(error: BaseException) -> ClusterUnavailableError:
-    return ClusterUnavailableError(
-        f"The API server does not answer: {in_one_line(error)}.",
-        remedy="Check its address in the Kubernetes connection, and the network.",
-        status=0,
-    )
 
 
 def _events(answer: Any) -> Iterator[dict[str, Any]]:

@@ -1,16 +1,24 @@
-"""Jobs of a cluster and their pods, as far as a lease for all of them needs it."""
+"""Jobs of a cluster and their pods: made once, found, followed, let go, deleted."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.adapters.kubernetes import KubernetesApi
-from airflow_ai_provider.core.errors import ClusterGoneError
-from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
+from airflow_ai_provider.adapters.kubernetes import KubernetesApi, Listed
+from airflow_ai_provider.core.errors import (
+    ClusterError,
+    ClusterGoneError,
+    ClusterUnavailableError,
+)
+from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION, node_of
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
+_AGAIN = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try
+_OF_TASKS = "kubernetes_pod_operator=True"
 GATE = "airflow-ai/lease"  # a pod that has it is not scheduled: it waits to be told its node
 
 
@@ -34,6 +42,44 @@ class JobApi(KubernetesApi):
             return self._ask(self._batch.read_namespaced_job, name, namespace)
         except ClusterGoneError:
             return None
+
+    def task_jobs(self, namespace: str) -> Listed:
+        """Return the Jobs of a namespace that tasks of Airflow made."""
+        listing = self._batch.list_namespaced_job
+        return self._list(listing, namespace, label_selector=_OF_TASKS)
+
+    def watch_task_jobs(
+        self, namespace: str, version: str, seconds: int
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Return what happens to the Jobs of tasks in a namespace after ``version``."""
+        listing = self._batch.list_namespaced_job
+        return self._watch(listing, version, seconds, namespace=namespace, label_selector=_OF_TASKS)
+
+    def create_job(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Make a Job, once: an answer that was lost is no reason for a second one.
+
+        :raises ClusterError: the API server refuses; its kind says how.
+        """
+        meta = job["metadata"]
+        for pause in (*_AGAIN, None):
+            try:
+                return self._ask_once(self._batch.create_namespaced_job, meta["namespace"], job)
+            except ClusterUnavailableError:  # noqa: PERF203 - that is what is waited out
+                there = self.job(meta["namespace"], meta["name"])
+                if there is not None:
+                    return _same(there, job)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    def node_trouble(self, name: str) -> str:
+        """Return why a node does not answer; empty when it does, or when nobody can say."""
+        try:
+            document = self.node(name)
+        except ClusterError:
+            return ""
+        return "the node is gone" if document is None else node_of(document).trouble
 
     def delete_job(self, namespace: str, name: str) -> None:
         """Delete a Job and its pods; that it is gone is fine."""
@@ -69,11 +115,15 @@ class JobApi(KubernetesApi):
         )
 
 
-def is_over(job: dict[str, Any] | None) -> bool:
-    """Whether a Job has ended, or is gone."""
-    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
-    said = {c["type"] for c in conditions if c["status"] == "True"}
-    return job is None or bool(said & {"Complete", "Failed"})
+def _same(there: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the Job that is there, if it is the one that was asked for."""
+    labels, wanted = (job["metadata"].get("labels") or {} for job in (there, asked))
+    if any(labels.get(name) != value for name, value in wanted.items()):
+        name = asked["metadata"]["name"]
+        raise ClusterError(
+            f"There is another Job of the name {name}.", remedy="Give it another name."
+        )
+    return there
 
 
 def _only(spec: dict[str, Any], node: str) -> dict[str, Any]:

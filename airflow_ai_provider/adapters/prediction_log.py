@@ -91,7 +91,7 @@ def write(
 
 def join(
     predictions: str,
-    outcomes: Iterable[Sequence[tuple[Any, ...]]],
+    outcomes: Iterable[bytes],
     *,
     model_name: str,
     partition: str,
@@ -100,7 +100,7 @@ def join(
 ) -> list[JoinedVersion]:
     """Return, per version, the predictions of a partition with what became of them.
 
-    ``outcomes`` are pieces of (prediction_id, label, is_outcome, observed_at, sequence). Of several
+    ``outcomes`` are lines (``OUTCOME`` in ``core.feedback.lines``). Of several
     for one prediction an outcome goes before an opinion, then the newest. Labels other than 0 and 1
     are no outcome here.
 

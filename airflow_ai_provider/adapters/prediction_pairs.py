@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -15,7 +15,7 @@ MOST_VERSIONS = 6  # that are compared, each with each: those with the most pred
 
 def pairs(
     predictions: str,
-    outcomes: Iterable[Sequence[tuple[Any, ...]]],
+    outcomes: Iterable[bytes],
     *,
     model_name: str,
     partition: str,

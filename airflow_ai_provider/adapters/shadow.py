@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -34,7 +33,7 @@ ORDER BY mine.id
 
 def shadow_rows(
     predictions: str,
-    outcomes: Iterable[Sequence[tuple[Any, ...]]],
+    outcomes: Iterable[bytes],
     *,
     model_name: str,
     candidate: str,

@@ -9,26 +9,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow_ai_provider.adapters.duckdb import copy_to_parquet
-from airflow_ai_provider.adapters.prediction_reading import log_columns, reading_log
+from airflow_ai_provider.adapters.prediction_reading import load_lines, log_columns, reading_log
+from airflow_ai_provider.core.feedback.lines import NUMBER, SAID
 from airflow_ai_provider.core.quality.sql import identifier, text
 
-SAID = ("feedback_id", "label", "label_number", "value", "opinion", "label_source", "observed_at")
-_SAID = {
-    "prediction_id": "VARCHAR",
-    "feedback_id": "VARCHAR",
-    "label": "VARCHAR",
-    "label_number": "DOUBLE",
-    "value": "DOUBLE",
-    "opinion": "DOUBLE",
-    "label_source": "VARCHAR",
-    "observed_at": "TIMESTAMPTZ",
-    "sequence": "BIGINT",
-}
-_BETWEEN = "\x1f"
+_OF_LABEL = (
+    *("feedback_id", "label", "label_number", "value", "opinion", "label_source", "observed_at"),
+)
+# in the log a score is the model's
+_AS_NAMED = f"""
+    prediction_id, feedback_id, label, {NUMBER} AS label_number, value, score AS opinion,
+    source_kind AS label_source, observed_at, sequence
+"""
 _KEYS = ("prediction_id", "model_name", "model_version", "predicted_at")
 
 
@@ -66,7 +61,7 @@ class TrainingSet:
 def write_training_set(
     target: Path,
     predictions: str,
-    pieces: Iterable[Sequence[tuple[Any, ...]]],
+    pieces: Iterable[bytes],
     *,
     model_name: str,
     version: str | None,
@@ -75,24 +70,20 @@ def write_training_set(
 ) -> TrainingSet:
     """Join the log at ``predictions`` with feedback and write the rows that have a label.
 
-    ``pieces`` are effective records as (prediction_id, feedback_id, label as JSON, label_number,
-    value, score, source_kind, observed_at as text, sequence). Of several for one prediction an
-    outcome goes before an opinion, then the newest. ``features`` names the columns of the log to
-    keep; None keeps all.
+    ``pieces`` are effective records as lines (``SAID`` in ``core.feedback.lines``). Of several for
+    one prediction an outcome goes before an opinion, then the newest. ``features`` names the
+    columns of the log to keep; None keeps all.
 
     :raises FeedbackSourceError: the log cannot be read or lacks a column.
     """
     failure = "No training set can be made of {}"
-    with (
-        TemporaryDirectory(prefix="airflow-ai-") as folder,
-        reading_log(predictions, failure=failure) as connection,
-    ):
-        load_said(connection, pieces, Path(folder))
+    with reading_log(predictions, failure=failure) as connection:
+        load_lines(connection, "said", SAID, pieces, columns=_AS_NAMED)
         columns = log_columns(connection, predictions, (*_KEYS, *(features or ())))
         wanted = _wanted(columns, features)
         _judge(connection, model_name, version, window, wanted)
         counts = _counts(connection)
-        listed = ", ".join(identifier(name) for name in (*wanted, *SAID))
+        listed = ", ".join(identifier(name) for name in (*wanted, *_OF_LABEL))
         copy_to_parquet(
             connection,
             f"SELECT {listed} FROM judged WHERE state = 'rows' ORDER BY prediction_id",  # noqa: S608
@@ -101,32 +92,9 @@ def write_training_set(
     return TrainingSet(path=str(target), **counts)
 
 
-def load_said(connection: Any, pieces: Iterable[Sequence[tuple[Any, ...]]], folder: Path) -> None:
-    """Make the table ``said`` of effective feedback; see ``write_training_set``.
-
-    It goes through a file in ``folder``, which DuckDB reads faster than Python's values. No column
-    can hold a control character: ids are checked for them, and JSON escapes them.
-    """
-    file = folder / "said.csv"
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        for piece in pieces:
-            stream.writelines(
-                _BETWEEN.join(["" if v is None else v if type(v) is str else str(v) for v in row])
-                + "\n"
-                for row in piece
-            )
-    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _SAID.items())
-    connection.execute(
-        "CREATE TABLE said AS SELECT * FROM read_csv($file, delim = $between, quote = '',"  # noqa: S608
-        " escape = '', comment = '', header = false, nullstr = '', new_line = '\\n',"
-        f" auto_detect = false, columns = {{{columns}}})",
-        {"file": str(file), "between": _BETWEEN},
-    )
-
-
 def _wanted(columns: Sequence[str], features: Sequence[str] | None) -> tuple[str, ...]:
     kept = columns if features is None else features
-    return tuple(dict.fromkeys([*_KEYS, *(name for name in kept if name not in SAID)]))
+    return tuple(dict.fromkeys([*_KEYS, *(name for name in kept if name not in _OF_LABEL)]))
 
 
 def _judge(
@@ -136,7 +104,18 @@ def _judge(
     if window.length is not None:
         closes = f"predicted_at + INTERVAL ({window.length.total_seconds():.6f}) SECOND"
     listed = ", ".join(identifier(name) for name in wanted if name not in _KEYS)
-    one = "" if version is None else f" AND CAST(model_version AS VARCHAR) = {text(str(version))}"
+    of_model = f"model_name = {text(model_name)}"
+    if version is not None:
+        of_model += f" AND CAST(model_version AS VARCHAR) = {text(str(version))}"
+    newest = voice = ""  # to put a million in order takes long, and hardly ever are there several
+    if _has_several(connection, "log", "prediction_id, model_version", of_model):
+        newest = """QUALIFY row_number() OVER (
+            PARTITION BY prediction_id, model_version ORDER BY predicted_at DESC) = 1"""
+    if _has_several(connection, "said", "prediction_id"):
+        voice = """QUALIFY row_number() OVER (
+            PARTITION BY predicted.prediction_id, model_version
+            ORDER BY came_late NULLS LAST, label_source = 'outcome' DESC,
+                heard.observed_at DESC, sequence DESC) = 1"""
     connection.execute(
         f"""
         CREATE TABLE judged AS
@@ -144,9 +123,7 @@ def _judge(
             SELECT CAST(prediction_id AS VARCHAR) AS prediction_id, model_name,
                    CAST(model_version AS VARCHAR) AS model_version,
                    CAST(predicted_at AS TIMESTAMPTZ) AS predicted_at{listed and ", " + listed}
-            FROM log WHERE model_name = $model{one}
-            QUALIFY row_number() OVER (
-                PARTITION BY prediction_id, model_version ORDER BY predicted_at DESC) = 1
+            FROM log WHERE {of_model} {newest}
         ), heard AS (
             SELECT * REPLACE (
                 CASE WHEN label[1] = '"' THEN label ->> '$' ELSE label END AS label) FROM said
@@ -155,11 +132,7 @@ def _judge(
                    heard.observed_at > {closes} AS came_late
             FROM predicted LEFT JOIN heard
               ON heard.prediction_id = predicted.prediction_id AND heard.observed_at <= $as_of
-            QUALIFY row_number() OVER (
-                PARTITION BY predicted.prediction_id, model_version
-                ORDER BY came_late NULLS LAST, label_source = 'outcome' DESC,
-                    heard.observed_at DESC, sequence DESC
-            ) = 1
+            {voice}
         )
         SELECT *, CASE
             WHEN closes > $as_of THEN 'waiting'
@@ -167,9 +140,17 @@ def _judge(
             WHEN came_late THEN 'late'
             ELSE 'rows' END AS state
         FROM told
-        """,  # noqa: S608 - column names, quoted
-        {"model": model_name, "as_of": window.as_of},
+        """,  # noqa: S608 - names, quoted
+        {"as_of": window.as_of},
     )
+
+
+def _has_several(connection: Any, table: str, key: str, condition: str = "true") -> bool:
+    """Whether ``key`` comes twice in the rows of ``table`` under a condition."""
+    found = connection.execute(
+        f"SELECT 1 FROM {table} WHERE {condition} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"  # noqa: S608 - names of ours, texts quoted
+    )
+    return found.fetchone() is not None
 
 
 def _counts(connection: Any) -> dict[str, int]:

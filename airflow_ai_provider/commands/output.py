@@ -78,22 +78,22 @@ def _system_user() -> frozenset[str]:
 
 def open_store(args: argparse.Namespace, *, create: bool = False) -> Store:
     """Return the store that the command line, the environment or Airflow names."""
-    return stores.open_store(_url(args), create=create)
+    return stores.open_store(_address(args), create=create)
 
 
 def migrate_store(args: argparse.Namespace) -> Store:
     """Bring the tables of that store to this version, and return it open."""
-    return stores.migrate_store(_url(args))
+    return stores.migrate_store(_address(args))
 
 
-def _url(args: argparse.Namespace) -> str | None:
+def _address(args: argparse.Namespace) -> stores.StoreAddress | str | None:
     if args.store:
         return str(args.store)
     if os.environ.get(stores.CONNECTION_VARIABLE) or os.environ.get(stores.HANDED_VARIABLE):
         return None
     from airflow_ai_provider.hooks.store import AiStoreHook  # asks Airflow; costs its import
 
-    return AiStoreHook().get_url()
+    return AiStoreHook().get_address()
 
 
 def table(rows: list[tuple[Any, ...]], header: tuple[str, ...]) -> list[str]:

@@ -65,23 +65,29 @@ class _GpuPodDecoratedOperator(  # type: ignore[misc] # as the two are put toget
 
         Made anew for every leg of the task and every pod of it: nothing of it is kept.
         """
+        pod = super().build_pod_request_obj(context, dry_run=dry_run)
+        try:
+            self._load(pod, self._shipped(context))
+        except FunctionNotPortableError as error:  # the next try would have the same function
+            raise AirflowFailException(str(error)) from error
+        return pod
+
+    def _shipped(self, context: Context | None) -> str:
+        args = [_plain(value) for value in self.op_args]
+        return ship(self.python_callable, args, self._named_arguments(context))
+
+    def _load(self, pod: V1Pod, text: str) -> None:
+        """Make the function that ``text`` holds the pod's program."""
         from kubernetes.client import V1EnvVar
 
         from airflow_ai_provider import trainer
 
-        pod = super().build_pod_request_obj(context, dry_run=dry_run)
-        try:
-            args = [_plain(value) for value in self.op_args]
-            text = ship(self.python_callable, args, self._named_arguments(context))
-        except FunctionNotPortableError as error:  # the next try would have the same function
-            raise AirflowFailException(str(error)) from error
         name = self.base_container_name
         base = next((c for c in pod.spec.containers if c.name == name), pod.spec.containers[0])
         base.command = ["python", "-c", Path(trainer.__file__).read_text(encoding="utf-8")]
         base.args = []
         others = [variable for variable in base.env or () if variable.name != trainer.SHIPPED]
         base.env = [*others, V1EnvVar(name=trainer.SHIPPED, value=text)]
-        return pod
 
     def _named_arguments(self, context: Context | None) -> dict[str, Any]:
         """Return the arguments by name, with those that the function wants of the context."""

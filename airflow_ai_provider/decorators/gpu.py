@@ -89,7 +89,7 @@ def gpu_task(
     if chosen == "kubernetes":
         from airflow_ai_provider.decorators._gpu_pod import _GpuPodDecoratedOperator
 
-        decorated, kwargs = _GpuPodDecoratedOperator, _for_pod(kwargs, kubernetes or {})
+        decorated, kwargs = _GpuPodDecoratedOperator, for_pod(kwargs, kubernetes or {})
     elif kwargs.get("mirror_pool"):
         kwargs = in_mirror(kwargs, **kwargs)
     return task_decorator_factory(
@@ -100,7 +100,7 @@ def gpu_task(
     )
 
 
-def _for_pod(kwargs: dict[str, Any], kubernetes: Mapping[str, Any]) -> dict[str, Any]:
+def for_pod(kwargs: dict[str, Any], kubernetes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the pod for what was said of a local task."""
     found = {name: value for name, value in kwargs.items() if name not in _LOCAL}
     memory, profile = found.pop("gpu_memory", None), found.pop("mig_profile", None)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow.providers.cncf.kubernetes.utils.pod_manager import PodManager
     from kubernetes.client import ApiClient
 
     from airflow_ai_provider.services.gpu import GpuPool
@@ -52,3 +53,24 @@ def cluster_of(pool: GpuPool, client: ApiClient, *, resource: str) -> ClusterPoo
     from airflow_ai_provider.services.gpu_cluster import ClusterPool
 
     return ClusterPool(pool, KubernetesApi(client), resource=resource)
+
+
+def result_of(pod: dict[str, Any], pods: PodManager) -> str:
+    """Return the result that a pod's sidecar holds, as JSON, and end the sidecar.
+
+    :raises ClusterError: the pod is gone, or the API server refuses.
+    """
+    from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+    from kubernetes.client.exceptions import ApiException
+
+    from airflow_ai_provider.adapters.kubernetes_refusals import refuse, refused_stream
+
+    model = PodGenerator.deserialize_model_dict(pod)
+    try:
+        return str(pods.extract_xcom(model, ignore_kill_failure=False))
+    except (ApiException, AttributeError) as error:
+        if (refused := refused_stream(error)) is not None:
+            raise refused from error
+        if isinstance(error, ApiException):
+            refuse(error)
+        raise

@@ -11,7 +11,14 @@ from typing import Any
 from airflow_ai_provider.adapters.feedback_file_source import FileSource
 from airflow_ai_provider.adapters.feedback_folder import SETTLED, SUFFIXES, is_finished_name
 from airflow_ai_provider.core.errors import FeedbackSourceLostError
-from airflow_ai_provider.core.feedback.source import FeedbackSource, Position, SourceRecord
+from airflow_ai_provider.core.feedback.source import (
+    FeedbackSource,
+    InPieces,
+    Piece,
+    Position,
+    SourceRecord,
+    pieces_of,
+)
 from airflow_ai_provider.hooks._object_storage import copied, files_of, told_of, version_of, written
 from airflow_ai_provider.hooks.quality import local_path
 from airflow_ai_provider.services.feedback_files import local_sources
@@ -41,10 +48,13 @@ class RemoteFile(FileSource):
 
     def read(self, position: Position | None) -> Iterator[SourceRecord]:
         """Fetch the file and yield every record of it."""
+        return InPieces(self._fetched(position))
+
+    def _fetched(self, position: Position | None) -> Iterator[Piece]:
         with told_of(self.name, *_DEED):
             copied(self._files, self._there, self.path)
             self._stamp = stamp(self._files, self._there)
-        yield from super().read(position)
+        yield from pieces_of(super().read(position))
 
     def position(self) -> Position | None:
         """Return what the file looks like there.

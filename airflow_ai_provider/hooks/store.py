@@ -14,6 +14,7 @@ from airflow_ai_provider.core.gate import GateDraft, Origin, digest
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+    from airflow_ai_provider.services.store import StoreAddress
     from airflow_ai_provider.store.engine import Store
     from airflow_ai_provider.store.ledger import Ledger
 
@@ -22,8 +23,9 @@ class AiStoreHook(BaseHook):
     """Open the store that a connection names.
 
     Host, port, database, user and password mean PostgreSQL; the extra field ``url`` is a whole
-    database URL. With no connection ``ai_store_default`` the store is
-    ``$AIRFLOW_HOME/airflow_ai.db``.
+    database URL, and ``delta_options`` (an object such as ``{"AWS_REGION": "eu-west-1"}``) what the
+    storage of Delta tables with feedback wants to know, beside the environment: secrets belong
+    there. With no connection ``ai_store_default`` the store is ``$AIRFLOW_HOME/airflow_ai.db``.
 
     :param store_conn_id: the connection, of type ``ai_store``.
     """
@@ -43,11 +45,18 @@ class AiStoreHook(BaseHook):
 
         :raises AirflowNotFoundException: there is no such connection and it is not the default one.
         """
+        return self.get_address().url
+
+    def get_address(self) -> StoreAddress:
+        """Return the database URL with what else the connection says, secrets included.
+
+        :raises AirflowNotFoundException: there is no such connection and it is not the default one.
+        """
         try:
             connection = self.get_connection(self.store_conn_id)
         except AirflowNotFoundException:
             connection = None
-        return self._url_of(connection)
+        return self._address_of(connection)
 
     async def aget_url(self) -> str:
         """Do as ``get_url`` inside a trigger, where the event loop must not wait."""
@@ -55,16 +64,20 @@ class AiStoreHook(BaseHook):
             connection = await self.aget_connection(self.store_conn_id)
         except AirflowNotFoundException:
             connection = None
-        return self._url_of(connection)
+        return self._address_of(connection).url
 
-    def _url_of(self, connection: Connection | None) -> str:
-        from airflow_ai_provider.services.store import default_url, url_of_fields
+    def _address_of(self, connection: Connection | None) -> StoreAddress:
+        from airflow_ai_provider.services.store import (
+            StoreAddress,
+            address_of_fields,
+            default_url,
+        )
 
         if connection is None:
             if self.store_conn_id != self.default_conn_name:
                 raise AirflowNotFoundException(f"There is no connection {self.store_conn_id!r}.")
-            return default_url()
-        return url_of_fields(
+            return StoreAddress(url=default_url())
+        return address_of_fields(
             host=connection.host,
             port=connection.port,
             database=connection.schema,
@@ -75,13 +88,12 @@ class AiStoreHook(BaseHook):
 
     def get_conn(self) -> Store:
         """Return the open store, and let this process's own code use it too."""
-        from airflow_ai_provider.services.store import hand_to_process
-        from airflow_ai_provider.store.engine import Store
+        from airflow_ai_provider.services.store import hand_to_process, open_store
 
         if self._store is None:
-            url = self.get_url()
-            self._store = Store.open(url)
-            hand_to_process(url)
+            address = self.get_address()
+            self._store = open_store(address)
+            hand_to_process(address.url)
         return self._store
 
     @property

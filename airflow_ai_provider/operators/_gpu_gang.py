@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.adapters.kubernetes_jobs import GATE, JobApi, is_over
+from airflow_ai_provider.adapters.kubernetes_jobs import GATE, JobApi
 from airflow_ai_provider.core.errors import PodEndedError
 from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
-from airflow_ai_provider.core.gpu.pod_life import EndKind, ending_of
+from airflow_ai_provider.core.gpu.job_life import index_of
+from airflow_ai_provider.core.gpu.pod_life import KUEUE_LABEL, EndKind, ending_of
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.operators._gpu_pod import (
     add_gpus,
@@ -22,7 +23,7 @@ from airflow_ai_provider.operators._gpu_pod import (
 )
 
 if TYPE_CHECKING:
-    from kubernetes.client import V1Job, V1Pod
+    from kubernetes.client import V1Job, V1Pod, V1PodTemplateSpec
 
     from airflow_ai_provider.core.gpu.lease import LeaseRecord
     from airflow_ai_provider.operators.gpu_job import GpuKubernetesJobOperator
@@ -35,9 +36,10 @@ _AGAIN = 0.5
 
 
 def make_distributed(job: V1Job, asked: GpuKubernetesJobOperator) -> V1Job:
-    """Give each pod of ``job`` its GPUs, our gate, and what it needs to find the others."""
-    from kubernetes.client import V1PodSchedulingGate
+    """Give each pod of ``job`` its GPUs, our gate, and what it needs to find the others.
 
+    With a queue of Kueue the Job is made suspended, and its pods have no gate of ours.
+    """
     template, container = job.spec.template, asked.base_container_name
     resource = str(asked.gpu_resource)
     wanted = None if asked.gpus is None else GpuRequest.of(gpus=asked.gpus).gpus
@@ -46,16 +48,31 @@ def make_distributed(job: V1Job, asked: GpuKubernetesJobOperator) -> V1Job:
     cards = card_expressions(resource, model=asked.gpu_model, min_memory=asked.min_gpu_memory)
     require(template, cards)
     share_memory(template, container, asked.shared_memory)
-    template.spec.scheduling_gates = [
-        *(template.spec.scheduling_gates or []),
-        V1PodSchedulingGate(name=GATE),
-    ]
     template.spec.subdomain = template.spec.subdomain or asked.subdomain
     template.metadata.labels = {**(template.metadata.labels or {}), LABEL: "true"}
     job.metadata.labels = {**template.metadata.labels, **(job.metadata.labels or {})}
     job.metadata.name = _short(job.metadata.name)
+    if asked.kueue_queue:
+        job.metadata.labels[KUEUE_LABEL] = asked.kueue_queue
+        job.spec.suspend = True
+    else:
+        _gate(template)
     _tell_of_each_other(job, asked, count)
     return job
+
+
+def job_at(namespace: str, name: str) -> V1Job:
+    """Return what names a Job that is there."""
+    from kubernetes.client import V1Job, V1ObjectMeta
+
+    return V1Job(metadata=V1ObjectMeta(namespace=namespace, name=name))
+
+
+def _gate(template: V1PodTemplateSpec) -> None:
+    from kubernetes.client import V1PodSchedulingGate
+
+    gates = template.spec.scheduling_gates or []
+    template.spec.scheduling_gates = [*gates, V1PodSchedulingGate(name=GATE)]
 
 
 def _short(name: str) -> str:
@@ -99,11 +116,6 @@ class Gang:
         self.namespace = namespace
         self.job = job
         self.log = log
-        self._pods: list[dict[str, Any]] = []
-
-    def names(self) -> list[str]:
-        """Return the names of the pods, the first one's first."""
-        return [pod["metadata"]["name"] for pod in sorted(self._pods, key=_index)]
 
     def admit(self, leases: Sequence[LeaseRecord], *, within: float) -> None:
         """Hand each pod its lease and let it go, as the Job's controller makes them.
@@ -128,23 +140,8 @@ class Gang:
                 raise self._not_started(f"{len(left)} of its pods were not made in {within:g} s")
             time.sleep(_AGAIN if left else 0)
 
-    def await_nodes(self, count: int, *, within: float) -> None:
-        """Wait until all pods are on their nodes, or the Job is over: one may fail at once.
-
-        :raises PodEndedError: the scheduler finds no room for one, or not in time.
-        """
-        ends = time.monotonic() + within
-        while True:
-            bound = [pod for pod in self._look() if pod["spec"].get("nodeName")]
-            if len(bound) >= count or is_over(self.api.job(self.namespace, self.job)):
-                return
-            if time.monotonic() > ends:
-                raise self._not_started(f"{count - len(bound)} of its pods found no room")
-            time.sleep(_AGAIN)
-
     def _look(self) -> list[dict[str, Any]]:
-        self._pods = self.api.job_pods(self.namespace, self.job)
-        return sorted(self._pods, key=_index)
+        return sorted(self.api.job_pods(self.namespace, self.job), key=index_of)
 
     def _not_started(self, why: str) -> PodEndedError:
         return PodEndedError(
@@ -180,8 +177,3 @@ def _is_gated(pod: dict[str, Any]) -> bool:
         and LEASE_ANNOTATION not in annotations
         and not pod["metadata"].get("deletionTimestamp")
     )
-
-
-def _index(pod: dict[str, Any]) -> int:
-    found = pod["metadata"].get("annotations") or {}
-    return int(found.get("batch.kubernetes.io/job-completion-index", 0))

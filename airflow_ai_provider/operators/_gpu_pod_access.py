@@ -15,7 +15,13 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_ai_provider.adapters.kubernetes import KubernetesApi
 from airflow_ai_provider.core.errors import ClusterError, ClusterUnavailableError
 from airflow_ai_provider.core.gpu.nodes import placement_of
-from airflow_ai_provider.core.gpu.pod_life import kueue_says
+from airflow_ai_provider.core.gpu.pod_life import (
+    Standing,
+    admitted_at,
+    is_let_go,
+    kueue_says,
+    standing_of,
+)
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.hooks._cluster import ClusterAccess, cluster_of
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
@@ -166,3 +172,15 @@ class PodAccess(KubernetesPodOperator):
             return kueue_says(self._api.workloads(pod.metadata.namespace), pod.metadata.name) or why
         except ClusterError as error:
             return f"{why} (nothing is known of its Workload: {error})"
+
+    def _standing(self, pod: dict[str, Any], *, is_first: bool) -> Standing:
+        """Return how a pod stands; at the first look also since when, if Kueue let it go."""
+        standing, meta = standing_of(pod), pod["metadata"]
+        if not is_first or not is_let_go(standing):
+            return standing
+        try:
+            workloads = self._api.workloads(meta["namespace"])
+        except ClusterError as error:
+            self.log.warning("Since when it may be scheduled is not known: %s", error)
+            return standing
+        return replace(standing, since=admitted_at(workloads, meta["name"]))

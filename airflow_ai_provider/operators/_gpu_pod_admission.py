@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import TaskDeferred
+from kubernetes.client.exceptions import ApiException
 
+from airflow_ai_provider.adapters.kubernetes_refusals import refuse
 from airflow_ai_provider.core.errors import AirflowAiError, GpuRequestError, GpuWaitTimeoutError
 from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
 from airflow_ai_provider.core.gpu.lease import LeaseRecord, Ticket, parse_mark
@@ -170,7 +172,10 @@ class AdmittedPod(PodAccess):
             return None
         pod = self._get_pod_from_task_state_store(context)
         if pod is None or pod.metadata.deletion_timestamp is not None:
-            pod = self.find_pod(self._namespace, context=context)
+            try:
+                pod = self.find_pod(self._namespace, context=context)
+            except ApiException as error:
+                refuse(error)
         if pod is None or pod.metadata.deletion_timestamp is not None:
             return None
         if pod.status is not None and pod.status.phase in {"Succeeded", "Failed"}:

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.utils.pod_manager import PodNotFoundException
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_ai_provider.core.errors import AirflowAiError, PodEndedError
+from airflow_ai_provider.core.errors import AirflowAiError, ClusterForbiddenError, PodEndedError
 from airflow_ai_provider.core.gpu.lease import parse_mark
 from airflow_ai_provider.core.gpu.pod_life import Ending, EndKind, ending_of
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
@@ -37,8 +37,8 @@ class EndedPod(AdmittedPod):
         """Go on when the pod has ended, or cannot run."""
         self._recall(event)
         outcome, why = event.get("gpu_outcome"), event.get("gpu_why") or ""
-        document = self._api.pod(event["namespace"], event["name"])
         try:
+            document = self._api.pod(event["namespace"], event["name"])
             if document is None and event["status"] != "success":
                 self._is_gone(event, why)
             if document is None:
@@ -63,6 +63,8 @@ class EndedPod(AdmittedPod):
         except BackToQueue as back:
             self._go_back(back)
             self._pause(back.reason)
+        except ClusterForbiddenError as error:  # the next try would have the same token
+            raise AirflowFailException(str(error)) from error
         return self.execute(context)
 
     def _was_going(

@@ -7,15 +7,15 @@ import json
 import time
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import generic_api_retry
 from airflow.providers.cncf.kubernetes.utils.pod_manager import PodLogsConsumer, PodManager
 from kubernetes.client import ApiClient, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
-from airflow_ai_provider.adapters.kubernetes import refuse
-from airflow_ai_provider.core.errors import PodEndedError
+from airflow_ai_provider.adapters.kubernetes_refusals import refuse, refused_stream
+from airflow_ai_provider.core.errors import ClusterForbiddenError, PodEndedError
 from airflow_ai_provider.core.gpu.cluster import LEASE_ANNOTATION
 from airflow_ai_provider.core.gpu.pod_life import EndKind
 
@@ -38,6 +38,7 @@ class GpuPodManager(PodManager):
         self.api = api
         self.follows = False
         self.created: V1Pod | None = None
+        self.refused: ClusterForbiddenError | None = None  # a right that was found to lack
         self._node_at = -_NODE_AGAIN
 
     def create_pod(self, pod: V1Pod) -> V1Pod:
@@ -111,11 +112,33 @@ class GpuPodManager(PodManager):
             try:
                 return self._patient.read_namespaced_pod_log(**asked)
             except ApiException as error:  # noqa: PERF203 - that is what is waited out
+                if error.status == 403:
+                    self._refuse(error)
                 if error.status not in _PASSING:
                     raise
                 self.log.warning("Reading the log again in %g s: %s", pause, error.reason)
                 time.sleep(pause)
         return self._patient.read_namespaced_pod_log(**asked)
+
+    def extract_xcom(self, pod: V1Pod, **given: Any) -> str:
+        """Read the result and end the sidecar.
+
+        :raises ClusterForbiddenError: the token may not open a stream into the pod.
+        """
+        try:
+            return str(super().extract_xcom(pod, **given))
+        except (ApiException, AttributeError) as error:
+            if (refused := refused_stream(error)) is not None:
+                self.refused = refused
+                raise refused from error
+            raise
+
+    def _refuse(self, error: ApiException) -> NoReturn:
+        try:
+            refuse(error)
+        except ClusterForbiddenError as refused:
+            self.refused = refused
+            raise
 
     @cached_property
     def _patient(self) -> CoreV1Api:

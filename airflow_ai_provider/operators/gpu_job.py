@@ -1,53 +1,42 @@
-"""Distributed training: a Job of several pods with GPUs, admitted by one lease each or by none."""
+"""Distributed training: a Job of several pods with GPUs, admitted by one lease each or by Kueue."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.job import KubernetesJobOperator
-from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from airflow_ai_provider.adapters.kubernetes_jobs import JobApi, is_over
-from airflow_ai_provider.core.errors import (
-    AirflowAiError,
-    ClusterForbiddenError,
-    GpuRequestError,
-    GpuWaitTimeoutError,
-    PodEndedError,
-)
+from airflow_ai_provider.core.errors import AirflowAiError, ClusterForbiddenError, GpuRequestError
 from airflow_ai_provider.core.gpu.cluster import DEFAULT_RESOURCE
-from airflow_ai_provider.core.gpu.lease import LeaseRecord, Ticket
-from airflow_ai_provider.core.gpu.pod_life import EndKind
+from airflow_ai_provider.core.gpu.job_life import is_over
 from airflow_ai_provider.core.gpu.request import GpuRequest
 from airflow_ai_provider.hooks.gpu import GpuPoolHook, identity_of
 from airflow_ai_provider.links.gpu import GpuLeaseLink
-from airflow_ai_provider.operators._gpu_gang import Gang, first_failure, make_distributed
-from airflow_ai_provider.operators._gpu_pod_access import POD_FIELDS, PodAccess
-from airflow_ai_provider.operators._gpu_pod_waiting import Wait, acquire_in_process
+from airflow_ai_provider.operators._gpu_gang import job_at, make_distributed
+from airflow_ai_provider.operators._gpu_job_leases import LeasedJob
+from airflow_ai_provider.operators._gpu_pod import own
+from airflow_ai_provider.operators._gpu_pod_access import POD_FIELDS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from kubernetes.client import V1Job, V1Pod
+    from kubernetes.client import V1Job
 
-_FIELDS = ("workers", "subdomain", *POD_FIELDS)
-_OF_TASK = ("dag_id", "task_id", "run_id", "map_index")
+_FIELDS = ("workers", "subdomain", "kueue_queue", *POD_FIELDS)
 _KEEP_JOB = 3600  # seconds after its end
 _TERMINATED = 143
-_link = GpuLeaseLink()
 
 
-class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
+class GpuKubernetesJobOperator(LeasedJob):
     """Run an Indexed Job of ``workers`` pods with ``gpus`` each, once there are devices for all.
 
     Takes what ``KubernetesJobOperator`` takes. All pods get their leases in one decision, of
     whatever nodes, or none does: no training holds half of what it needs while it waits. The pods
     are made behind a scheduling gate and let go to the nodes of their leases; these end with the
     Job, however it ends. One pod that fails ends the Job; ``retries`` of the task start it anew.
+    With ``kueue_queue`` Kueue decides instead: the Job is made suspended and admitted as a whole.
 
     Each pod's environment has what ``torchrun`` and others read: ``MASTER_ADDR``, ``MASTER_PORT``,
     ``NNODES``, ``NODE_RANK`` and ``GPUS_PER_NODE``; what ``env_vars`` says stands::
@@ -67,6 +56,12 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
     :param shared_memory: the size of ``/dev/shm``; NCCL and data loaders use it.
     :param subdomain: the name of the headless Service.
     :param master_port: where the first pod listens.
+    :param kueue_queue: the LocalQueue of Kueue that admits the Job as a whole; then no lease is
+        taken, and what it waits for is Kueue's own word. Time in the queue counts for no limit.
+    :param max_preemptions: how often the queue may take the Job's share away before the task
+        fails; it is queued again, and that is counted apart from retries.
+    :param min_run_time: a preemption after so many seconds of running is not counted: the pods had
+        time to write a checkpoint.
     :param priority: higher goes first; the task's ``priority_weight`` unless said.
     :param team: on whose account.
     :param project: for which project.
@@ -78,7 +73,7 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
 
     name: str | None
     template_fields: Sequence[str] = (*KubernetesJobOperator.template_fields, *_FIELDS)
-    operator_extra_links = (_link,)
+    operator_extra_links = (GpuLeaseLink(),)
 
     def __init__(
         self,
@@ -92,6 +87,9 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
         shared_memory: str | None = None,
         subdomain: str = "airflow-ai-training",
         master_port: int = 29500,
+        kueue_queue: str | None = None,
+        max_preemptions: int = 5,
+        min_run_time: float | None = None,
         priority: int | str | None = None,
         team: str | None = None,
         project: str | None = None,
@@ -107,8 +105,6 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
             "wait_until_job_complete": True,
         }
         super().__init__(completion_mode="Indexed", **{**defaults, **kwargs})
-        # the parent follows the log of each pod in turn, of one that is gone for minutes
-        self._shows_logs, self.get_logs = bool(kwargs.get("get_logs", True)), False
         self.workers = workers
         self.gpus = gpus
         self.gpu_resource = gpu_resource
@@ -125,56 +121,50 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
         self.estimate = estimate
         self.max_wait = max_wait
         self.store_conn_id = store_conn_id
-        self.kueue_queue = None
-        self._wait = Wait()
-        self._holder = ""
-        self._tickets: list[Ticket] = []
-        self._leases: list[LeaseRecord] = []
-        self._is_waiting = False
-        self._why = ""
-
-    @property
-    def _api(self) -> JobApi:
-        return JobApi(self.hook.api_client)
+        self.kueue_queue = kueue_queue
+        self.max_preemptions = max_preemptions
+        self.min_run_time = min_run_time
 
     def execute(self, context: Context) -> Any:
-        """Get devices for all pods, or defer until there are, and run the Job on them."""
+        """Get devices for all pods, or queue the Job, and follow it to its end."""
         with self._at_the_end():
-            self._prepare(context)
-            return super().execute(context)
+            self.name = self._set_name(self.name)
+            job = self.build_job_request_obj(context)
+            if self.kueue_queue:
+                self._queue(job)
+            else:
+                self._remove_older(job)
+                self._take_leases(job, context)
+                self.job = self.create_job(job)  # from here on a kill takes it along
+                self._let_go()
+            ti, made = context["ti"], self.job.metadata
+            ti.xcom_push(key="job_name", value=made.name)
+            ti.xcom_push(key="job_namespace", value=made.namespace)
+            return self._follow(context)
 
     def execute_with_lease(self, context: Context, event: dict[str, Any]) -> Any:
         """Come back after the admission's trigger fired."""
-        carried = event["carried"]
-        self._wait = Wait(since=carried["waiting_since"], deadline=carried["deadline"])
-        if event["outcome"] == "timeout":
-            self._cluster.leases.withdraw(event["ticket"], reason="waited longer than max_wait")
-            raise self._too_long(event["reason"])
+        self._come_back(event)
         return self.execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any], **kwargs: Any) -> Any:
-        """End as the parent does when the Job has ended, and give the devices back."""
-        self._holder = f"ti:{identity_of(context).ti_id}"
-        self._leases = self._cluster.leases.held_by(self._holder)
+        """Go on when the Job has ended, or its queue took its share away."""
+        self.job = job_at(event["namespace"], event["name"])
+        if not self.kueue_queue:
+            self._hold_as(context)
+            self._leases = self._cluster.leases.held_by(self._holder)
+        self.workers = GpuRequest.of(gpus=self.workers).wanted
         with self._at_the_end():
-            return super().execute_complete(context, event, **kwargs)
+            return self._follow_on(context, event)
 
     def build_job_request_obj(self, context: Context | None = None) -> V1Job:
-        """Return the Job as the parent builds it, with GPUs for each pod, behind our gate."""
+        """Return the Job as the parent builds it, with GPUs for each pod, behind a gate."""
         self.workers = GpuRequest.of(gpus=self.workers).wanted  # a whole number from one on
         self.parallelism = self.completions = self.workers
-        return make_distributed(super().build_job_request_obj(context), self)
-
-    def get_pods(
-        self, pod_request_obj: V1Pod, context: Context, *, exclude_checked: bool = True
-    ) -> Sequence[V1Pod]:
-        """Return the pods of the Job that was just made, each let go to the node of its lease."""
-        job = self.job.metadata
-        gang = Gang(self._api, self._cluster, job.namespace, job.name, log=self.log)
-        gang.admit(self._leases, within=self.startup_timeout_seconds)
-        gang.await_nodes(len(self._leases), within=self.schedule_timeout_seconds)
-        there = [name for name in gang.names() if self._api.pod(job.namespace, name) is not None]
-        return [self.hook.get_pod(name, job.namespace) for name in there]
+        job = make_distributed(super().build_job_request_obj(context), self)
+        if context is not None:
+            own(job.spec.template, identity_of(context))
+        return job
 
     def on_kill(self) -> None:
         """Delete the Job with its pods; give up a wait. The devices follow the pods."""
@@ -184,6 +174,17 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
         if self._is_waiting:
             self.log.warning("Ended while waiting")
             raise SystemExit(_TERMINATED)
+
+    def _queue(self, job: V1Job) -> None:
+        """Make the Job for Kueue to admit, unless one of an earlier try goes on still."""
+        going = [older for older in self._older(job) if not is_over(older)]
+        if self.reattach_on_restart and going:
+            meta = going[-1]["metadata"]
+            self.log.info("Going on with Job %s of an earlier try", meta["name"])
+            self.job = job_at(meta["namespace"], meta["name"])
+            return
+        self._remove_older(job)
+        self.job = self.create_job(job)
 
     @contextmanager
     def _at_the_end(self) -> Iterator[None]:
@@ -201,122 +202,10 @@ class GpuKubernetesJobOperator(PodAccess, KubernetesJobOperator):
             raise
         self._end_all("its Job has ended")
 
-    # --- devices for all of them -----------------------------------------------------------------
-
-    def _prepare(self, context: Context) -> None:
-        self.name = self._set_name(self.name)
-        job = self.build_job_request_obj(context)
-        self.log.debug("In the cluster %s", self._cluster.identity)  # which must answer first
-        self._remove_older(job)
-        self._tickets = self._ask_for(job, context)
-        ti = context["ti"]
-        ti.xcom_push(key=_link.xcom_key, value=_link.get_link(self, ti_key=ti))
-        self._cluster.look()
-        self._leases = self._acquire()
-        ti.xcom_push(key="gpu_lease_id", value=[record.id for record in self._leases])
-        for record in self._leases:
-            self.log.info("Holding %s of %s, lease %s", record.devices, record.host, record.mark)
-
-    def _remove_older(self, job: V1Job) -> None:
-        """Delete what an earlier try left: two would train at once."""
-        labels = job.metadata.labels
-        mine = ",".join(f"{name}={labels[name]}" for name in _OF_TASK if name in labels)
-        for older in self._api.jobs(job.metadata.namespace, mine):
-            name = older["metadata"]["name"]
-            self.log.warning("Deleting Job %s of an earlier try", name)
-            self._api.delete_job(job.metadata.namespace, name)
-
-    def _ask_for(self, job: V1Job, context: Context) -> list[Ticket]:
-        template = self.hook.api_client.sanitize_for_serialization(job.spec.template)
-        limits = template["spec"]["containers"][0]["resources"]["limits"]
-        request = self._request(template, limits[str(self.gpu_resource)])
-        task = identity_of(context)
-        self._wait.begin(request.max_wait)
-        self._holder = f"ti:{task.ti_id}"
-        return self._cluster.gang(request, int(self.workers), holder=self._holder, task=task)
-
-    def _acquire(self) -> list[LeaseRecord]:
-        asked = self._cluster.ask_all(self._tickets)
-        if any(one.lease is None for one in asked):
-            if self.deferrable:
-                self.log.info("Waiting for %s", self._tickets[0].request.describe())
-                self._defer_admission()
-            self._is_waiting = True
-            try:  # all are granted at once: the first one's grant is everybody's
-                acquire_in_process(
-                    self._cluster, self._tickets[0], self._wait, too_long=self._too_long
-                )
-            finally:
-                self._is_waiting = False
-            asked = self._cluster.ask_all(self._tickets)
-        return [one.lease for one in asked if one.lease is not None]
-
-    def _defer_admission(self) -> NoReturn:
-        from airflow_ai_provider.triggers.gpu_kubernetes import GpuClusterTrigger
-
-        # the first leg's supervisor looks once a heartbeat; until then Airflow thinks it runs
-        heartbeat = conf.getint("workers", "min_heartbeat_interval", fallback=5)
-        raise TaskDeferred(
-            trigger=GpuClusterTrigger(
-                ticket=self._tickets[0].id,
-                not_before=time.time() + heartbeat + 1,
-                deadline=self._wait.deadline,
-                waiting_since=self._wait.since,
-                store_conn_id=self.store_conn_id,
-                resource=str(self.gpu_resource),
-                access=self._access.document,
-                carried={"waiting_since": self._wait.since, "deadline": self._wait.deadline},
-            ),
-            method_name="execute_with_lease",
-        )
-
     def _end_all(self, why: str) -> None:
-        """Give back what there is; what its pods still use is released when they are gone."""
-        job = self.job.metadata if self.job else None
         try:
-            if job is not None and not is_over(self._api.job(job.namespace, job.name)):
-                self._api.delete_job(job.namespace, job.name)
-            for record in self._cluster.leases.held_by(self._holder):
-                if record.pod is not None:
-                    self._cluster.end(record, reason=why[:200])
-            for ticket in self._tickets[:1]:  # the others go with it
-                self._cluster.leases.withdraw(ticket.id, reason=why[:500])
+            self._delete_unless_over()
+            if not self.kueue_queue:
+                self._give_back(why)
         except AirflowAiError as error:  # the next look sees that the pods are gone
             self.log.warning("Not everything is given back yet: %s", error)
-
-    def _too_long(self, reason: str) -> GpuWaitTimeoutError:
-        from airflow_ai_provider.services.gpu import waited_too_long
-
-        asked = GpuRequest.of(gpus=self.gpus, gpu_pool=self.gpu_pool, max_wait=self.max_wait)
-        workers = GpuRequest.of(gpus=self.workers).wanted
-        return waited_too_long(replace(asked, gang_size=workers), reason)
-
-    # --- how it ended ----------------------------------------------------------------------------
-
-    def _cleanup_monitoring_pods(self, context: Context) -> None:
-        self._look_why(getattr(self, "pods", None) or [])
-        super()._cleanup_monitoring_pods(context)
-
-    def _cleanup_monitoring_pods_from_dict(
-        self, context: Context, pods_by_name: dict[str, V1Pod], **kwargs: Any
-    ) -> None:
-        self._look_why(pods_by_name.values())
-        super()._cleanup_monitoring_pods_from_dict(context, pods_by_name, **kwargs)
-
-    def _look_why(self, pods: Iterable[V1Pod]) -> None:
-        """Read what the pods wrote and how the first of them failed, before they are deleted."""
-        pods = list(pods)
-        try:
-            for pod in pods if self._shows_logs else ():
-                if self._read(pod) is not None:
-                    self._write_logs(pod)
-            self._why = first_failure(
-                pods, read=self._read, tail=self._tail, container=self.base_container_name
-            )
-        except AirflowAiError as error:
-            self.log.warning("How its pods ended cannot be read: %s", error)
-
-    def _tell(self, error: BaseException) -> None:
-        if self._why and isinstance(error, AirflowException):
-            because = PodEndedError(self._why, kind=EndKind.FAILED.value)
-            raise AirflowException(f"{error}\n{because}") from because

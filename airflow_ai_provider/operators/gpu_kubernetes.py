@@ -21,7 +21,7 @@ from airflow_ai_provider.core.errors import (
     PodEndedError,
 )
 from airflow_ai_provider.core.gpu.cluster import DEFAULT_RESOURCE
-from airflow_ai_provider.core.gpu.pod_life import EndKind, standing_of
+from airflow_ai_provider.core.gpu.pod_life import EndKind
 from airflow_ai_provider.core.gpu.pod_start import StartClock, Verdict
 from airflow_ai_provider.core.gpu.wait_reasons import WaitReason
 from airflow_ai_provider.hooks.gpu import GpuPoolHook
@@ -156,12 +156,13 @@ class GpuKubernetesPodOperator(EndedPod):
             startup_timeout=self.startup_timeout_seconds,
             node_timeout=self._node_timeout,
         )
-        said, why, look_again = "", "", 0.0
+        said, why, look_again, is_first = "", "", 0.0, True
         self._started = None
         while True:
             document = self._read(pod)
-            standing = None if document is None else standing_of(document)
-            decision = clock.decide(standing, time.monotonic())
+            standing = None if document is None else self._standing(document, is_first=is_first)
+            is_first = False
+            decision = clock.decide(standing, time.time())
             if decision.verdict is Verdict.STARTED:
                 self.pod_manager.follows = True
                 self._started = time.monotonic()
@@ -202,6 +203,10 @@ class GpuKubernetesPodOperator(EndedPod):
         if self._killed or not remote_pod:
             super().cleanup(pod, remote_pod, xcom_result, context)
             return
+        if self.pod_manager.refused is not None:  # it may run, and nobody can follow it
+            self._remove(remote_pod)
+            self._give_back("a right lacks to follow its pod")
+            raise self.pod_manager.refused
         ending, lines = self._how_it_ended(remote_pod)
         ran = max(self._ran(), ran_for(remote_pod))
         may_again = self._ran_enough(ran) or self._preemptions < self.max_preemptions

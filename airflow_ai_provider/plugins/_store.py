@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from airflow_ai_provider.hooks.store import AiStoreHook
-from airflow_ai_provider.services.store import open_store
+from airflow_ai_provider.services.store import StoreAddress, open_store
 from airflow_ai_provider.store.engine import Store
 
 LOOK_AGAIN = 30.0  # seconds after which the store's tables are looked at anew
@@ -19,21 +19,21 @@ class OpenStore:
     """
 
     def __init__(self) -> None:
-        self._kept: tuple[str, int | None, float, Store] | None = None
+        self._kept: tuple[StoreAddress, int | None, float, Store] | None = None
 
-    def at(self, url: str) -> Store:
-        """Return the store at ``url``.
+    def at(self, address: StoreAddress) -> Store:
+        """Return the store at ``address``.
 
         :raises AirflowAiError: it cannot be opened.
         """
         now = time.monotonic()
         if self._kept is not None:
             known, file, until, store = self._kept
-            if known == url and now < until and _file_of(store) == file:
+            if known == address and now < until and _file_of(store) == file:
                 return store
         self._kept = None
-        store = open_store(url, create=False)
-        self._kept = (url, _file_of(store), now + LOOK_AGAIN, store)
+        store = open_store(address, create=False)
+        self._kept = (address, _file_of(store), now + LOOK_AGAIN, store)
         return store
 
 
@@ -43,7 +43,7 @@ def the_store() -> Store:
     :raises AirflowAiError: it cannot be opened; the application answers 503 with reason and remedy
         (``ui.frame.unavailable``), as it does when the store fails later.
     """
-    return _open.at(AiStoreHook().get_url())
+    return _open.at(AiStoreHook().get_address())
 
 
 def _file_of(store: Store) -> int | None:

@@ -16,18 +16,18 @@ from airflow.api_fastapi.core_api.security import requires_access_asset
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 
-from airflow_ai_provider.adapters.feedback_files import read_line
+from airflow_ai_provider.adapters.feedback_lines import read_line
 from airflow_ai_provider.core.feedback.json_schema import record_schema
 from airflow_ai_provider.core.feedback.label_studio import of_event
 from airflow_ai_provider.core.feedback.source import SourceRecord
 from airflow_ai_provider.hooks.feedback import FeedbackHook
 from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.plugins._body import body_of, kind_of
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.services.feedback_inbox import Answer, Outcome, Parcel, take_parcels
 from airflow_ai_provider.services.store import open_store
 from airflow_ai_provider.services.together import Together
 
-MAX_BODY = 16 * 2**20
 MAX_RECORDS = 10_000
 _JSON, _LINES = "application/json", "application/x-ndjson"
 _PLURAL = {Outcome.DUPLICATE: "duplicates"}
@@ -42,15 +42,15 @@ def add_feedback_routes(app: FastAPI) -> None:
     @app.post("/feedback", dependencies=may_send)
     async def post_feedback(request: Request) -> JSONResponse:
         """Take in a record, an array of records, or JSON Lines."""
-        kind = _kind(request, _JSON, _LINES)
-        body = await _body(request)
+        kind = kind_of(request, _JSON, _LINES)
+        body = await body_of(request)
         return await together.ask(_Sent("http", _records, body, kind))
 
     @app.post("/feedback/label-studio", dependencies=may_send)
     async def post_label_studio(request: Request) -> JSONResponse:
         """Take in the annotation of a webhook's event; other events are answered and ignored."""
-        kind = _kind(request, _JSON)
-        body = await _body(request)
+        kind = kind_of(request, _JSON)
+        body = await body_of(request)
         return await together.ask(_Sent("label-studio", _event, body, kind))
 
     app.get("/feedback/schema")(record_schema)
@@ -96,22 +96,6 @@ class _Inbox:
                 self._url = url
             self._until = now + _LOOK_AGAIN
         return self._service
-
-
-def _kind(request: Request, *kinds: str) -> str:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in kinds:
-        raise HTTPException(415, f"The content type must be {' or '.join(kinds)}.")
-    return kind
-
-
-async def _body(request: Request) -> bytes:
-    found = bytearray()
-    async for piece in request.stream():
-        found += piece
-        if len(found) > MAX_BODY:
-            raise HTTPException(413, f"A body may have {MAX_BODY} bytes: send it in parts.")
-    return bytes(found)
 
 
 def _parcel(sent: _Sent) -> Parcel | Exception:

@@ -26,6 +26,7 @@ from airflow_ai_provider.core.feedback.exceptions import (
 )
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
+from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.services.feedback_records import records_of
 from airflow_ai_provider.services.feedback_settings import FeedbackSettings
@@ -75,25 +76,15 @@ class ExceptionService:
     ) -> Added:
         """Put what ``search`` finds into the queue, and take out what reality has answered since.
 
-        Without a prediction log only what people said of predictions is looked at.
+        ``partition`` is a part of the data as the log names it, or a window of its days. Without a
+        prediction log only what people said of predictions is looked at, and the part is the
+        feedback's own.
 
         :raises FeedbackSourceError: the prediction log cannot be read or lacks a column.
         """
         records = records_of(self.store, model_name)
-        wanted = _wanted(records, model_name, search)
         if predictions is None:
-            found = [
-                Finding(
-                    model_name=model_name,
-                    prediction_id=name,
-                    partition=partition,
-                    reason=reason,
-                    urgency=urgency,
-                    facts=facts,
-                )
-                for name, reasons in wanted.items()
-                for reason, urgency, facts in reasons
-            ]
+            found = _heard(records, model_name, search, partition)
         else:
             found = exception_search.search(
                 predictions,
@@ -102,7 +93,7 @@ class ExceptionService:
                 partition=partition,
                 min_confidence=search.min_confidence,
                 margin=search.margin if search.disputed else float("inf"),
-                wanted=wanted,
+                wanted=_wanted(records, model_name, search),
                 show=search.show,
                 limit=search.limit,
             )
@@ -187,16 +178,38 @@ class _Answers:
         return None
 
 
+def _heard(
+    records: FeedbackRecords, model_name: str, search: Search, partition: str | None
+) -> list[Finding]:
+    """Return what people said alone tells of, where reality has not answered."""
+    wanted = _wanted(records, model_name, search, partition)
+    known = records.with_outcome(model_name, wanted)
+    found = [
+        Finding(
+            model_name=model_name,
+            prediction_id=name,
+            partition=None if read_window(partition) else partition,
+            reason=reason,
+            urgency=urgency,
+            facts=facts,
+        )
+        for name, reasons in wanted.items()
+        if name not in known
+        for reason, urgency, facts in reasons
+    ]
+    return exception_search.worst(found, search.limit)
+
+
 def _wanted(
-    records: FeedbackRecords, model_name: str, search: Search
+    records: FeedbackRecords, model_name: str, search: Search, partition: str | None = None
 ) -> dict[str, list[tuple[Reason, float, Mapping[str, Any]]]]:
     wanted: dict[str, list[tuple[Reason, float, Mapping[str, Any]]]] = {}
     if search.disputed:
-        for name, number in records.contradicted(model_name).items():
+        for name, number in records.contradicted(model_name, partition=partition).items():
             facts = {"different labels": number}
             wanted.setdefault(name, []).append((Reason.DISPUTED, 1.0, facts))
     if search.max_score is not None:
-        low = records.disliked(model_name, search.max_score, most=search.limit)
+        low = records.disliked(model_name, search.max_score, partition=partition)
         for name, score in low.items():
             told = (Reason.LOW_SCORE, (5 - score) / 4, {"lowest score": score})
             wanted.setdefault(name, []).append(told)

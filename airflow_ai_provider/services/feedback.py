@@ -20,9 +20,10 @@ from airflow_ai_provider.core.feedback.source import FeedbackSource
 from airflow_ai_provider.core.gate import GateDraft
 from airflow_ai_provider.services.feedback_delta import DeltaFeedback
 from airflow_ai_provider.services.feedback_files import local_sources
-from airflow_ai_provider.services.feedback_intake import Terms, take_in
+from airflow_ai_provider.services.feedback_intake import take_in
 from airflow_ai_provider.services.feedback_records import records_of, tables_of
 from airflow_ai_provider.services.feedback_settings import FeedbackSettings
+from airflow_ai_provider.services.feedback_sorting import Terms
 from airflow_ai_provider.services.retraining import (
     Facts,
     RetrainingService,

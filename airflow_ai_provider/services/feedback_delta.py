@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from airflow_ai_provider.adapters.arrow_stage import ArrowStage
-from airflow_ai_provider.adapters.delta import DeltaTable
 from airflow_ai_provider.core.feedback.quick import Row
-from airflow_ai_provider.services.feedback_records import TableRecords, address_of
+from airflow_ai_provider.services.feedback_records import TableRecords, address_of, table_at
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import FeedbackStore, First, Pieces
 from airflow_ai_provider.store.feedback_places import note_place
@@ -33,7 +32,7 @@ class DeltaFeedback(FeedbackStore):
         self, store: Store, address: str, options: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(store)
-        self.table = DeltaTable(address, options)
+        self.table = table_at(store, address, options)
         self._read = TableRecords(store, [self.table])
 
     def stage(self) -> ArrowStage:
@@ -59,7 +58,7 @@ class DeltaFeedback(FeedbackStore):
             if first is not None:
                 first(connection, batch)
             bad = self.refuse(connection, quarantined, batch)
-            note_place(connection, address_of(self.table.address), staged.models())
+            note_place(connection, address_of(self.table.address), sorted(stage.models))
             added = staged.commit({"run_key": run_key})
             counts = BatchCounts.of(
                 batch,
@@ -94,13 +93,13 @@ class DeltaFeedback(FeedbackStore):
         """Return how many effective records there are for a model, and a partition if named."""
         return self._read.count(model_name, partition)
 
-    def outcomes(self, model_name: str, *, size: int = 50_000) -> Iterator[Sequence[Row]]:
-        """Yield the effective labelled records that name a prediction: see ``FeedbackStore``."""
-        yield from self._read.outcomes(model_name, size=size)
+    def outcomes(self, model_name: str) -> Iterator[bytes]:
+        """Yield the effective labelled records that name a prediction: see ``FeedbackRecords``."""
+        yield from self._read.outcomes(model_name)
 
-    def said(self, model_name: str, *, size: int = 50_000) -> Iterator[Sequence[Row]]:
-        """Yield the effective records that name a prediction: see ``FeedbackStore``."""
-        yield from self._read.said(model_name, size=size)
+    def said(self, model_name: str) -> Iterator[bytes]:
+        """Yield the effective records that name a prediction: see ``FeedbackRecords``."""
+        yield from self._read.said(model_name)
 
     def totals(self) -> dict[str, Any]:
         """Return what is there over all time: records of the table, batches of the store."""

@@ -17,13 +17,14 @@ from airflow_ai_provider.adapters.spool import Spool
 from airflow_ai_provider.core.errors import FeedbackRecordError
 from airflow_ai_provider.core.feedback.source import SourceRecord
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.services.feedback_intake import (
+from airflow_ai_provider.services.feedback_intake import write_spooled
+from airflow_ai_provider.services.feedback_sorting import (
     Sorting,
     Terms,
     latest_moment,
     spool_all,
     spooled,
-    write_spooled,
+    together,
 )
 from airflow_ai_provider.store.feedback_forgotten import read_forgotten
 from airflow_ai_provider.store.schema import feedback
@@ -84,7 +85,7 @@ def take_parcels(service: FeedbackService, parcels: Sequence[Parcel]) -> None:
         refused: dict[int, str] = {}
         number = 0
         for parcel in parcels:
-            rows = quick(parcel.records)
+            rows = together(quick, parcel.records)
             if rows is not None:
                 spool_all(good, rows, sum(len(v) for row in rows for v in row if type(v) is str))
                 keys += [(row[0], row[1]) for row in rows]

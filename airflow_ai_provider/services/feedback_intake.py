@@ -7,24 +7,17 @@ nothing; then one transaction keeps the records, what was refused, the counts an
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from typing import Any
+from datetime import timedelta
 
 import sqlalchemy as sa
 
-from airflow_ai_provider.adapters.feedback_files import raw_text
 from airflow_ai_provider.adapters.spool import Spool
-from airflow_ai_provider.core.errors import FeedbackError, FeedbackRecordError
-from airflow_ai_provider.core.feedback.comments import Comments, treat, treat_raw
-from airflow_ai_provider.core.feedback.parse import parse
-from airflow_ai_provider.core.feedback.quick import QuickRows, Row, row_of
-from airflow_ai_provider.core.feedback.source import FeedbackSource, Position, SourceRecord
+from airflow_ai_provider.core.errors import FeedbackError
+from airflow_ai_provider.core.feedback.source import FeedbackSource, Position, pieces_of
+from airflow_ai_provider.services.feedback_sorting import Sorting, Terms
+from airflow_ai_provider.services.feedback_taking import Taking
 from airflow_ai_provider.services.garbage import fewer_collections
 from airflow_ai_provider.store.feedback import FeedbackStore, First
 from airflow_ai_provider.store.feedback_forgotten import Forgotten, newest, read_forgotten
@@ -32,31 +25,8 @@ from airflow_ai_provider.store.feedback_positions import read_positions, write_p
 from airflow_ai_provider.store.feedback_sink import BatchCounts, Stage
 from airflow_ai_provider.store.schema import feedback_batch
 
-CLOCK_SKEW = timedelta(days=1)  # what the clock of a source may be ahead of ours
-FORGOTTEN = "it was forgotten on request and is not kept again"
 _BACK = timedelta(minutes=5)  # what a clock is set back by when it is set right
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MOST_TRIES = 5
-_CHUNK, _CHUNK_BYTES, _ABOUT = 500, 4 * 2**20, 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """How the records of a source are read.
-
-    ``mapping`` is ours to theirs; ``model_name`` stands for records that name no model;
-    ``clock_may_go_back`` takes a batch whose clock is behind that of an earlier one.
-    """
-
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    model_name: str | None = None
-    comments: Comments = Comments.KEEP
-    clock_may_go_back: bool = False
-
-    @property
-    def comment_field(self) -> str:
-        """The name of the comment in the source."""
-        return self.mapping.get("comment", "comment")
 
 
 class _ForgottenMeanwhileError(FeedbackError):
@@ -136,53 +106,6 @@ def write_spooled(
     )
 
 
-@dataclass(frozen=True)
-class Sorting:
-    """Tells a record that fits the contract from one that does not."""
-
-    terms: Terms
-    forgotten: Forgotten
-
-    def row(self, document: Any, *, not_after: datetime) -> Row:
-        """Return a document as a row of the store.
-
-        :raises FeedbackRecordError: it does not fit; the message is the reason.
-        """
-        record = parse(
-            document,
-            mapping=self.terms.mapping,
-            model_name=self.terms.model_name,
-            not_after=not_after,
-        )
-        if self.forgotten and self.forgotten.has(record):
-            raise FeedbackRecordError(FORGOTTEN)
-        if self.terms.comments is not Comments.KEEP:
-            record = treat(record, self.terms.comments)
-        return row_of(record)
-
-    def quick(self, *, not_after: datetime) -> Callable[[Sequence[SourceRecord]], list[Row] | None]:
-        """Return what makes rows of records that are all plain, and None of others."""
-        if self.forgotten or self.terms.comments is not Comments.KEEP:
-            return lambda _some: None  # each record has to be looked at
-        rows = QuickRows(
-            mapping=self.terms.mapping, model_name=self.terms.model_name, not_after=not_after
-        ).rows
-
-        def quick(some: Sequence[SourceRecord]) -> list[Row] | None:
-            return rows([None if found.problem else found.document for found in some])
-
-        return quick
-
-    def refused(self, source: str, found: SourceRecord, reason: str) -> Row:
-        """Return a record that does not fit as a row of the quarantine."""
-        raw = raw_text(found.raw)
-        if reason == FORGOTTEN or (self.forgotten and self.forgotten.stands_in(raw)):
-            raw, reason = "", FORGOTTEN
-        kept = treat_raw(raw, self.terms.comments, self.terms.comment_field)
-        digest = hashlib.sha256(raw.encode()).hexdigest()
-        return (storable(source)[-1000:], found.place, digest, kept, storable(reason)[:500])
-
-
 def _read(
     sources: Sequence[FeedbackSource],
     known: Mapping[str, Position],
@@ -190,71 +113,13 @@ def _read(
     good: Stage,
     bad: Spool,
 ) -> dict[str, Position]:
-    not_after = latest_moment()
-    quick = sorting.quick(not_after=not_after)
-    for source in sources:
-        for some, size in _chunks(source.read(known.get(source.name))):
-            rows = quick(some)
-            if rows is not None:
-                spool_all(good, rows, size)
-                continue
-            for found in some:
-                reason = found.problem
-                if reason is None:
-                    try:
-                        row = sorting.row(found.document, not_after=not_after)
-                    except FeedbackRecordError as error:
-                        reason = error.message
-                    else:
-                        spooled(good, row)
-                        continue
-                spooled(bad, sorting.refused(source.name, found, reason))
+    with Taking(sorting, good, bad) as taking:
+        for source in sources:
+            for piece in pieces_of(source.read(known.get(source.name))):
+                taking.take(source.name, piece)
+        taking.settle()
     told = {source.name: source.position() for source in sources}
     return {name: position for name, position in told.items() if position is not None}
-
-
-def _chunks(records: Iterable[SourceRecord]) -> Iterator[tuple[list[SourceRecord], int]]:
-    """Yield a few hundred records at a time, fewer when they are long, and about their bytes."""
-    some: list[SourceRecord] = []
-    size = 0
-    for found in records:
-        some.append(found)
-        size += len(found.raw) if type(found.raw) is bytes else _ABOUT
-        if len(some) == _CHUNK or size > _CHUNK_BYTES:
-            yield some, size
-            some, size = [], 0
-    if some:
-        yield some, size
-
-
-def latest_moment() -> datetime:
-    """Return what a record may be observed at, at the latest."""
-    return datetime.now(timezone.utc) + CLOCK_SKEW
-
-
-def spooled(spool: Stage, row: Row) -> None:
-    """Add a row to a spool.
-
-    :raises FeedbackError: there is no room for it.
-    """
-    spool_all(spool, [row], sum(len(value) for value in row if type(value) is str))
-
-
-def spool_all(spool: Stage, rows: Sequence[Row], size: int) -> None:
-    """Add rows of about ``size`` bytes to a spool.
-
-    :raises FeedbackError: there is no room for them.
-    """
-    try:
-        spool.extend(rows, weight=size)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise FeedbackError(
-            f"The folder for temporary files {tempfile.gettempdir()} is full: {error.strerror}. "
-            "Nothing of the batch was taken.",
-            remedy="Make room there, or set TMPDIR to a folder with room, and try again.",
-        ) from error
 
 
 def refuse_earlier_clock(
@@ -281,8 +146,3 @@ def refuse_earlier_clock(
             remedy="Set the clock right; if it was the earlier one that was wrong, take this batch "
             "with --clock-may-go-back (clock_may_go_back=True).",
         )
-
-
-def storable(text: str) -> str:
-    """Return ``text`` as any database can keep it."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

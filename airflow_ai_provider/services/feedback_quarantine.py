@@ -15,13 +15,8 @@ from airflow_ai_provider.core.errors import FeedbackError, FeedbackRecordError, 
 from airflow_ai_provider.core.feedback.parse import read_mapping
 from airflow_ai_provider.core.feedback.source import SourceRecord
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.services.feedback_intake import (
-    Sorting,
-    Terms,
-    latest_moment,
-    spooled,
-    write_spooled,
-)
+from airflow_ai_provider.services.feedback_intake import write_spooled
+from airflow_ai_provider.services.feedback_sorting import Sorting, Terms, latest_moment, spooled
 from airflow_ai_provider.store.feedback_forgotten import read_forgotten
 from airflow_ai_provider.store.feedback_quarantined import BY_HAND, Refused, resolve, waiting
 from airflow_ai_provider.store.feedback_sink import BatchCounts

@@ -2,7 +2,8 @@
 
 The store notes which tables hold feedback on a model, so that whoever reads it finds them: volume
 goes to a table, what people answer in the UI or send over HTTP stays in the store, and both count:
-what is in both counts once. A storage that wants more than the environment says is given options.
+what is in both counts once. What a storage wants to know beside the environment, the store's
+connection says; options that are given go before it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from airflow_ai_provider.adapters.delta import DeltaTable
 from airflow_ai_provider.adapters.delta_reading import reading
 from airflow_ai_provider.core.errors import FeedbackSourceError
+from airflow_ai_provider.core.feedback.lines import BETWEEN, OUTCOME, SAID
 from airflow_ai_provider.core.feedback.quick import ROW, Row
 from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.core.promotion.life import Opinions
@@ -73,7 +75,14 @@ def tables_of(
     """Return the tables with feedback on a model, or on any, and the addresses that are noted."""
     noted = places(store, model_name)
     addresses = dict.fromkeys([*([address_of(delta)] if delta else []), *noted])
-    return [DeltaTable(address, delta_options) for address in addresses], set(noted)
+    return [table_at(store, address, delta_options) for address in addresses], set(noted)
+
+
+def table_at(
+    store: Store, address: str, delta_options: Mapping[str, str] | None = None
+) -> DeltaTable:
+    """Return the table at ``address``: whatever opens one for a store does it here."""
+    return DeltaTable(address, {**store.delta_options, **(delta_options or {})})
 
 
 def address_of(address: str) -> str:
@@ -150,25 +159,13 @@ class TableRecords:
         )
         return {model: (number, mean) for model, number, mean in rows}
 
-    def outcomes(self, model_name: str, *, size: int = 50_000) -> Iterator[Sequence[Row]]:
+    def outcomes(self, model_name: str) -> Iterator[bytes]:
         """Yield the effective labelled records that name a prediction: see ``FeedbackRecords``."""
-        yield from self._pieces(
-            f"SELECT prediction_id, label_number, source_kind = 'outcome', {_AT}, sequence"  # noqa: S608 - ours
-            f" FROM effective WHERE {_PREDICTED} AND label_number IS NOT NULL",
-            ("prediction_id", "label_number", "source_kind"),
-            size=size,
-            model=model_name,
-        )
+        yield from self._lines(OUTCOME, f"{_PREDICTED} AND label_number IS NOT NULL", model_name)
 
-    def said(self, model_name: str, *, size: int = 50_000) -> Iterator[Sequence[Row]]:
+    def said(self, model_name: str) -> Iterator[bytes]:
         """Yield the effective records that name a prediction: see ``FeedbackRecords``."""
-        yield from self._pieces(
-            "SELECT prediction_id, feedback_id, label, label_number, value, score, source_kind,"  # noqa: S608 - ours
-            f" {_AT}, sequence FROM effective WHERE {_PREDICTED}",
-            ("prediction_id", "label", "label_number", "value", "score", "source_kind"),
-            size=size,
-            model=model_name,
-        )
+        yield from self._lines(SAID, _PREDICTED, model_name)
 
     def with_outcome(self, model_name: str, predictions: Collection[str]) -> set[str]:
         """Return those of ``predictions`` that have an outcome."""
@@ -213,24 +210,31 @@ class TableRecords:
         for rows in pieces:
             yield [Said(*row) for row in rows]
 
-    def contradicted(self, model_name: str) -> dict[str, int]:
+    def contradicted(self, model_name: str, *, partition: str | None = None) -> dict[str, int]:
         """Return the predictions that people labelled differently."""
         rows = self._all(
             f"SELECT prediction_id, count(DISTINCT label) FROM effective"  # noqa: S608 - ours
-            f" WHERE {_PREDICTED} AND source_kind = 'person'"
+            f" WHERE {_PREDICTED} AND source_kind = 'person' AND {_of_part(partition)}"
             " GROUP BY 1 HAVING count(DISTINCT label) > 1",
-            ("prediction_id", "label", "source_kind"),
+            ("prediction_id", "label", "source_kind", "partition"),
             model=model_name,
         )
         return dict(rows)
 
-    def disliked(self, model_name: str, limit: float, *, most: int) -> dict[str, float]:
+    def disliked(
+        self,
+        model_name: str,
+        limit: float,
+        *,
+        most: int | None = None,
+        partition: str | None = None,
+    ) -> dict[str, float]:
         """Return the predictions that somebody scored ``limit`` or lower."""
         rows = self._all(
             f"SELECT prediction_id, min(score) FROM effective"  # noqa: S608 - ours
             f" WHERE {_PREDICTED} AND source_kind = 'person' AND score <= $limit"
-            " GROUP BY 1 ORDER BY 2, 1 LIMIT $most",
-            ("prediction_id", "score", "source_kind"),
+            f" AND {_of_part(partition)} GROUP BY 1 ORDER BY 2, 1 LIMIT $most",
+            ("prediction_id", "score", "source_kind", "partition"),
             model=model_name,
             limit=limit,
             most=most,
@@ -283,6 +287,13 @@ class TableRecords:
             result = connection.execute(statement, parameters or None)
             while rows := result.fetchmany(size):
                 yield rows
+
+    def _lines(self, fields: Collection[str], condition: str, model: str) -> Iterator[bytes]:
+        named = [_AT if name == "observed_at" else name for name in fields]
+        line = f"concat({f', chr({ord(BETWEEN)}), '.join(named)}, chr(10))"  # null is nothing
+        statement = f"SELECT {line} FROM effective WHERE {condition}"  # noqa: S608 - names of ours
+        for rows in self._pieces(statement, (*fields, "label_number"), size=50_000, model=model):
+            yield "".join([row[0] for row in rows]).encode()
 
 
 def _of_part(partition: str | None) -> str:

@@ -263,7 +263,7 @@ def gpu_lease(
     """Hold devices while the block runs, waiting for them first; nothing given means one.
 
     ``estimate``, ``max_wait`` and ``idle_limit`` are seconds. ``store`` is a database URL; unless
-    said it is found as ``services.store.resolve_url`` says. The same ``holder`` in the same process
+    said it is found as ``services.store.resolve`` says. The same ``holder`` in the same process
     shares one lease.
 
     :raises GpuRequestError: the request can never be met, and why.

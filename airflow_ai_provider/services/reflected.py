@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from airflow_ai_provider.core.errors import AirflowAiError, ClusterGoneError
+from airflow_ai_provider.core.errors import AirflowAiError, ClusterForbiddenError, ClusterGoneError
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,9 @@ class Reflected:
             except AirflowAiError as error:
                 if is_over():
                     return
+                if isinstance(error, ClusterForbiddenError):
+                    version = ""  # who may list and not watch lists again and again
+                    self._listed.set()  # who may not even list asks for each by itself
                 log.warning("Looking at %s again in %.1f s: %s", self.name, pause, error)
                 # a thousand processes must not come back at once
                 time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret

@@ -10,50 +10,26 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ai_provider.core.errors import SearchError
 from airflow_ai_provider.core.gpu.lease import LEASE_VARIABLE
+from airflow_ai_provider.core.search_space import Dimension
+from airflow_ai_provider.services.search_study import (
+    SearchSettings,
+    check_reach,
+    open_storage,
+    open_study,
+)
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
-SAMPLERS = ("tpe", "cmaes", "nsgaii", "random")
-PRUNERS = ("median", "halving", "hyperband", "none")
-DIRECTIONS = ("minimize", "maximize")
-SCHEMA = "airflow_ai_search"
 _TASK, _SLOT, _LEASE, _RESULT = "airflow_task", "airflow_slot", "gpu_lease", "result"
-_PATIENCE = 60  # seconds to wait for SQLite, which has one writer
 
 Objective = Callable[..., "float | Mapping[str, Any]"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchSettings:
-    """What is searched for and how; ``url`` is that of our store."""
-
-    model_name: str
-    url: str = field(repr=False)
-    direction: str = "minimize"
-    sampler: str = "tpe"
-    pruner: str = "median"
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, known in (
-            ("direction", DIRECTIONS),
-            ("sampler", SAMPLERS),
-            ("pruner", PRUNERS),
-        ):
-            if getattr(self, name) not in known:
-                raise SearchError(
-                    f"{name}={getattr(self, name)!r} means nothing.",
-                    remedy=f"Use one of {', '.join(known)}.",
-                )
 
 
 class Search:
@@ -70,6 +46,7 @@ class Search:
 
         :raises SearchError: there is a study of the model that goes another way.
         """
+        check_reach(self.settings)
         study = self._study()
         if study.direction.name.lower() != self.settings.direction:
             raise SearchError(
@@ -100,13 +77,11 @@ class Search:
         import optuna
 
         study = self._study(slot)
-        found = [t for t in self._mine(study) if t.user_attrs[_SLOT] == slot]
-        over = [t for t in found if t.state.name in {"COMPLETE", "PRUNED"}]
-        if over:
-            return _told(over[-1])
-        going = [t for t in found if t.state.name == "RUNNING"] or [self._add(study, slot)]
-        number = going[-1].number
-        trial = optuna.trial.Trial(study, going[-1]._trial_id)
+        going, is_over = self._at(study, slot)
+        if is_over:
+            return _told(going)
+        number = going.number
+        trial = optuna.trial.Trial(study, going._trial_id)
         if lease := os.environ.get(LEASE_VARIABLE):
             trial.set_user_attr(_LEASE, lease)
         try:
@@ -115,14 +90,89 @@ class Search:
         except optuna.TrialPruned:
             return _told(study.tell(number, state=optuna.trial.TrialState.PRUNED))
         except SearchError:
-            self._fail(study, going[-1])
+            self._fail(study, going)
             raise
         except Exception:
             if last_try:
-                self._fail(study, going[-1])
+                self._fail(study, going)
             raise
         trial.set_user_attr(_RESULT, rest)
         return _told(study.tell(number, value))
+
+    # --- a trial that runs elsewhere: asked about before, told after ------------------------------
+
+    def told(self, slot: int) -> dict[str, Any] | None:
+        """Return what came of the trial of ``slot``; None while it has not ended."""
+        over = self._over(self._mine(self._study()), slot)
+        return None if over is None else _told(over)
+
+    def ask(
+        self, slot: int, space: Sequence[Dimension], *, lease: str | None = None
+    ) -> dict[str, Any]:
+        """Begin the trial of ``slot``, or go on with it: its number, and its parameters.
+
+        Where the trial is to reach the study itself, it also says how that is called.
+        """
+        import optuna
+
+        study = self._study(slot)
+        going, _ = self._at(study, slot)
+        trial = optuna.trial.Trial(study, going._trial_id)
+        if lease is not None:
+            trial.set_user_attr(_LEASE, lease)
+        params = {dimension.name: _suggest(trial, dimension) for dimension in space}
+        asked: dict[str, Any] = {"number": going.number, "params": params}
+        if self.settings.tells_pods:
+            check_reach(self.settings)
+            asked |= {"study": self.settings.model_name, "pruner": self.settings.pruning}
+        return asked
+
+    def tell(self, slot: int, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell the study what ``search_trial.around`` says of the trial of ``slot``, once.
+
+        :raises SearchError: it says no finite number.
+        """
+        import optuna
+
+        study = self._study(slot)
+        going, is_over = self._at(study, slot)
+        if is_over:
+            return _told(going)
+        trial = optuna.trial.Trial(study, going._trial_id)
+        for step, value in answer.get("reports") or ():
+            trial.report(value, step)
+        for name, value in (answer.get("attrs") or {}).items():
+            trial.set_user_attr(name, value)
+        if answer.get("pruned"):
+            return _told(study.tell(going.number, state=optuna.trial.TrialState.PRUNED))
+        try:
+            value, _ = _value(answer.get("value"), going.number)
+        except SearchError:
+            self._fail(study, going)
+            raise
+        trial.set_user_attr(_RESULT, dict(answer.get("result") or {}))
+        return _told(study.tell(going.number, value))
+
+    def lose(self, slot: int) -> None:
+        """Mark the trial of ``slot`` failed, if it has begun and not ended."""
+        study = self._study()
+        for trial in self._mine(study):
+            if trial.user_attrs[_SLOT] == slot and trial.state.name == "RUNNING":
+                self._fail(study, trial)
+
+    def _at(self, study: Study, slot: int) -> tuple[FrozenTrial, bool]:
+        """Return the trial of ``slot``, begun if there is none, and whether it has ended."""
+        mine = self._mine(study)
+        over = self._over(mine, slot)
+        if over is not None:
+            return over, True
+        going = [t for t in mine if t.user_attrs[_SLOT] == slot and t.state.name == "RUNNING"]
+        return (going[-1] if going else self._add(study, slot)), False
+
+    def _over(self, mine: Sequence[FrozenTrial], slot: int) -> FrozenTrial | None:
+        states = {"COMPLETE", "PRUNED"}
+        found = [t for t in mine if t.user_attrs[_SLOT] == slot and t.state.name in states]
+        return found[-1] if found else None
 
     def end(self) -> dict[str, Any]:
         """Return the best of the study; trials of this task that still run were killed, and fail.
@@ -162,67 +212,11 @@ class Search:
         }
 
     def _study(self, slot: int = 0) -> Study:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        direction: Any = self.settings.direction
-        return optuna.create_study(
-            study_name=self.settings.model_name,
-            storage=self._storage,
-            direction=direction,
-            sampler=self._sampler(slot),
-            pruner=self._pruner(),
-            load_if_exists=True,
-        )
+        return open_study(self.settings, self._storage, slot)
 
     @cached_property
     def _storage(self) -> Any:
-        from optuna.storages import RDBStorage
-        from sqlalchemy import create_engine, make_url, text
-
-        url = make_url(self.settings.url)
-        if url.get_backend_name() == "sqlite":
-            if url.database in (None, "", ":memory:"):
-                raise SearchError(
-                    "A store in memory keeps no study.", remedy="Use a file or PostgreSQL."
-                )
-            path = Path(str(url.database))
-            beside = url.set(database=str(path.with_name(f"{path.stem}_search{path.suffix}")))
-            patient = {"connect_args": {"timeout": _PATIENCE}}
-            return RDBStorage(beside.render_as_string(hide_password=False), engine_kwargs=patient)
-        engine = create_engine(url)
-        with engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"),
-                               {"name": SCHEMA})  # fmt: skip
-            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-        engine.dispose()
-        own = {"connect_args": {"options": f"-csearch_path={SCHEMA}"}}
-        return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=own)
-
-    def _sampler(self, slot: int) -> Any:
-        from optuna import samplers
-
-        # each trial is a process of its own: with one seed all would draw the same
-        seed = None if self.settings.seed is None else self.settings.seed + slot
-        made: dict[str, Callable[[], Any]] = {
-            # others run at the same time: away from where they look
-            "tpe": lambda: samplers.TPESampler(seed=seed, constant_liar=True),
-            "cmaes": lambda: samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
-            "nsgaii": lambda: samplers.NSGAIISampler(seed=seed),
-            "random": lambda: samplers.RandomSampler(seed=seed),
-        }
-        return made[self.settings.sampler]()
-
-    def _pruner(self) -> Any:
-        from optuna import pruners
-
-        made: dict[str, Callable[[], Any]] = {
-            "median": pruners.MedianPruner,
-            "halving": pruners.SuccessiveHalvingPruner,
-            "hyperband": pruners.HyperbandPruner,
-            "none": pruners.NopPruner,
-        }
-        return made[self.settings.pruner]()
+        return open_storage(self.settings)
 
     def _add(self, study: Study, slot: int) -> FrozenTrial:
         """Begin a trial that is this task's from its first moment on."""
@@ -245,6 +239,16 @@ class Search:
         from optuna.trial import TrialState
 
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def _suggest(trial: Trial, dimension: Dimension) -> Any:
+    name, low, high = dimension.name, dimension.low, dimension.high
+    if dimension.choices:
+        return trial.suggest_categorical(name, dimension.choices)
+    if dimension.is_whole:
+        step = int(dimension.step or 1)
+        return trial.suggest_int(name, int(low), int(high), step=step, log=dimension.log)
+    return trial.suggest_float(name, low, high, step=dimension.step, log=dimension.log)
 
 
 def _value(returned: Any, number: int) -> tuple[float, dict[str, Any]]:

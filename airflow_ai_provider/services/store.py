@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -20,44 +21,59 @@ HANDED_VARIABLE = "AIRFLOW_AI_STORE_URL"
 FILE_NAME = "airflow_ai.db"
 
 
-def open_store(url: str | None = None, *, create: bool = True) -> Store:
-    """Return the open store at ``url``, or where ``resolve_url`` finds it."""
-    return Store.open(resolve_url(url), create=create)
+@dataclass(frozen=True, kw_only=True)
+class StoreAddress:
+    """What a connection says of a store: both hold secrets, so neither is shown.
+
+    ``delta_options`` (the extra field of that name) is what the storage of its Delta tables wants
+    to know, such as ``{"AWS_REGION": "eu-west-1"}``; the environment says the rest.
+    """
+
+    url: str = field(repr=False)
+    delta_options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def migrate_store(url: str | None = None) -> Store:
-    """Bring the tables of the store at ``url`` to this version, and return it open.
+def open_store(at: StoreAddress | str | None = None, *, create: bool = True) -> Store:
+    """Return the open store at an address or a URL, or where ``resolve`` finds it."""
+    found = resolve(at)
+    return Store.open(found.url, create=create, delta_options=found.delta_options)
+
+
+def migrate_store(at: StoreAddress | str | None = None) -> Store:
+    """Bring the tables of the store there to this version, and return it open.
 
     :raises StoreNotMigratedError: they are of a later one.
     """
-    found = resolve_url(url)
-    store = Store(found)
+    found = resolve(at)
+    store = Store(found.url)
     if not store.is_sqlite:  # SQLite migrates itself when it is opened
         migrate(store)
-    return Store.open(found)
+    return open_store(found)
 
 
-def resolve_url(url: str | None = None) -> str:
-    """Return the store's database URL.
+def resolve(at: StoreAddress | str | None = None) -> StoreAddress:
+    """Return where the store is.
 
-    In this order: ``url``; the connection in the environment; the URL that our hook handed to this
+    In this order: ``at``; the connection in the environment; the URL that our hook handed to this
     process; outside an Airflow task, the SQLite default.
 
     :raises StoreNotFoundError: inside a task with none of these: a store of its own would be a
         second authority over the same devices.
     """
-    if url:
-        return url
+    if isinstance(at, StoreAddress):
+        return at
+    if at:
+        return StoreAddress(url=at)
     if said := os.environ.get(CONNECTION_VARIABLE):
-        return url_of_connection_text(said)
+        return address_of_connection_text(said)
     if handed := os.environ.get(HANDED_VARIABLE):
-        return handed
+        return StoreAddress(url=handed)
     if inside_airflow_task():
         raise StoreNotFoundError(
             "This process runs in an Airflow task and was told of no store.",
             remedy=f"Pass store=URL, set {CONNECTION_VARIABLE}, or open it with AiStoreHook first.",
         )
-    return default_url()
+    return StoreAddress(url=default_url())
 
 
 def hand_to_process(url: str) -> None:
@@ -76,8 +92,8 @@ def inside_airflow_task() -> bool:
     return "AIRFLOW_CTX_TASK_ID" in os.environ
 
 
-def url_of_connection_text(text: str) -> str:
-    """Return the database URL that a connection variable means.
+def address_of_connection_text(text: str) -> StoreAddress:
+    """Return the address that a connection variable means.
 
     ``text`` is Airflow's JSON, Airflow's URI (``ai-store://user:secret@host:5432/database``), or a
     plain database URL.
@@ -92,7 +108,7 @@ def url_of_connection_text(text: str) -> str:
             raise StoreError(
                 f"{CONNECTION_VARIABLE} is no valid JSON: {error}.", remedy="Correct it."
             ) from error
-        return url_of_fields(
+        return address_of_fields(
             host=fields.get("host"),
             port=fields.get("port"),
             database=fields.get("schema"),
@@ -102,13 +118,13 @@ def url_of_connection_text(text: str) -> str:
         )
     kind, separator, rest = text.partition("://")
     if kind.replace("-", "_") != "ai_store":
-        return text
+        return StoreAddress(url=text)
     parts = urlsplit(f"ai-store{separator}{rest}")  # an underscore is no part of a URI's scheme
     try:
         port = parts.port
     except ValueError as error:
         raise StoreError(f"{CONNECTION_VARIABLE}: {error}.", remedy="Correct it.") from error
-    return url_of_fields(
+    return address_of_fields(
         host=unquote(parts.hostname) if parts.hostname else None,
         port=port,
         database=unquote(parts.path.lstrip("/")) or None,
@@ -118,7 +134,7 @@ def url_of_connection_text(text: str) -> str:
     )
 
 
-def url_of_fields(
+def address_of_fields(
     *,
     host: str | None = None,
     port: int | str | None = None,
@@ -126,16 +142,17 @@ def url_of_fields(
     user: str | None = None,
     password: str | None = None,
     extra: Mapping[str, Any] | None = None,
-) -> str:
-    """Return the database URL that a connection's fields mean.
+) -> StoreAddress:
+    """Return the address that a connection's fields mean.
 
     The extra field ``url`` is a whole database URL and wins; otherwise the fields name a PostgreSQL
-    database.
+    database. The extra field ``delta_options``: see ``StoreAddress``.
 
-    :raises StoreError: the fields name no database.
+    :raises StoreError: the fields name no database, or the options are none.
     """
+    options = _delta_options((extra or {}).get("delta_options"))
     if extra and extra.get("url"):
-        return str(extra["url"])
+        return StoreAddress(url=str(extra["url"]), delta_options=options)
     if not host:
         raise StoreError(
             "The store's connection names no host and no url.",
@@ -145,7 +162,7 @@ def url_of_fields(
         raise StoreError(
             f"The port {port!r} of the store's connection is no number.", remedy="Correct it."
         )
-    return sa.URL.create(
+    url = sa.URL.create(
         "postgresql+psycopg",
         username=user or None,
         password=password or None,
@@ -153,6 +170,26 @@ def url_of_fields(
         port=int(port) if port else None,
         database=database or None,
     ).render_as_string(hide_password=False)
+    return StoreAddress(url=url, delta_options=options)
+
+
+def _delta_options(said: Any) -> dict[str, str]:
+    """Return the options as the library of Delta tables wants them: texts by name."""
+    if said is None:
+        return {}
+    found = said
+    if isinstance(said, str):  # as a URI gives it
+        try:
+            found = json.loads(said)
+        except json.JSONDecodeError:
+            found = None  # the error must not say it: secrets may be in it
+    plain = (str, int, float)  # a truth value is an integer
+    if not isinstance(found, Mapping) or not all(isinstance(v, plain) for v in found.values()):
+        raise StoreError(
+            "delta_options in the extra field of the store's connection are no names and texts.",
+            remedy='Write {"delta_options": {"AWS_REGION": "eu-west-1"}}.',
+        )
+    return {str(n): str(v).lower() if isinstance(v, bool) else str(v) for n, v in found.items()}
 
 
 def _extra(value: Any) -> Mapping[str, Any]:

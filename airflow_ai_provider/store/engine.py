@@ -12,7 +12,7 @@ import fcntl
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from functools import cached_property
@@ -42,10 +42,14 @@ class Store:
 
     Cheap to make, safe to share between threads and to carry over a fork: the connections belong to
     the process that opened them.
+
+    :param delta_options: what the storage of the Delta tables that it knows wants to know, beside
+        the environment; secrets among it, so never log it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, delta_options: Mapping[str, str] | None = None) -> None:
         self.url = sa.make_url(normal_url(url))
+        self.delta_options = dict(delta_options or {})
         self._pid = -1
         self._engine: sa.Engine | None = None
         self._memory_lock = threading.RLock()
@@ -53,7 +57,14 @@ class Store:
         self._news = 0
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True, mounts: MountTable = read_mounts) -> Store:
+    def open(
+        cls,
+        url: str,
+        *,
+        create: bool = True,
+        mounts: MountTable = read_mounts,
+        delta_options: Mapping[str, str] | None = None,
+    ) -> Store:
         """Return the store at ``url``, its tables up to date.
 
         SQLite migrates itself; PostgreSQL does not, since several versions may share it. With
@@ -66,7 +77,7 @@ class Store:
         """
         from airflow_ai_provider.store.migrate import check, migrate
 
-        store = cls(url)
+        store = cls(url, delta_options=delta_options)
         path = store.path
         if path is not None:
             refuse_network(path, mounts=mounts)

@@ -14,9 +14,11 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from airflow_ai_provider.core.feedback.lines import OUTCOME, SAID
 from airflow_ai_provider.core.feedback.quick import ROW, Row
 from airflow_ai_provider.core.feedback.window import read_window
 from airflow_ai_provider.store.engine import Store
+from airflow_ai_provider.store.feedback_lines import lines
 from airflow_ai_provider.store.feedback_sink import QUARANTINE_COLUMNS, BatchCounts, Stage
 from airflow_ai_provider.store.feedback_staging import CopyStage
 from airflow_ai_provider.store.feedback_writing import insert_new
@@ -142,69 +144,14 @@ class FeedbackStore:
         with self.store.read() as connection:
             return int(connection.execute(statement).scalar_one())
 
-    def outcomes(self, model_name: str, *, size: int = 50_000) -> Iterator[Sequence[Row]]:
-        """Yield the effective labelled records that name a prediction, in pieces of ``size``.
+    def outcomes(self, model_name: str) -> Iterator[bytes]:
+        """Yield the effective labelled records that name a prediction: see ``FeedbackRecords``."""
+        labelled = feedback.c.label_number.is_not(None)
+        yield from lines(self.store, OUTCOME, [*_predicted(model_name), labelled])
 
-        Rows are (prediction_id, label_number, is_outcome, observed_at as text, sequence).
-        """
-        yield from self._predicted(
-            model_name,
-            (
-                feedback.c.prediction_id,
-                feedback.c.label_number,
-                (feedback.c.source_kind == "outcome").label("is_outcome"),
-                sa.type_coerce(feedback.c.observed_at, sa.String),
-                feedback.c.sequence,
-            ),
-            feedback.c.label_number.is_not(None),
-            size=size,
-        )
-
-    def said(self, model_name: str, *, size: int = 50_000) -> Iterator[Sequence[Row]]:
-        """Yield the effective records that name a prediction, in pieces of ``size``.
-
-        Rows are (prediction_id, feedback_id, label as JSON, label_number, value, score,
-        source_kind, observed_at as text, sequence).
-        """
-        names = ("prediction_id", "feedback_id", "label", "label_number", "value", "score")
-        yield from self._predicted(
-            model_name,
-            (
-                *(feedback.c[name] for name in names),
-                feedback.c.source_kind,
-                sa.type_coerce(feedback.c.observed_at, sa.String),
-                feedback.c.sequence,
-            ),
-            size=size,
-        )
-
-    def _predicted(
-        self,
-        model_name: str,
-        columns: Sequence[sa.ColumnElement[Any]],
-        *conditions: sa.ColumnElement[bool],
-        size: int,
-    ) -> Iterator[Sequence[Row]]:
-        other = feedback.alias("other")
-        several = sa.select(other.c.feedback_id).group_by(other.c.feedback_id)
-        of_model, newest = effective(model_name)
-        # nearly every id has one revision: one pass over the index tells, not a look for each
-        alone = feedback.c.feedback_id.not_in(several.having(sa.func.count() > 1))
-        statement = sa.select(*columns).where(
-            of_model,
-            feedback.c.prediction_id.is_not(None),
-            *conditions,
-            sa.or_(alone, newest),
-        )
-        with self.store.read() as connection:
-            if self.store.is_sqlite:
-                cursor: Any = connection.execute(statement).cursor
-                while rows := cursor.fetchmany(size):  # SQLAlchemy's rows take twice as long
-                    yield rows
-                return
-            result = connection.execution_options(yield_per=size).execute(statement)
-            for found in result.partitions():
-                yield [tuple(row) for row in found]
+    def said(self, model_name: str) -> Iterator[bytes]:
+        """Yield the effective records that name a prediction: see ``FeedbackRecords``."""
+        yield from lines(self.store, SAID, _predicted(model_name))
 
     def totals(self) -> dict[str, Any]:
         """Return what is there over all time, whole and per model."""
@@ -286,6 +233,16 @@ def effective(model_name: str | None) -> tuple[sa.ColumnElement[bool], ...]:
     if model_name is None:
         return (~superseded(),)
     return (feedback.c.model_name == model_name, ~superseded())
+
+
+def _predicted(model_name: str) -> list[sa.ColumnElement[bool]]:
+    """Conditions: the record is effective, of a model, and names a prediction."""
+    other = feedback.alias("other")
+    several = sa.select(other.c.feedback_id).group_by(other.c.feedback_id)
+    of_model, newest = effective(model_name)
+    # nearly every id has one revision: one pass over the index tells, not a look for each
+    alone = feedback.c.feedback_id.not_in(several.having(sa.func.count() > 1))
+    return [of_model, feedback.c.prediction_id.is_not(None), sa.or_(alone, newest)]
 
 
 def superseded() -> sa.ColumnElement[bool]:

@@ -13,12 +13,12 @@ from airflow_ai_provider.store.feedback_opinions import BY_PEOPLE
 from airflow_ai_provider.store.schema import feedback
 
 
-def contradicted(store: Store, model_name: str) -> dict[str, int]:
+def contradicted(store: Store, model_name: str, *, partition: str | None = None) -> dict[str, int]:
     """Return the predictions that people labelled differently, with how many labels there are."""
     different = sa.func.count(sa.distinct(feedback.c.label))
     statement = (
         sa.select(feedback.c.prediction_id, different)
-        .where(*effective(model_name), BY_PEOPLE)
+        .where(*effective(model_name), *of_part(partition), BY_PEOPLE)
         .where(feedback.c.prediction_id.is_not(None), feedback.c.label.is_not(None))
         .group_by(feedback.c.prediction_id)
         .having(different > 1)
@@ -27,12 +27,19 @@ def contradicted(store: Store, model_name: str) -> dict[str, int]:
         return {name: int(number) for name, number in connection.execute(statement)}
 
 
-def disliked(store: Store, model_name: str, limit: float, *, most: int) -> dict[str, float]:
+def disliked(
+    store: Store,
+    model_name: str,
+    limit: float,
+    *,
+    most: int | None = None,
+    partition: str | None = None,
+) -> dict[str, float]:
     """Return the predictions that somebody scored ``limit`` or lower, with the lowest score."""
     worst = sa.func.min(feedback.c.score)
     statement = (
         sa.select(feedback.c.prediction_id, worst)
-        .where(*effective(model_name), BY_PEOPLE)
+        .where(*effective(model_name), *of_part(partition), BY_PEOPLE)
         .where(feedback.c.prediction_id.is_not(None), feedback.c.score <= limit)
         .group_by(feedback.c.prediction_id)
         .order_by(worst, feedback.c.prediction_id)

@@ -37,18 +37,14 @@ class FeedbackRecords(Protocol):
     def scores(self, models: Collection[str], since: datetime) -> dict[str, tuple[int, float]]:
         """Return count and mean of people's scores of each model since a moment."""
 
-    def outcomes(self, model_name: str) -> Iterator[Sequence[Row]]:
+    def outcomes(self, model_name: str) -> Iterator[bytes]:
         """Yield the effective records with a number for a label that name a prediction.
 
-        Rows are (prediction_id, label_number, is_outcome, observed_at as text, sequence).
+        They come as text, in pieces of whole lines: ``OUTCOME`` in ``core.feedback.lines``.
         """
 
-    def said(self, model_name: str) -> Iterator[Sequence[Row]]:
-        """Yield the effective records that name a prediction.
-
-        Rows are (prediction_id, feedback_id, label as JSON, label_number, value, score,
-        source_kind, observed_at as text, sequence).
-        """
+    def said(self, model_name: str) -> Iterator[bytes]:
+        """Yield the effective records that name a prediction, as lines: ``SAID``, there."""
 
     def with_outcome(self, model_name: str, predictions: Collection[str]) -> set[str]:
         """Return those of ``predictions`` that have an outcome."""
@@ -68,10 +64,17 @@ class FeedbackRecords(Protocol):
         as JSON text, label_number, score.
         """
 
-    def contradicted(self, model_name: str) -> dict[str, int]:
+    def contradicted(self, model_name: str, *, partition: str | None = None) -> dict[str, int]:
         """Return the predictions that people labelled differently, with how many labels."""
 
-    def disliked(self, model_name: str, limit: float, *, most: int) -> dict[str, float]:
+    def disliked(
+        self,
+        model_name: str,
+        limit: float,
+        *,
+        most: int | None = None,
+        partition: str | None = None,
+    ) -> dict[str, float]:
         """Return the predictions that somebody scored ``limit`` or lower, the worst first."""
 
     def came_in(self, model_name: str, days: float) -> int:
@@ -136,13 +139,22 @@ class StoredRecords(FeedbackStore):
         """Yield what people said of predictions: see ``FeedbackRecords``."""
         yield from feedback_disputes.opinions_by_person(self.store, model_name, partition=partition)
 
-    def contradicted(self, model_name: str) -> dict[str, int]:
+    def contradicted(self, model_name: str, *, partition: str | None = None) -> dict[str, int]:
         """Return the predictions that people labelled differently."""
-        return feedback_disputes.contradicted(self.store, model_name)
+        return feedback_disputes.contradicted(self.store, model_name, partition=partition)
 
-    def disliked(self, model_name: str, limit: float, *, most: int) -> dict[str, float]:
+    def disliked(
+        self,
+        model_name: str,
+        limit: float,
+        *,
+        most: int | None = None,
+        partition: str | None = None,
+    ) -> dict[str, float]:
         """Return the predictions that somebody scored ``limit`` or lower."""
-        return feedback_disputes.disliked(self.store, model_name, limit, most=most)
+        return feedback_disputes.disliked(
+            self.store, model_name, limit, most=most, partition=partition
+        )
 
     def came_in(self, model_name: str, days: float) -> int:
         """Return how many effective records of a model came in during the last ``days``."""

@@ -5,10 +5,11 @@ One suite of tests holds both to the same (``tests/store/test_feedback_batches.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from airflow_ai_provider.core.feedback.quick import Row
 
@@ -65,3 +66,23 @@ class Stage(Protocol):
         traceback: TracebackType | None,
     ) -> None:
         """Let go of what waits."""
+
+
+@runtime_checkable
+class ColumnStage(Stage, Protocol):
+    """A stage that takes the records of a file in columns, too."""
+
+    def reader(
+        self,
+        *,
+        mapping: Mapping[str, str] | None = None,
+        model_name: str | None = None,
+        not_after: datetime | None = None,
+    ) -> Callable[[bytes], Any]:
+        """Return what makes columns of whole lines of JSON in any thread; None is: not plain."""
+
+    def take(self, columns: Any) -> None:
+        """Append what such a reader made.
+
+        :raises AirflowAiError: it cannot wait there.
+        """

@@ -1,7 +1,7 @@
 """Many rows into one table, those that are there already left out, at the speed of the database.
 
-SQLite takes them by one prepared statement; PostgreSQL by COPY into a staging table of the
-transaction and one insert from there, a few as they are.
+SQLite takes them by one prepared statement (``feedback_bulk``); PostgreSQL by COPY into a staging
+table of the transaction and one insert from there, a few as they are.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_ai_provider.core.feedback.quick import Row
+from airflow_ai_provider.store.feedback_bulk import MANY, insert_into_sqlite
 
 _SPECIAL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 FEW = 500
-_CACHE_KIB = 128 * 1024
 
 
 def insert_new(
@@ -33,20 +33,8 @@ def insert_new(
     """
     if connection.dialect.name == "postgresql":
         return _copy(connection, table, columns, pieces, batch)
-    names = listed(columns)
-    marks = ", ".join("?" * len(columns))
-    # handed to the driver as it stands: per-row type processing would cost more than the insert
-    statement = (
-        f"INSERT INTO {table.name} ({names}, batch_id) VALUES ({marks}, {int(batch)})"  # noqa: S608
-        " ON CONFLICT DO NOTHING"
-    )
-    offered = 0
-    with _roomy(connection):
-        for piece in pieces:
-            if piece:
-                connection.exec_driver_sql(statement, list(piece))
-                offered += len(piece)
-    return offered
+    many = MANY if "sequence" in table.c else None
+    return insert_into_sqlite(connection, table, columns, pieces, batch, many=many)
 
 
 def _copy(
@@ -143,17 +131,6 @@ def _field(value: Any) -> str:
 def listed(columns: Sequence[str]) -> str:
     """Return the columns as SQL lists them."""
     return ", ".join(f'"{name}"' for name in columns)
-
-
-@contextmanager
-def _roomy(connection: sa.Connection) -> Iterator[None]:
-    """Give SQLite room for the pages of the index, whose order is not that of the rows."""
-    before = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
-    connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    try:
-        yield
-    finally:
-        connection.exec_driver_sql(f"PRAGMA cache_size = {int(before)}")
 
 
 @contextmanager

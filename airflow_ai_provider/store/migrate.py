@@ -16,7 +16,7 @@ from airflow_ai_provider.core.errors import StoreNotMigratedError
 from airflow_ai_provider.store.engine import Store
 
 VERSION_TABLE = "airflow_ai_version"
-HEAD = "0015"
+HEAD = "0016"
 _ADVISORY_LOCK = 0x61695F6D  # "ai_m"
 _one_at_a_time = threading.Lock()  # Alembic's operations proxy is global to a process
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context, task, task_group
 
-from airflow_ai_provider.hooks.store import AiStoreHook
+from airflow_ai_provider.hooks._search import open_search
 
 if TYPE_CHECKING:
     from airflow_ai_provider.services.search import Search
@@ -21,9 +21,12 @@ def search(
     parallel: int | None = None,
     direction: str = "minimize",
     sampler: str = "tpe",
-    pruner: str = "median",
+    pruner: str | None = None,
     seed: int | None = None,
     arguments: Any = None,
+    backend: str = "local",
+    space: Mapping[str, Any] | None = None,
+    kubernetes: Mapping[str, Any] | None = None,
     experiment: str | None = None,
     mlflow_conn_id: str = "mlflow_default",
     store_conn_id: str = "ai_store_default",
@@ -59,14 +62,35 @@ def search(
     ``result`` (what else the objective returned), and ``run``, which goes into the evidence on a
     model that is trained with these parameters. It needs the extra ``search`` where tasks run.
 
+    With ``backend="kubernetes"`` each trial runs in a pod of its own, with the same objective. The
+    study stays with the task: it is asked once the pod has its devices (with a ``kueue_queue``,
+    when the pod is queued), and told when the pod has ended. So ``space`` has to say what the
+    parameters may be, and the image needs no Optuna::
+
+        search(
+            objective, model_name="flights", trials=40, backend="kubernetes",
+            space={"rate": {"low": 1e-4, "high": 1e-1, "log": True}, "kind": ["adam", "sgd"]},
+            kubernetes={"image": "trainer:1"},
+        )
+
+    There ``trial.should_prune()`` is always false, as a pod knows nothing of other trials, unless
+    ``pruner`` is said: then the pod must reach the study. The store must be PostgreSQL (a study in
+    SQLite is refused), the image needs Optuna and psycopg, and ``AIRFLOW_AI_SEARCH_STORE`` in the
+    pod's environment must be the store's URL, by ``kubernetes={"secrets": [...]}``.
+
     :param objective: called with Optuna's trial; the less or the more it returns the better.
     :param trials: how many in this run.
     :param parallel: how many at once at most; as many as there are devices unless said.
     :param direction: ``minimize`` or ``maximize``.
     :param sampler: ``tpe``, ``cmaes`` (evolution), ``nsgaii`` (genetic) or ``random``.
-    :param pruner: ``median``, ``halving``, ``hyperband`` or ``none``.
+    :param pruner: ``median``, ``halving``, ``hyperband`` or ``none``; unless said the median, and
+        ``none`` in pods.
     :param seed: for the sampler; with ``parallel`` the order of the trials still varies.
     :param arguments: what the objective also takes, by name; values may be outputs of tasks.
+    :param backend: ``local``, on workers, or ``kubernetes``, in pods.
+    :param space: what each parameter may be, for trials in pods: a list of choices, or ``low`` and
+        ``high`` with ``step`` or ``log``; whole numbers where both are.
+    :param kubernetes: arguments of ``GpuKubernetesPodOperator`` for trials in pods.
     :param experiment: the MLflow experiment that gets a run with the best parameters; its id is
         then ``run_id`` in the output.
     :param mlflow_conn_id: the connection of MLflow.
@@ -79,11 +103,21 @@ def search(
         "sampler": sampler,
         "pruner": pruner,
         "seed": seed,
+        "backend": backend,
     }
     mapped = f"{group_id}.trial"
 
     def opened() -> Search:
-        return _search(settings, store_conn_id=store_conn_id, mapped=mapped)
+        return open_search(settings, store_conn_id=store_conn_id, mapped=mapped)
+
+    decorate: Any = task.gpu(backend="local", max_active_tis_per_dagrun=parallel, **gpu)
+    if backend == "kubernetes":
+        from airflow_ai_provider.decorators._gpu_trial import trial_in_pod
+
+        asked = {"store_conn_id": store_conn_id, **gpu, "max_active_tis_per_dagrun": parallel}
+        decorate = trial_in_pod(
+            objective, settings, mapped=mapped, space=space, kubernetes=kubernetes, **asked
+        )
 
     @task_group(group_id=group_id)
     def group() -> Any:
@@ -92,8 +126,7 @@ def search(
             opened().begin(lambda marks: _ended(marks, store_conn_id))
             return list(range(trials))
 
-        # the study is not to be reached from a pod: a trial runs where its task does
-        @task.gpu(backend="local", max_active_tis_per_dagrun=parallel, **gpu)
+        @decorate  # type: ignore[untyped-decorator]
         def trial(slot: int, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
             ti: Any = get_current_context()["ti"]
             last = ti.try_number > (ti.max_tries or 0)
@@ -123,15 +156,6 @@ def _logged(
     client = ModelRegistryHook(mlflow_conn_id).get_client()
     run_id = log_search(client, experiment=experiment, task=made.task, best=found)
     return {**found, "run_id": run_id}
-
-
-def _search(settings: Mapping[str, Any], *, store_conn_id: str, mapped: str) -> Search:
-    from airflow_ai_provider.services.search import Search, SearchSettings
-
-    ti: Any = get_current_context()["ti"]
-    url = AiStoreHook(store_conn_id).get_conn().full_url
-    made = SearchSettings(url=url, **settings)
-    return Search(made, task=f"{ti.dag_id}/{ti.run_id}/{mapped}")
 
 
 def _ended(marks: Sequence[str], store_conn_id: str) -> set[str]:

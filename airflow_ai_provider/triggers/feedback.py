@@ -177,7 +177,7 @@ class FeedbackTrigger(BaseEventTrigger):
 
     def _open(self) -> Store:
         from airflow_ai_provider.hooks.store import AiStoreHook
-        from airflow_ai_provider.store.engine import Store
+        from airflow_ai_provider.services.store import open_store
 
         # the URL is not handed to this process: triggers of other stores live in it too
-        return Store.open(AiStoreHook(self.store_conn_id).get_url())
+        return open_store(AiStoreHook(self.store_conn_id).get_address())

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.triggers.pod import ContainerState, KubernetesPodTrigger
@@ -19,6 +20,7 @@ from airflow_ai_provider.hooks._cluster import ClusterAccess, client_of, cluster
 from airflow_ai_provider.triggers.gpu import GpuLeaseTrigger, _pool_of
 
 if TYPE_CHECKING:
+    from airflow_ai_provider.core.gpu.pod_life import Standing
     from airflow_ai_provider.core.gpu.pod_start import Decision
     from airflow_ai_provider.services.gpu import GpuPool
     from airflow_ai_provider.services.gpu_cluster import ClusterPool
@@ -131,7 +133,8 @@ class GpuPodTrigger(KubernetesPodTrigger):
 
     :param leased: whether the pod holds a lease, and so must find room.
     :param node_timeout: how many seconds to wait for a node that an autoscaler is to bring; None
-        when it is to bring none.
+        when it is to bring none. It counts from the cluster's own stamps, and so goes on where it
+        was when the triggerer is started anew.
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class GpuPodTrigger(KubernetesPodTrigger):
         self._said: dict[str, Any] = {}
         self._started: float | None = None
         self._kueue_at = 0.0
+        self._is_new = True
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments."""
@@ -161,7 +165,6 @@ class GpuPodTrigger(KubernetesPodTrigger):
             yield event
 
     async def _wait_for_pod_start(self) -> ContainerState:
-        from airflow_ai_provider.core.gpu.pod_life import standing_of
         from airflow_ai_provider.core.gpu.pod_start import StartClock, Verdict
 
         clock = StartClock(
@@ -173,8 +176,7 @@ class GpuPodTrigger(KubernetesPodTrigger):
         said = ""
         while True:
             document = await self._document()
-            standing = None if document is None else standing_of(document)
-            decision = clock.decide(standing, time.monotonic())
+            decision = clock.decide(await self._standing(document), time.time())
             if decision.verdict is Verdict.STARTED:
                 self._started = time.monotonic()
                 return self.define_pod_container_state(await self._get_pod())
@@ -185,6 +187,24 @@ class GpuPodTrigger(KubernetesPodTrigger):
                 self.log.info("Pod %s waits: %s", self.pod_name, why)
                 said = why
             await asyncio.sleep(min(1.0, self.startup_check_interval))
+
+    async def _standing(self, document: dict[str, Any] | None) -> Standing | None:
+        """Return how the pod stands; since when it may be scheduled is for Kueue to say."""
+        from airflow_ai_provider.core.gpu.pod_life import admitted_at, is_let_go, standing_of
+
+        if document is None:
+            return None
+        is_first, self._is_new = self._is_new, False
+        standing = standing_of(document)
+        if not is_first or not is_let_go(standing):
+            return standing
+        watch = await self._watch()
+        try:
+            workloads = await asyncio.to_thread(watch.workloads, self.pod_namespace)
+        except AirflowAiError as error:
+            self.log.warning("Since when it may be scheduled is not known: %s", error)
+            return standing
+        return replace(standing, since=admitted_at(workloads, self.pod_name))
 
     def _give_up(self, decision: Decision) -> None:
         outcome = "back" if decision.verdict.value == "back" else "failed"
@@ -263,13 +283,13 @@ def _open(pool: GpuPool, access: ClusterAccess, resource: str) -> ClusterPool:
 
 def _watch_of(access: ClusterAccess) -> PodWatch:
     """Return this process's one watch of the pods of a cluster."""
-    from airflow_ai_provider.adapters.kubernetes import KubernetesApi
+    from airflow_ai_provider.adapters.kubernetes_jobs import JobApi
     from airflow_ai_provider.services.pod_watch import PodWatch
 
     key = (os.getpid(), _text_of(access))
     with _opening:
         if key not in _watches:
-            _watches[key] = PodWatch(KubernetesApi(client_of(access)))
+            _watches[key] = PodWatch(JobApi(client_of(access)))
         return _watches[key]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_ai_provider.adapters.prediction_log import JoinedVersion, join, write
 from airflow_ai_provider.core.errors import FeedbackSourceError
+from tests.feedback_lines import lines_of
 
 NOW = datetime(2013, 5, 1, tzinfo=timezone.utc)
 
@@ -31,15 +32,17 @@ def log(root: Path, found: Any, *, version: str = "1", partition: str = "2013-04
     )
 
 
-def outcome(prediction: str, label: float, *, outcome: bool = True, at: str = "1", seq: int = 1):
-    return (prediction, label, outcome, at, seq)
+def outcome(
+    prediction: str, label: int, *, kind: str = "outcome", day: int = 1, seq: int = 1
+) -> tuple[Any, ...]:
+    return (prediction, label, kind, f"2013-05-{day:02}T00:00:00+00:00", seq)
 
 
 def joined(
     root: Path | str, outcomes: Sequence[tuple[Any, ...]], **options: Any
 ) -> list[JoinedVersion]:
     options = {"model_name": "m", "partition": "2013-04", "group": "day", **options}
-    return join(str(root), [outcomes], **options)
+    return join(str(root), lines_of(*outcomes), **options)
 
 
 def test_predictions_meet_what_became_of_them(tmp_path: Path) -> None:
@@ -89,10 +92,10 @@ def test_an_outcome_goes_before_an_opinion_then_the_newest(tmp_path: Path) -> No
     (found,) = joined(
         tmp_path,
         [
-            outcome("a", 0, outcome=False, at="9"),
-            outcome("a", 1, at="1"),
-            outcome("b", 1, at="1"),
-            outcome("b", 0, at="2"),
+            outcome("a", 0, kind="person", day=9),
+            outcome("a", 1, day=1),
+            outcome("b", 1, day=1),
+            outcome("b", 0, day=2),
             outcome("c", 7),
         ],
     )
@@ -111,7 +114,7 @@ def test_names_are_data_not_sql_and_not_paths(tmp_path: Path) -> None:
         str(tmp_path), rows(), model_name=odd, version="1", partition=odd, predicted_at=NOW
     )
     assert tmp_path in file.resolve().parents
-    (found,) = join(str(tmp_path), [[outcome("a", 1)]], model_name=odd, partition=odd, group=None)
+    (found,) = joined(tmp_path, [outcome("a", 1)], model_name=odd, partition=odd, group=None)
     assert found.groups is None
 
 

@@ -13,7 +13,7 @@ from airflow_ai_provider.core.errors import FeedbackSourceError
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.record import SourceKind
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from tests.stores import store_in_memory
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_assessments_are_feedback(client: Any) -> None:
     mlflow.log_feedback(trace_id=trace, name="length", value=7.5, source=judge)
     mlflow.log_feedback(trace_id=trace, name="bad", error=ValueError("no"), source=judge)
     source = MlflowAssessments(lambda: client, "chat", address="http://mlflow")
-    store = Store.open(MEMORY_URL)
+    store = store_in_memory()
     service = FeedbackService(store)
 
     found = service.ingest_from([source])

@@ -220,6 +220,32 @@ def test_time_at_a_gate_counts_for_nothing() -> None:
     assert verdicts(clock(leased=False), *steps, *last) == ["wait"] * 5 + ["started"]
 
 
+@given(
+    old=st.floats(0, 100),
+    stage=st.sampled_from([Stage.UNBOUND, Stage.STARTING]),
+    seen=st.lists(st.floats(0, 50), max_size=3),
+)
+def test_a_limit_is_the_same_whoever_follows_and_since_when(
+    old: float, stage: Stage, seen: list[float]
+) -> None:
+    limit = {Stage.UNBOUND: 10, Stage.STARTING: 20}[stage]
+    standing = Standing(stage=stage, since=1000.0)
+    follows = clock(leased=False)
+    for moment in sorted(seen):
+        follows.decide(standing, 1001 + moment)
+    now = 1001 + max([old, *seen])  # stamps are of whole seconds, and so may be one too old
+    fresh = clock(leased=False)
+    assert follows.decide(standing, now) == fresh.decide(standing, now)
+    assert fresh.decide(standing, now).waits is (now - 1001 < limit)
+
+
+def test_patience_with_a_scheduler_is_for_what_was_seen() -> None:
+    standing = Standing(stage=Stage.NO_ROOM, since=0.0)
+    of = clock()
+    found = [of.decide(standing, now).verdict for now in (900.0, 902.9, 903.0)]
+    assert found == [Verdict.WAIT, Verdict.WAIT, Verdict.BACK]
+
+
 def test_a_pod_with_devices_that_finds_no_room_goes_back_soon() -> None:
     steps = [(Stage.NO_ROOM, 0.0), (Stage.NO_ROOM, 2.9), (Stage.NO_ROOM, 3.0)]
     assert verdicts(clock(), *steps) == ["wait", "wait", "back"]

@@ -173,8 +173,8 @@ def test_the_accounts_are_those_that_have_rights() -> None:
         if d["kind"].endswith("Binding")
         for subject in d["subjects"]
     }
-    assert accounts == {"airflow-worker", "airflow-triggerer"}
-    assert bound <= accounts
+    assert accounts == {"airflow-worker", "airflow-triggerer", "airflow-trainer"}
+    assert bound == accounts - {"airflow-trainer"}
     queues = {d["metadata"]["name"] for d in documents if d["kind"] == "ClusterQueue"}
     assert {d["spec"]["clusterQueue"] for d in documents if d["kind"] == "LocalQueue"} == queues
 

@@ -18,6 +18,8 @@ from airflow.configuration import conf
 from airflow.models.connection import Connection
 
 from airflow_ai_provider.cli import build_parser
+from airflow_ai_provider.core.gpu.cluster import DEFAULT_RESOURCE
+from airflow_ai_provider.core.gpu.node_groups import groups_of
 from airflow_ai_provider.get_provider_info import get_provider_info
 from airflow_ai_provider.hooks.promotion import ModelRegistryHook
 from airflow_ai_provider.hooks.store import AiStoreHook
@@ -44,6 +46,12 @@ def values() -> dict[str, Any]:
     return dict(yaml.safe_load((DOCKER / "helm/values.yaml").read_text()))
 
 
+def places() -> dict[str, dict[str, Any]]:
+    """Return the values of each place, by its name."""
+    paths = (DOCKER / "helm").glob("values-*.yaml")
+    return {p.stem.removeprefix("values-"): yaml.safe_load(p.read_text()) for p in paths}
+
+
 def known_options() -> dict[str, set[str]]:
     described: dict[str, Any] = {**conf.configuration_description, **INFO["config"]}
     found = {name: set(section["options"]) for name, section in described.items()}
@@ -64,9 +72,32 @@ def test_every_setting_is_one_of_airflow_or_ours() -> None:
         for name in environment
         if name.startswith("AIRFLOW__")
     }
-    named |= {(s, o) for s, given in values()["config"].items() for o in given}
+    for found in (values(), *places().values()):
+        named |= {(s, o) for s, given in found["config"].items() for o in given}
     assert len(named) > 10
     assert [pair for pair in sorted(named) if pair[1] not in options.get(pair[0], ())] == []
+
+
+@pytest.mark.parametrize("place", ["aks", "eks", "gke", "on-premise"])
+def test_a_place_has_its_own_nodes_storage_and_identity(place: str) -> None:
+    found = places()[place]
+    assert set(found) <= {"config", "workers", "triggerer", "logs", "imagePullSecrets"}
+    assert found["triggerer"]["persistence"]["storageClassName"]
+    assert found["logs"]["persistence"]["storageClassName"]
+    groups = groups_of(found["config"]["ai_provider"]["node_groups"])
+    text = (DOCKER / f"helm/values-{place}.yaml").read_text()
+    assert 'service_account_name="airflow-trainer"' in text
+    if place == "on-premise":
+        assert groups == ()
+        assert "workers" not in found
+        return
+    (group,) = groups
+    assert f"{group.name}" in text.partition("config:")[0]  # the command that makes it
+    assert [t.key for t in group.taints] == [DEFAULT_RESOURCE]  # which GPU pods tolerate
+    accounts = [found[who]["serviceAccount"]["annotations"] for who in ("workers", "triggerer")]
+    (annotation,) = accounts[0]
+    assert accounts[0] == accounts[1]
+    assert f"{annotation}=" in text  # the trainer's account has one of its own
 
 
 def test_every_connection_is_a_default_one_of_a_type_of_ours() -> None:
@@ -198,9 +229,10 @@ def test_the_same_parameters_of_operators_stand_in_what_the_files_say() -> None:
     text = "\n".join(path.read_text() for path in FILES)
     named = {
         argument
-        for call in re.findall(r"GpuKubernetesPodOperator\(([^)]*)\)", text)
+        for call in re.findall(r"GpuKubernetesPodOperator\(([^)]*)\)", text.replace("\n#", ""))
         for argument in re.findall(r"(\w+)=", call)
     }
     assert {"gpu_model", "kueue_queue"} <= named
-    known = set(module.GpuKubernetesPodOperator.__init__.__annotations__)
+    own = module.GpuKubernetesPodOperator
+    known = {n for made in own.__mro__[:-1] for n in getattr(made.__init__, "__annotations__", ())}
     assert named <= known

@@ -38,7 +38,7 @@ def test_values_are_laid_over_one_another() -> None:
 def test_the_values_fit_the_charts_schema(path: Path) -> None:
     chart = os.environ.get("AIRFLOW_CHART")
     if chart is None:
-        pytest.skip("AIRFLOW_CHART names no folder of Airflow's chart")
+        pytest.skip("no package registry has Airflow's chart; AIRFLOW_CHART names no folder of it")
     schema = json.loads((Path(chart) / "values.schema.json").read_text())
     files = (Path(chart) / "values.yaml", DOCKER / "helm/values.yaml", path)
     values: Any = {}

@@ -22,12 +22,13 @@ from tests.edge.drift_scene import profiled, write
 from tests.edge.feedback_waiting import Said
 from tests.edge.promotion_scene import connection, context_of, serving
 from tests.edge.promotion_tasks import GOOD, Parked, gate
+from tests.stores import store_file
 
 
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuPool]:
     """A pool of one declared device in an empty SQLite store, found by Airflow's settings."""
-    url = f'{{"extra": {{"url": "sqlite:///{tmp_path}/ai.db"}}}}'
+    url = json.dumps({"extra": {"url": store_file(tmp_path / "ai.db")}})
     monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", url)
     monkeypatch.setenv("AIRFLOW__AI_PROVIDER__STATIC_DEVICES", "cpu:0")
     yield GpuPoolHook().get_conn()
@@ -38,7 +39,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuPool]:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty SQLite store, found by Airflow's connection."""
-    url = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
+    url = store_file(tmp_path / "airflow_ai.db")
     found = {"conn_type": "ai_store", "extra": {"url": url}}
     monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", json.dumps(found))
     return Store.open(url)

@@ -13,6 +13,7 @@ from airflow_ai_provider.hooks.gpu import GpuPoolHook
 from airflow_ai_provider.services.gpu import GpuPool
 from tests.kubernetes.any_cluster import AnyCluster, EmulatedCluster, RealCluster
 from tests.kubernetes.emulator.cluster import Cluster
+from tests.stores import store_file
 
 
 @pytest.fixture
@@ -44,6 +45,6 @@ def kubernetes_cluster(request: pytest.FixtureRequest) -> Iterator[AnyCluster]:
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GpuPool:
     """An empty pool in a SQLite store, found by Airflow's connection."""
-    found = json.dumps({"conn_type": "ai_store", "extra": {"url": f"sqlite:///{tmp_path}/ai.db"}})
+    found = json.dumps({"conn_type": "ai_store", "extra": {"url": store_file(tmp_path / "ai.db")}})
     monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", found)
     return GpuPoolHook().get_conn()

@@ -6,14 +6,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 
-def runs_python(pod: dict[str, Any]) -> dict[str, Any]:
+def runs_python(pod: dict[str, Any], *, flags: Sequence[str] = ("-I", "-S")) -> dict[str, Any]:
     """Run what the pod's first container says, without this package; return what came of it.
 
-    Given to the emulator as what pods do: its output is the log, its last line the result.
+    Given to the emulator as what pods do: its output is the log, its last line the result. With
+    ``flags`` of ``-I`` alone it has what is installed here.
     """
     container = pod["spec"]["containers"][0]
     program, *arguments = container["command"]
@@ -21,7 +23,7 @@ def runs_python(pod: dict[str, Any]) -> dict[str, Any]:
     given = {v["name"]: v["value"] for v in container["env"] if "value" in v}
     with tempfile.TemporaryDirectory() as empty:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", *arguments, *container.get("args", [])],
+            [sys.executable, *flags, *arguments, *container.get("args", [])],
             env={"PATH": os.environ["PATH"], **given},
             cwd=Path(empty),
             capture_output=True,

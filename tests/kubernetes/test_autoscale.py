@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_ai_provider.core.gpu.nodes import placement_of
 from airflow_ai_provider.core.gpu.request import GpuRequest
@@ -17,8 +18,9 @@ from airflow_ai_provider.hooks._cluster import ClusterAccess, client_of, cluster
 from airflow_ai_provider.services.gpu import GpuPool
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.store.engine import Store
+from tests.edge.gpu_tasks import execute, first_event
 from tests.kubernetes.emulator.cluster import Cluster
-from tests.kubernetes.tasks import run
+from tests.kubernetes.tasks import context, operator, run
 from tests.kubernetes.test_inventory import make_pod
 from tests.kubernetes.test_operator import Background, both_ways, until
 
@@ -85,6 +87,64 @@ def test_a_node_that_never_comes_has_a_limit_of_its_own(
         run(gpus=1, capacity="autoscale", node_timeout=2, deferrable=deferrable)
     assert until(lambda: not from_zero.pods)
     assert pool.gpu.leases() == []
+
+
+def age(cluster: Cluster, resource: str) -> None:
+    """Let all objects of a resource, and their conditions, be an hour old."""
+    then = (datetime.now(timezone.utc) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def go() -> None:
+        for of in cluster.objects.all(resource):
+            of["metadata"]["creationTimestamp"] = then
+            for condition in of["status"].get("conditions", []):
+                condition["lastTransitionTime"] = then
+
+    cluster.call(go)
+
+
+@pytest.mark.parametrize("again", ["triggerer", "worker"])
+@pytest.mark.parametrize("kueue_queue", [None, "pilot"])
+def test_who_starts_anew_gives_a_node_no_new_time_to_come(
+    from_zero: Cluster, pool: GpuPool, kueue_queue: str | None, again: str
+) -> None:
+    from_zero.call(from_zero.kueue.add_queue, "default", "pilot", 8)
+    given = {"gpus": 1, "capacity": "autoscale", "node_timeout": 600, "kueue_queue": kueue_queue}
+    at = context()
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(operator(deferrable=True, **given), "execute", at)
+    until(lambda: reason_of(from_zero) == "Unschedulable")
+    said = "longer than 600 s for a node to come"
+    for resource in ("pods", "workloads"):
+        age(from_zero, resource)
+    if again == "triggerer":
+        event = first_event(deferred.value.trigger)
+        assert event["gpu_outcome"] == "failed"
+        assert said in event["gpu_why"]
+        return
+    with pytest.raises(AirflowException, match=said):
+        run({**at, "ti": context(try_number=2)["ti"]}, **given)
+
+
+@pytest.mark.parametrize("resource", ["pods", "workloads"])
+def test_time_in_kueues_queue_is_no_time_that_a_node_takes(
+    from_zero: Cluster, pool: GpuPool, resource: str
+) -> None:
+    from_zero.call(from_zero.kueue.add_queue, "default", "pilot", 8)
+    given = {"gpus": 1, "capacity": "autoscale", "node_timeout": 600, "kueue_queue": "pilot"}
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(operator(deferrable=True, **given), "execute", context())
+    until(lambda: reason_of(from_zero) == "Unschedulable")
+    age(from_zero, resource)
+    is_late = resource == "workloads"  # which was let go an hour ago; the pod only waited so long
+    if not is_late:
+        from_zero.add_node("late", 4, labels=LABELS)
+    event = first_event(deferred.value.trigger)
+    assert (event.get("gpu_outcome") == "failed") is is_late
+
+
+def reason_of(cluster: Cluster) -> str:
+    conditions = [c for pod in cluster.pods for c in pod["status"].get("conditions", [])]
+    return next((c.get("reason", "") for c in conditions if c["type"] == "PodScheduled"), "")
 
 
 @pytest.mark.parametrize(

@@ -157,9 +157,10 @@ def test_the_manifests_grant_exactly_what_is_used(cluster: Cluster, pool: GpuPoo
     assert run(context(2), make=training, deferrable=True) is None
     task = training(annotations={"sim/run-seconds": "60"})
     at = context(3)
-    Background(at, make=lambda **_: task)
+    killed = Background(at, make=lambda **_: task)
     until(lambda: names(cluster) and all(names(cluster)))
     execute(task, "on_kill")
+    assert "was deleted" in str(killed.end())
     assert {use for use in cluster.uses if use.resource.startswith("jobs")} == set(jobs)
 
 

@@ -31,6 +31,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from tests.services.promotion_registry import FileRegistry
+from tests.stores import store_file
 
 TEMPLATE = Path(__file__).parents[2] / "dags" / "projects" / "flight_delays.yaml"
 PILOTS = ("flight_delays", "handwritten_digits")
@@ -83,7 +84,7 @@ class Scene:
         self.own = True
         self.live: tuple[str, ...] = ("flight_delays",)
         self.feedback: tuple[str, ...] = ("flight_delays",)
-        self.life = Lifecycle(Store.open(f"sqlite:///{folder / 'ai.db'}"))
+        self.life = Lifecycle(Store.open(store_file(folder / "ai.db")))
         self.registry = FileRegistry(folder / "registry.db")
         self.code = folder / "code"
         self.code.mkdir()

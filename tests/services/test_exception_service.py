@@ -28,9 +28,9 @@ from airflow_ai_provider.services.exceptions import (
 from airflow_ai_provider.services.feedback import FeedbackService, write_predictions
 from airflow_ai_provider.services.feedback_forget import forget
 from airflow_ai_provider.services.feedback_settings import FeedbackSettings
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.schema import exception_case, exception_seat, feedback
+from tests.stores import store_in_memory
 
 MODEL = "m"
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
@@ -39,7 +39,7 @@ SCORES = {"sure": 0.97, "unsure": 0.52, "half": 0.5, "wrong": 0.9, "disliked": 0
 
 @pytest.fixture
 def service() -> Any:
-    store = Store.open(MEMORY_URL)
+    store = store_in_memory()
     yield ExceptionService(store)
     store.close()
 
@@ -122,6 +122,50 @@ def test_people_who_contradict_each_other_are_enough_without_a_log(
     assert added.added == 1
     (case,) = service.queue.find()
     assert (case.prediction_id, case.facts) == ("a", {"different labels": 2})
+
+
+def test_what_people_say_is_looked_at_in_the_part_that_is_named(
+    service: ExceptionService, tmp_path: Path
+) -> None:
+    say(
+        service,
+        {"prediction_id": "a", "score": 1, "partition": "2026-05"},
+        {"prediction_id": "b", "score": 2, "partition": "2026-06"},
+        {"prediction_id": "c", "score": 1, "observed_at": NOON.replace(month=7)},
+        {"prediction_id": "known", "score": 1, "partition": "2026-06"},
+        {"prediction_id": "known", "label": 1, "source_kind": "outcome"},
+    )
+    search = Search(max_score=2)
+    for part, name in (("2026-06", "b"), ("2026-07-01/2026-07-31", "c"), ("2026-05", "a")):
+        added = service.collect(model_name=MODEL, search=search, asking=Asking(), partition=part)
+        assert added.added == 1
+        (case,) = [case for case in service.queue.find() if case.prediction_id == name]
+        assert case.partition == (None if "/" in part else part)
+
+
+def test_a_part_is_a_window_of_days_too_and_the_limit_holds_in_it(
+    service: ExceptionService, tmp_path: Path
+) -> None:
+    say(
+        service,
+        *({"prediction_id": f"other {n}", "score": 1} for n in range(3)),
+        {"prediction_id": "sure", "score": 2},
+        {"prediction_id": "wrong", "score": 1.5},
+    )
+
+    def collected(part: str) -> int:
+        found = service.collect(
+            model_name=MODEL,
+            search=Search(max_score=2, limit=1, disputed=False),
+            asking=Asking(),
+            predictions=predictions(tmp_path),
+            partition=part,
+        )
+        return found.added
+
+    assert collected("2026-06-02/2026-06-30") == 0
+    assert collected("2026-06-01/2026-06-30") == 1
+    assert [case.prediction_id for case in service.queue.find()] == ["wrong"]
 
 
 def test_reality_ends_the_question(service: ExceptionService, tmp_path: Path) -> None:

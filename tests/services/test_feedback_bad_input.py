@@ -25,9 +25,9 @@ from airflow_ai_provider.core.errors import (
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.migrate import migrate
 from airflow_ai_provider.store.schema import feedback_batch
 from tests.object_store import BUCKET, Bucket, object_store
+from tests.stores import store_file
 
 FILL = """
 CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -61,9 +61,7 @@ class Sink:
 @pytest.fixture(params=["sqlite", "postgresql", "delta"])
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-        migrate(Store(url))
-        store = Store.open(url)
+        store = Store.open(request.getfixturevalue("postgres_store"))
         yield Sink(
             FeedbackService(store),
             lambda: on_server(store, FILL),
@@ -73,7 +71,7 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
         )
         store.close()
         return
-    store = Store.open(f"sqlite:///{tmp_path / 'ai.db'}")
+    store = Store.open(store_file(tmp_path / "ai.db"))
     if request.param == "sqlite":
         limit = Pages(store)
         full = "database or disk is full"
@@ -197,7 +195,7 @@ def test_a_sink_that_fills_up_is_named(sink: Sink, tmp_path: Path) -> None:
 
 
 def test_an_object_store_that_takes_nothing_at_all_is_named(tmp_path: Path) -> None:
-    store = Store.open(f"sqlite:///{tmp_path / 'ai.db'}")
+    store = Store.open(store_file(tmp_path / "ai.db"))
     with object_store() as bucket:
         address = f"s3://{BUCKET}/feedback"
         service = FeedbackService(store, delta=address, delta_options=bucket.options)

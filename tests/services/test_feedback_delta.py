@@ -16,8 +16,8 @@ import pytest
 from airflow_ai_provider.adapters.delta import APP, DeltaTable
 from airflow_ai_provider.core.errors import FeedbackSinkError
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from tests.services.test_feedback_faults import write_lines
+from tests.stores import store_in_memory
 
 INGEST = """
 import json, sys
@@ -45,7 +45,7 @@ print(service.status()["batches"], service.status()["stored"])
 
 
 def service(folder: Path) -> FeedbackService:
-    return FeedbackService(Store.open(MEMORY_URL), delta=str(folder / "delta"))
+    return FeedbackService(store_in_memory(), delta=str(folder / "delta"))
 
 
 def told(number: int, **changes: Any) -> str:

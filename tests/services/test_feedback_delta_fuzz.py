@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from airflow_ai_provider.adapters.delta import DeltaTable
+from airflow_ai_provider.adapters.feedback_lines import BLOCK
 from airflow_ai_provider.services.feedback import FeedbackService
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from tests.services.feedback_fuzz import write_lines
+from tests.stores import store_in_memory
 
 NAMES = [
     "x" * 250, "ä" * 250, "\U0001f600" * 250, "..", ".", "/", "a/b", "../../up", "a=b", "%2F", "%",
@@ -24,8 +26,8 @@ def documents(service: FeedbackService) -> list[dict[str, Any]]:
 
 
 def both(file: Path, folder: Path) -> tuple[FeedbackService, FeedbackService]:
-    store = FeedbackService(Store.open(MEMORY_URL))
-    table = FeedbackService(Store.open(MEMORY_URL), delta=str(folder / "delta"))
+    store = FeedbackService(store_in_memory())
+    table = FeedbackService(store_in_memory(), delta=str(folder / "delta"))
     for service in (store, table):
         found = service.ingest(file)
         again = service.ingest(file)
@@ -58,3 +60,30 @@ def test_a_model_is_named_in_any_way(tmp_path: Path) -> None:
     assert store.status()["stored"] > 20
     assert table.status()["models"] == store.status()["models"]
     assert documents(table) == documents(store)
+
+
+def test_blocks_that_are_plain_and_others_keep_their_order_and_places(tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    records = [
+        {"feedback_id": f"f{number % 9_000}", "model_name": f"m{number % 2}",
+         "score": number % 5 + 1, "observed_at": "2013-06-10T00:00:00Z",
+         "comment": 'said "' + "x" * 300 + '"'}
+        for number in range(12_000)
+    ]  # fmt: skip
+    texts = [json.dumps(record) for record in records]
+    texts[8_000] = texts[8_000].replace("2013", "2O13")  # in the second block of two
+    file.write_text("\n".join(texts))
+    assert file.stat().st_size > 1.5 * BLOCK
+    store, table = both(file, tmp_path)
+    assert documents(table) == documents(store)
+    said, told = store.status(), table.status()
+    for name in ("read", "stored", "revised", "duplicates", "models"):
+        assert said[name] == told[name]
+    [refused] = table.records.quarantine()
+    assert (refused["place"], refused["reason"]) == (
+        "line 8001",
+        "observed_at is no ISO 8601 moment with a time zone",
+    )
+    with DeltaTable(str(tmp_path / "delta")).reading(("feedback_id", "sequence")) as connection:
+        rows = connection.execute("SELECT feedback_id FROM feedback ORDER BY sequence").fetchall()
+    assert [name for (name,) in rows] == [f"f{n}" for n in range(9_000) if n != 8_000]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from airflow_ai_provider.cli import main
 from airflow_ai_provider.core.errors import FeedbackSinkError
 from airflow_ai_provider.core.feedback.exceptions import Asking
+from airflow_ai_provider.core.feedback.lines import OUTCOME, SAID
 from airflow_ai_provider.core.feedback.parse import parse
 from airflow_ai_provider.core.feedback.quick import Row, row_of
 from airflow_ai_provider.services.exceptions import ExceptionService, Search
@@ -26,8 +28,10 @@ from airflow_ai_provider.services.feedback_status import feedback_status
 from airflow_ai_provider.services.live_metrics import measure_live
 from airflow_ai_provider.services.predictions import make_training_set
 from airflow_ai_provider.services.promotion.life import StoreLife
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback_records import FeedbackRecords
+from tests.feedback_lines import rows_of as rows_read
+from tests.stores import store_in_memory
 
 MOMENT = datetime(2026, 6, 10, 12, tzinfo=timezone.utc)
 NOON = MOMENT.isoformat()
@@ -76,9 +80,8 @@ said = st.lists(
 def answers(records: FeedbackRecords) -> dict[str, Any]:
     """Everything that the port is asked, in a form that compares."""
 
-    def told(pieces: Iterator[Sequence[Any]], *, but: int | None = None) -> list[Any]:
-        rows = [tuple(row)[:but] for piece in pieces for row in piece]
-        return sorted(rows, key=repr)
+    def told(rows: Iterable[Any]) -> list[Any]:
+        return sorted(map(tuple, rows), key=repr)
 
     totals = records.totals()
     scores = records.scores(["m", "n"], MOMENT + timedelta(minutes=3))
@@ -95,11 +98,12 @@ def answers(records: FeedbackRecords) -> dict[str, Any]:
         "count": [records.count("m"), records.count("n"), records.count("m", "it's")],
         "counts": records.counts(["m", "n"]),
         "scores": {model: (n, round(mean, 9)) for model, (n, mean) in scores.items()},
-        "outcomes": [row[:3] for row in told(records.outcomes("m"))],
-        "said": told(records.said("m"), but=7),
+        # of which each place numbers its own
+        "outcomes": told(row[:-1] for row in rows_read(OUTCOME, records.outcomes("m"))),
+        "said": told(row[:-1] for row in rows_read(SAID, records.said("m"))),
         "with_outcome": records.with_outcome("m", ["p", "q", "none"]),
         "opinions": opinions,
-        "by_person": told(records.opinions_by_person("m")),
+        "by_person": told(chain.from_iterable(records.opinions_by_person("m"))),
         "contradicted": records.contradicted("m"),
         "disliked": records.disliked("m", 2, most=2),
         "documents": sorted(map(repr, map(plainly, records.documents(None, revisions=False)))),
@@ -114,7 +118,7 @@ def plainly(row: Any) -> dict[str, Any]:
 def holds(documents: list[dict[str, Any]], begin: int, end: int) -> None:
     """``begin`` and ``end`` say which part goes into the table; the rest goes into the store."""
     folder = tempfile.mkdtemp()
-    stores = [Store.open(MEMORY_URL) for _ in range(2)]
+    stores = [store_in_memory() for _ in range(2)]
     try:
         alone = FeedbackService(stores[0])
         put(alone, documents)
@@ -159,7 +163,7 @@ def test_every_store_gives_the_same_answers_beside_a_table(store: Store, tmp_pat
         )
         for number in range(24)
     ]
-    alone = FeedbackService(Store.open(MEMORY_URL))
+    alone = FeedbackService(store_in_memory())
     put(alone, documents)
     put(FeedbackService(store, delta=str(tmp_path / "delta")), documents[6:15])
     put(FeedbackService(store), documents[:6] + documents[15:])
@@ -217,7 +221,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
         }
         for n in range(4)
     ]
-    stores = [Store.open(MEMORY_URL) for _ in range(2)]
+    stores = [store_in_memory() for _ in range(2)]
     put(FeedbackService(stores[0]), [*outcomes, *people])
     put(FeedbackService(stores[1], delta=str(tmp_path / "delta")), outcomes)
     put(FeedbackService(stores[1]), people)
@@ -293,7 +297,7 @@ def test_what_is_in_several_places_is_told_and_written_out_as_one(
         return sorted((json.loads(line) for line in file.open()), key=lambda d: d["feedback_id"])
 
     same(services, written)
-    again = FeedbackService(Store.open(MEMORY_URL)).ingest(tmp_path / "out.jsonl")
+    again = FeedbackService(store_in_memory()).ingest(tmp_path / "out.jsonl")
     assert again.stored == 34
 
 
@@ -308,7 +312,7 @@ def test_a_person_is_forgotten_in_every_place_that_the_store_knows(services: Ser
 def test_a_person_whose_record_was_revised_elsewhere_is_forgotten_there_too(
     tmp_path: Path,
 ) -> None:
-    store = Store.open(MEMORY_URL)
+    store = store_in_memory()
     table = FeedbackService(store, delta=str(tmp_path / "delta"))
     put(FeedbackService(store), [{"feedback_id": "a", "score": 1, "source": "ann"}])
     put(table, [{"feedback_id": "a", "score": 2}, {"feedback_id": "b", "score": 2}])

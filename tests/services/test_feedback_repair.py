@@ -14,12 +14,13 @@ from airflow_ai_provider.core.errors import FeedbackError, FeedbackSourceError
 from airflow_ai_provider.core.gate import GateDraft, GateKind, Verdict
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.services.feedback_forget import export, forget
-from airflow_ai_provider.services.feedback_intake import FORGOTTEN
 from airflow_ai_provider.services.feedback_quarantine import discard, retry
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.services.feedback_sorting import FORGOTTEN
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import BatchCounts
 from airflow_ai_provider.store.ledger import Ledger
 from airflow_ai_provider.store.schema import feedback, feedback_batch
+from tests.stores import store_in_memory
 
 MOMENT = "2013-06-10T00:00:00Z"
 
@@ -147,7 +148,7 @@ def test_records_are_forgotten_by_their_id(store: Store, tmp_path: Path) -> None
 
 
 def test_a_person_is_forgotten_in_a_delta_table_too(tmp_path: Path) -> None:
-    service = FeedbackService(Store.open(MEMORY_URL), delta=str(tmp_path / "delta"))
+    service = FeedbackService(store_in_memory(), delta=str(tmp_path / "delta"))
     anna = {"score": 1, "comment": "anna-was-here", "attributes": {"person": "Anna"}}
     file = lines(tmp_path / "in.jsonl", told(1, **anna), told(2, score=3), told(3, source="Anna"))
     assert counts(service.ingest(file)) == (3, 2, 0, 0, 1)  # the last says nothing

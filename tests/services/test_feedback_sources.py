@@ -25,9 +25,10 @@ from airflow_ai_provider.core.feedback.comments import Comments
 from airflow_ai_provider.core.feedback.source import Position, SourceRecord
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.services.feedback_settings import FeedbackSettings
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.schema import feedback, feedback_batch
+from tests.stores import store_in_memory
 
 MOMENT = "2013-06-10T00:00:00Z"
 
@@ -48,7 +49,7 @@ def counts(found: BatchCounts) -> tuple[int, int, int, int, int]:
 
 @pytest.fixture
 def service() -> Iterator[FeedbackService]:
-    store = Store.open(MEMORY_URL)
+    store = store_in_memory()
     yield FeedbackService(store)
     store.close()
 
@@ -263,8 +264,8 @@ def test_a_table_that_is_not_there_is_named(service: FeedbackService, reviews: s
 def test_a_server_keeps_the_watermark_as_a_moment(postgres_url: str) -> None:
     change(postgres_url, "CREATE TABLE reviews (id TEXT, stars NUMERIC, at TIMESTAMP)")
     change(postgres_url, "INSERT INTO reviews VALUES ('a', 4, '2013-06-10 12:00:00')")
-    with Store.open(MEMORY_URL).read():
-        service = FeedbackService(Store.open(MEMORY_URL))
+    with store_in_memory().read():
+        service = FeedbackService(store_in_memory())
     where = SqlSource(
         url=postgres_url.replace("postgresql://", "postgresql+psycopg://"), table="reviews"
     )
@@ -292,7 +293,7 @@ def test_a_server_keeps_the_watermark_as_a_moment(postgres_url: str) -> None:
 def test_comments_are_kept_as_the_setting_says(
     tmp_path: Path, comments: Comments, kept: str | None
 ) -> None:
-    store = Store.open(MEMORY_URL)
+    store = store_in_memory()
     service = FeedbackService(store, FeedbackSettings(feedback_comments=comments))
     file = lines(tmp_path / "a.jsonl", 1, comment="call me")
     with file.open("a") as stream:

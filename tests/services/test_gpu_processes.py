@@ -21,6 +21,7 @@ from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_rows import read_leases
 from airflow_ai_provider.store.gpu_status import snapshot
 from airflow_ai_provider.store.schema import gpu_request
+from tests.stores import store_file
 
 WORKER = Path(__file__).with_name("gpu_worker.py")
 
@@ -31,7 +32,7 @@ class Stage:
     def __init__(self, folder: Path, *, devices: str, **environment: str) -> None:
         self.folder = folder
         self.log = folder / "intervals.jsonl"
-        self.store = Store.open(f"sqlite:///{folder / 'airflow_ai.db'}")
+        self.store = Store.open(store_file(folder / "airflow_ai.db"))
         self.started: list[subprocess.Popen[bytes]] = []
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},

@@ -22,7 +22,6 @@ from airflow_ai_provider.services.keepers import NoKeeper
 from airflow_ai_provider.services.settings import GpuSettings
 from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.gpu_rows import PLANNER_LOCK
-from airflow_ai_provider.store.migrate import migrate
 from tests.statements import statements
 from tests.store.test_server import end_backends
 
@@ -170,19 +169,18 @@ def until(true: Callable[[], bool], seconds: float) -> None:
 
 
 @pytest.fixture
-def server_pool(postgres_url: str) -> GpuPool:
-    migrate(Store(postgres_url))
+def server_pool(postgres_store: str) -> GpuPool:
     settings = GpuSettings(static_devices="cpu:0")
-    return GpuPool(Store.open(postgres_url), settings, keeper=NoKeeper())
+    return GpuPool(Store.open(postgres_store), settings, keeper=NoKeeper())
 
 
 def test_a_planner_that_died_before_it_planned_for_others_is_made_up_for(
-    server_pool: GpuPool, postgres_url: str
+    server_pool: GpuPool, postgres_store: str
 ) -> None:
     pool = server_pool
     held = occupy(pool)
     waiter = Waiter(pool, "a")
-    with psycopg.connect(postgres_url) as planner:
+    with psycopg.connect(postgres_store) as planner:
         planner.execute("SELECT pg_advisory_xact_lock(%s)", (PLANNER_LOCK,))
         assert pool.try_acquire(waiter.ticket) is None
         pool.gpu.release(held.id, held.fence)  # left to the one who plans
@@ -193,7 +191,7 @@ def test_a_planner_that_died_before_it_planned_for_others_is_made_up_for(
     waiter.end()
 
 
-def test_a_store_that_is_away_ends_no_wait(server_pool: GpuPool, postgres_url: str) -> None:
+def test_a_store_that_is_away_ends_no_wait(server_pool: GpuPool, postgres_store: str) -> None:
     pool = server_pool
     held = occupy(pool)
     taken: list[Lease] = []
@@ -201,7 +199,7 @@ def test_a_store_that_is_away_ends_no_wait(server_pool: GpuPool, postgres_url: s
     waits = threading.Thread(target=lambda: taken.append(pool.acquire(ticket)))
     waits.start()
     for _ in range(10):
-        end_backends(postgres_url)
+        end_backends(postgres_store)
         time.sleep(0.1)
     pool.gpu.release(held.id, held.fence)
     waits.join(10.0)

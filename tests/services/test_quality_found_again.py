@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from airflow_ai_provider.adapters.data_files import find_files
 from airflow_ai_provider.core.quality.result import MOST_PARTS, DataSeen
 from airflow_ai_provider.services.quality import SqlSource, check
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
 from airflow_ai_provider.store.ledger import Ledger
+from tests.stores import store_in_memory
 
 SUITE = {
     "name": "orders",
@@ -27,7 +27,7 @@ SUITE = {
 
 def recorded(data: Any, **arguments: Any) -> dict[str, Any]:
     """Return what the gate record of ``data`` says of it, once it was in a ledger."""
-    ledger = Ledger(Store.open(MEMORY_URL))
+    ledger = Ledger(store_in_memory())
     written = ledger.append(check(data, SUITE, **arguments).draft())
     found: dict[str, Any] = ledger.get(written.id).evidence["data"]
     ledger.store.close()

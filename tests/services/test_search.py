@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_ai_provider.core.errors import SearchError
-from airflow_ai_provider.services.search import SAMPLERS, Search, SearchSettings
+from airflow_ai_provider.services.search import Search
+from airflow_ai_provider.services.search_study import SAMPLERS, SearchSettings
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -16,7 +16,7 @@ from airflow_ai_provider.adapters.training_set import TrainingSet
 from airflow_ai_provider.core.errors import FeedbackError, FeedbackSinkError, FeedbackSourceError
 from airflow_ai_provider.services.feedback import FeedbackService
 from airflow_ai_provider.services.predictions import log_predictions, make_training_set
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from tests.stores import store_in_memory
 
 APRIL = datetime(2013, 4, 1, 12, tzinfo=timezone.utc)
 
@@ -131,7 +131,7 @@ def told(prediction: str, *, day: int = 2, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def service() -> Iterator[FeedbackService]:
-    store = Store.open(MEMORY_URL)
+    store = store_in_memory()
     yield FeedbackService(store)
     store.close()
 

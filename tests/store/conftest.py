@@ -7,21 +7,19 @@ from pathlib import Path
 import pytest
 
 from airflow_ai_provider.store.engine import Store
-from airflow_ai_provider.store.migrate import migrate
+from tests.stores import store_file
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
-        found: str = request.getfixturevalue("postgres_url")
-        migrate(Store(found))
+        found: str = request.getfixturevalue("postgres_store")
         return found
-    found = f"sqlite:///{tmp_path / 'airflow_ai.db'}"
-    Store.open(found).close()
+    found = store_file(tmp_path / "airflow_ai.db")
+    Store.open(found).close()  # in the mode in which it is written
     return found
 
 
 @pytest.fixture
-def server(postgres_url: str) -> str:
-    migrate(Store(postgres_url))
-    return postgres_url
+def server(postgres_store: str) -> str:
+    return postgres_store

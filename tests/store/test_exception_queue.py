@@ -23,10 +23,11 @@ from airflow_ai_provider.core.feedback.exceptions import (
     Reason,
     SeatState,
 )
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.exception_answers import ExceptionAnswers
 from airflow_ai_provider.store.exceptions import MOST_CLAIMED, ExceptionQueue
 from airflow_ai_provider.store.schema import exception_case, exception_seat
+from tests.stores import store_in_memory
 
 PEOPLE = ["ann", "bob", "cem", "dia"]
 YES = Answer(label=1)
@@ -50,7 +51,7 @@ class Queue(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.store = Store.open(MEMORY_URL)
+        self.store = store_in_memory()
         self.queue = ExceptionQueue(self.store)
         self.added = 0
         self.seen: set[tuple[str, str]] = set()  # who has answered or given back what

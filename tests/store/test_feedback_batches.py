@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -8,16 +9,18 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 
+from airflow_ai_provider.core.feedback.lines import OUTCOME
 from airflow_ai_provider.core.feedback.quick import Row, row_of
 from airflow_ai_provider.core.feedback.record import FeedbackRecord
 from airflow_ai_provider.services.feedback_delta import DeltaFeedback
-from airflow_ai_provider.store.engine import MEMORY_URL, Store
+from airflow_ai_provider.store.engine import Store
 from airflow_ai_provider.store.feedback import FeedbackStore
 from airflow_ai_provider.store.feedback_series import MetricSeries
 from airflow_ai_provider.store.feedback_sink import BatchCounts
 from airflow_ai_provider.store.feedback_staging import CopyStage
-from airflow_ai_provider.store.migrate import migrate
 from airflow_ai_provider.store.schema import feedback
+from tests.feedback_lines import rows_of
+from tests.stores import store_file, store_in_memory
 
 APRIL = datetime(2013, 4, 1, tzinfo=timezone.utc)
 REFUSED = ("/in/a.jsonl", "line 7", "0" * 64, "{", "it is no JSON")
@@ -49,11 +52,10 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FeedbackSto
     """Each place that feedback is kept in, empty: what one does every other does."""
     kind, _, staged = request.param.partition(", ")
     if kind == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-        migrate(Store(url))
+        store = Store.open(request.getfixturevalue("postgres_store"))
     else:
-        url = f"sqlite:///{tmp_path / 'ai.db'}" if kind == "sqlite" else MEMORY_URL
-    store = Store.open(url)
+        file = tmp_path / "ai.db"
+        store = Store.open(store_file(file)) if kind == "sqlite" else store_in_memory()
     delta = DeltaFeedback(store, str(tmp_path / "delta")) if kind == "delta" else None
     found = delta or FeedbackStore(store)
     yield cast("FeedbackStore", Staged(found)) if staged else found
@@ -104,8 +106,8 @@ def test_changed_content_is_a_revision_and_all_are_kept(sink: FeedbackStore) -> 
 
 
 def labels(sink: FeedbackStore, model: str = "m") -> dict[str, float]:
-    pieces = sink.outcomes(model)
-    return {prediction: label for rows in pieces for prediction, label, *_ in rows}
+    rows = rows_of(OUTCOME, sink.outcomes(model))
+    return {prediction: json.loads(label) for prediction, label, *_ in rows}
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
@@ -127,7 +129,7 @@ def test_records_of_a_batch_are_numbered_as_they_arrive(sink: FeedbackStore) -> 
     write(sink, record("z"))
     write(sink, record("y"), record("b"), record("z"), record("a"), record("c"))
     write(sink, record("0"))
-    found = [(row[-1], row[0]) for rows in sink.outcomes("m") for row in rows]
+    found = [(row[-1], row[0]) for row in rows_of(OUTCOME, sink.outcomes("m"))]
     assert [prediction for _, prediction in sorted(found)] == [
         "p-z",
         "p-y",
@@ -220,9 +222,8 @@ def test_totals_are_told_per_model(sink: FeedbackStore) -> None:
     assert totals["last_ingested_at"].tzinfo is not None
 
 
-def test_ids_that_come_twice_are_known_to_the_server_too(postgres_url: str) -> None:
-    migrate(Store(postgres_url))
-    store = Store.open(postgres_url)
+def test_ids_that_come_twice_are_known_to_the_server_too(postgres_store: str) -> None:
+    store = Store.open(postgres_store)
     rows = [row_of(record(f"{n % 1500}", label=n // 2000)) for n in range(2500)]
     for hashed in (0, 100, 5000):
         with CopyStage(store, hashed=hashed) as stage:
@@ -234,9 +235,8 @@ def test_ids_that_come_twice_are_known_to_the_server_too(postgres_url: str) -> N
     store.close()
 
 
-def test_what_nobody_writes_is_not_there(postgres_url: str) -> None:
-    migrate(Store(postgres_url))
-    store = Store.open(postgres_url)
+def test_what_nobody_writes_is_not_there(postgres_store: str) -> None:
+    store = Store.open(postgres_store)
     with CopyStage(store) as stage:
         stage.extend([row_of(record("a"))], weight=2**30)
     assert FeedbackStore(store).totals()["stored"] == 0

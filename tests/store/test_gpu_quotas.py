@@ -23,7 +23,6 @@ from airflow_ai_provider.store.gpu_quotas import (
     set_quota,
 )
 from airflow_ai_provider.store.gpu_turns import Turns
-from airflow_ai_provider.store.migrate import migrate
 from airflow_ai_provider.testing import FakeClock, fake_devices
 
 HERE = Host(name="testhost", boot_id="boot-1")
@@ -85,9 +84,8 @@ def test_a_changed_quota_lets_in_who_waited_for_it(store: Store) -> None:
     assert len(gpu.leases()) == 3
 
 
-def test_many_may_write_the_same_quota_at_once(postgres_url: str) -> None:
-    migrate(Store(postgres_url))
-    store = Store.open(postgres_url)
+def test_many_may_write_the_same_quota_at_once(postgres_store: str) -> None:
+    store = Store.open(postgres_store)
     start = threading.Barrier(8)
 
     def write(number: int) -> None:

@@ -19,11 +19,15 @@ or to ``FeedbackIngestOperator(source=...)``:
 ``read`` may say a record again: the same record adds nothing. What it raises (as
 ``FeedbackSourceError``) leaves nothing of the batch. The position is kept in the transaction that
 keeps the records, so it never runs ahead of them.
+
+A source whose records come in pieces (the blocks of a file) may return ``InPieces`` from ``read``:
+it gives them one by one like any other, and to a reader that can take a whole piece, by the piece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 Position = Mapping[str, Any]  # JSON
@@ -36,6 +40,26 @@ class SourceRecord(NamedTuple):
     raw: Any
     document: Any
     problem: str | None = None
+
+
+Piece = Iterable[SourceRecord]
+
+
+class InPieces(Iterator[SourceRecord]):
+    """The records of ``pieces``, each of which is gone through once, before the next."""
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self.pieces = pieces
+        self._records = chain.from_iterable(pieces)
+
+    def __next__(self) -> SourceRecord:
+        """Return the next record."""
+        return next(self._records)
+
+
+def pieces_of(records: Iterator[SourceRecord]) -> Iterator[Piece]:
+    """Return the pieces that records come in; those that come one by one are one piece."""
+    return records.pieces if isinstance(records, InPieces) else iter((records,))
 
 
 class FeedbackSource(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -31,10 +32,15 @@ class Stage(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How a pod stands, and the cluster's own words for it."""
+    """How a pod stands, and the cluster's own words for it.
+
+    ``since`` is the moment (seconds since 1970) from which its stage counts, by the cluster's own
+    stamps: so no limit begins anew because another process follows it. None where none tells.
+    """
 
     stage: Stage
     why: str = ""
+    since: float | None = None
 
 
 class EndKind(str, Enum):
@@ -67,28 +73,53 @@ def standing_of(pod: Mapping[str, Any]) -> Standing:
         return Standing(stage=Stage.STARTED)
     if wrong := _cannot_start(status):
         return Standing(stage=Stage.BROKEN, why=wrong)
+    bound = _condition(status, "PodScheduled")
     if (pod.get("spec") or {}).get("nodeName"):
-        return Standing(stage=Stage.STARTING, why=_waits_on(status))
+        at = _moment(bound.get("lastTransitionTime")) if bound.get("status") == "True" else None
+        return Standing(stage=Stage.STARTING, why=_waits_on(status), since=at)
     gates = [gate["name"] for gate in (pod.get("spec") or {}).get("schedulingGates") or ()]
     if gates:
         return Standing(stage=Stage.GATED, why=f"gated by {', '.join(gates)}")
-    bound = _condition(status, "PodScheduled")
+    meta = pod.get("metadata") or {}
+    # of one that Kueue held back only its Workload knows since when it may go
+    is_queued = KUEUE_LABEL in (meta.get("labels") or {})
+    since = None if is_queued else _moment(meta.get("creationTimestamp"))
     if bound.get("status") == "False" and bound.get("reason") == "Unschedulable":
-        return Standing(stage=Stage.NO_ROOM, why=bound.get("message") or "")
-    return Standing(stage=Stage.UNBOUND)
+        return Standing(stage=Stage.NO_ROOM, why=bound.get("message") or "", since=since)
+    return Standing(stage=Stage.UNBOUND, since=since)
 
 
-def kueue_says(workloads: Iterable[Mapping[str, Any]], pod: str) -> str:
-    """Return what Kueue says of a pod in its Workload; empty where it has none yet."""
-    for workload in workloads:
-        owners = workload["metadata"].get("ownerReferences") or ()
-        if not any(o.get("kind") == "Pod" and o.get("name") == pod for o in owners):
-            continue
+def is_let_go(standing: Standing) -> bool:
+    """Whether a queue let the pod go, at a moment that only its Workload tells."""
+    return standing.stage in {Stage.UNBOUND, Stage.NO_ROOM} and standing.since is None
+
+
+def kueue_says(workloads: Iterable[Mapping[str, Any]], name: str, *, kind: str = "Pod") -> str:
+    """Return what Kueue says of a pod, or a Job, in its Workload; empty where it has none yet."""
+    for workload in _workloads_of(workloads, name, kind):
         conditions = (workload.get("status") or {}).get("conditions") or ()
         waits = [c for c in conditions if c.get("status") == "False" and c.get("message")]
         queue = (workload.get("spec") or {}).get("queueName")
         return f"Kueue's queue {queue}: {waits[-1]['message']}" if waits else ""
     return ""
+
+
+def admitted_at(workloads: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    """Return the moment at which Kueue let a pod go; None where its Workload does not tell."""
+    for workload in _workloads_of(workloads, name, "Pod"):
+        admitted = _condition(workload.get("status") or {}, "Admitted")
+        if admitted.get("status") == "True":
+            return _moment(admitted.get("lastTransitionTime"))
+    return None
+
+
+def _workloads_of(
+    workloads: Iterable[Mapping[str, Any]], name: str, kind: str
+) -> Iterator[Mapping[str, Any]]:
+    for workload in workloads:
+        owners = workload["metadata"].get("ownerReferences") or ()
+        if any(o.get("kind") == kind and o.get("name") == name for o in owners):
+            yield workload
 
 
 def ending_of(pod: Mapping[str, Any], *, container: str, node_trouble: str = "") -> Ending:
@@ -175,6 +206,12 @@ def _terminated(status: Mapping[str, Any], container: str) -> Mapping[str, Any] 
 def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     conditions = status.get("conditions") or ()
     return next((c for c in conditions if c.get("type") == kind), {})
+
+
+def _moment(stamp: str | None) -> float | None:
+    if not stamp:
+        return None
+    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
 
 
 def _full(sentence: str) -> str:

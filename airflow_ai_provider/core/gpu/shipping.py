@@ -25,8 +25,16 @@ LARGEST = 120 * 1024  # bytes; Linux takes no variable of more than 128 KiB
 _PROTOCOL = 4  # what every Python that may run in an image can read
 
 
-def ship(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+def ship(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    around: str | None = None,
+) -> str:
     """Return ``function`` with its arguments as the text that ``trainer.shipped`` reads.
+
+    ``around`` is the source of a module whose function ``around`` makes another of it there.
 
     :raises FunctionNotPortableError: it needs something of its module, its arguments cannot be
         sent, or it is too large.
@@ -54,6 +62,8 @@ def ship(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
         "source": source,
         "arguments": base64.b64encode(packed).decode(),
     }
+    if around is not None:
+        sent["around"] = around
     text = base64.b64encode(zlib.compress(json.dumps(sent).encode())).decode()
     if len(text) > LARGEST:
         raise FunctionNotPortableError(

@@ -26,7 +26,7 @@ feedback = sa.Table(
     sa.Column("comment", sa.Text),
     sa.Column("attributes", sa.Text),  # a JSON object
     sa.Column("batch_id", sa.BigInteger, nullable=False),
-    sa.UniqueConstraint("feedback_id", "content_hash"),
+    sa.Index("uq_feedback_feedback_id", "feedback_id", "content_hash", unique=True),
     sa.Index("ix_feedback_model_name", "model_name", "partition"),
 )
 

@@ -9,6 +9,7 @@ from tests.kubernetes.emulator.kubelet import Kubelet
 from tests.kubernetes.emulator.objects import Objects
 from tests.kubernetes.emulator.values import Object, now, set_condition
 
+_TAKEN = "sim/taken"  # stands for the finalizer without which a pod counts for nothing
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
@@ -61,7 +62,8 @@ class JobController:
         spec, status = job["spec"], job.setdefault("status", {})
         if any(c["type"] in {"Complete", "Failed"} for c in status.get("conditions", [])):
             return
-        mine = [p for p in self.objects.all("pods") if _owner(p) == job["metadata"]["uid"]]
+        every = [p for p in self.objects.all("pods") if _owner(p) == job["metadata"]["uid"]]
+        mine = [p for p in every if not p["metadata"].get("labels", {}).get(_TAKEN)]
         phases = [p["status"]["phase"] for p in mine]
         done, failed = phases.count("Succeeded"), phases.count("Failed")
         active = len(phases) - done - failed
@@ -76,11 +78,20 @@ class JobController:
             for pod in mine:
                 if pod["status"]["phase"] not in {"Succeeded", "Failed"}:
                     self._delete(pod)
-        elif not spec.get("suspend"):
+        elif spec.get("suspend"):
+            set_condition(job, "Suspended", "True", reason="JobSuspended")
+            for pod in mine:
+                if pod["status"]["phase"] not in {"Succeeded", "Failed"}:
+                    pod["metadata"]["labels"][_TAKEN] = "true"
+                    self._delete(pod)
+        else:
+            if set_condition(job, "Suspended", "False", reason="JobResumed"):
+                status["startTime"] = now()
             room = min(int(spec.get("parallelism", 1)), wanted - done) - active
-            for _ in range(max(0, room)):
-                self._add(job, index=len(mine))
-                mine.append(job)
+            there = {_index(pod) for pod in mine if pod["status"]["phase"] != "Failed"}
+            free = [number for number in range(wanted) if number not in there]
+            for index in free[: max(0, room)]:
+                self._add(job, index=index)
         if status != before:
             self.objects.changed("MODIFIED", "jobs", job)
 
@@ -118,6 +129,10 @@ class JobController:
         meta = pod["metadata"]
         if not meta.get("deletionTimestamp"):
             self.objects.delete("pods", meta["namespace"], meta["name"], {})
+
+
+def _index(pod: Object) -> int:
+    return int(pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"])
 
 
 def _owner(pod: Object) -> str | None:

@@ -1,4 +1,4 @@
-"""Kueue as a pod meets it: a gate, a Workload that says why it waits, admission, preemption."""
+"""Kueue as pods and Jobs meet it: a gate or suspension, a Workload that says why, preemption."""
 
 from __future__ import annotations
 
@@ -32,9 +32,13 @@ class Kueue:
             self._let_go(pod)
             if self._workload(pod) is None and not is_over(pod):
                 self._make(pod)
+        jobs = [j for j in self.objects.all("jobs") if QUEUE in _labels(j)]
+        for job in jobs:
+            self._meet(job)
         waiting = [p for p in pods if _is_gated(p) and not p["metadata"].get("deletionTimestamp")]
-        for pod in sorted(waiting, key=_order):
-            self._admit(pod)
+        waiting += [j for j in jobs if _is_suspended(j) and not self._is_active(j)]
+        for one in sorted(waiting, key=_order):
+            self._admit(one)
 
     def preempt(self, namespace: str, name: str) -> None:
         """Take the quota of an admitted pod away: Kueue deletes it and does not make it again."""
@@ -48,22 +52,44 @@ class Kueue:
         self.objects.changed("MODIFIED", "pods", pod)
         self.objects.delete("pods", namespace, name, {})
 
-    def _make(self, pod: Object) -> None:
-        meta = pod["metadata"]
-        owner = {"kind": "Pod", "name": meta["name"], "uid": meta["uid"], "apiVersion": "v1"}
+    def preempt_job(self, namespace: str, name: str) -> None:
+        """Take the quota of an admitted Job away: Kueue suspends it, and admits it again later."""
+        job = self.objects.lookup("jobs", namespace, name)
+        workload = self._workload(job)
+        assert workload, "the Job has no Workload"
+        set_condition(workload, "Evicted", "True", reason="Preempted", message="Preempted")
+        set_condition(workload, "QuotaReserved", "False", reason="Pending", message="Preempted")
+        set_condition(workload, "Admitted", "False", reason="NoReservation", message="Preempted")
+        self.objects.changed("MODIFIED", "workloads", workload)
+        job["spec"]["suspend"] = True
+        self.objects.changed("MODIFIED", "jobs", job)
+
+    def _meet(self, job: Object) -> None:
+        """Suspend a Job that is new, make its Workload, and let that go with the Job."""
+        workload, over = self._workload(job), _is_over(job)
+        if workload is None and not over:
+            job["spec"]["suspend"] = True  # the webhook's work
+            self._make(job)
+        elif workload is not None and over:
+            self.objects.remove("workloads", workload)
+
+    def _make(self, of: Object) -> None:
+        meta, kind = of["metadata"], str(of["kind"])
+        owner = {"kind": kind, "name": meta["name"], "uid": meta["uid"], "apiVersion": "v1"}
+        name = f"{kind.lower()}-{meta['name']}"[:63]
         workload = {
-            "metadata": {"name": f"pod-{meta['name']}"[:63], "ownerReferences": [owner]},
-            "spec": {"queueName": _labels(pod)[QUEUE], "active": True},
+            "metadata": {"name": name, "ownerReferences": [owner]},
+            "spec": {"queueName": _labels(of)[QUEUE], "active": True},
             "status": {},
         }
         self.objects.create("workloads", meta["namespace"], workload)
 
-    def _admit(self, pod: Object) -> None:
-        namespace, queue = pod["metadata"]["namespace"], _labels(pod)[QUEUE]
-        workload = self._workload(pod)
+    def _admit(self, one: Object) -> None:
+        namespace, queue = one["metadata"]["namespace"], _labels(one)[QUEUE]
+        workload = self._workload(one)
         if workload is None:
             return
-        asked = requests_of(pod).get(GPU, 0)
+        asked = _asked(one)
         if (namespace, queue) not in self.queues:
             self._wait(workload, "Inadmissible", f"LocalQueue {queue} doesn't exist")
         elif self._used(namespace, queue) + asked > self.queues[namespace, queue]:
@@ -73,23 +99,30 @@ class Kueue:
             set_condition(workload, "QuotaReserved", "True", reason="QuotaReserved")
             set_condition(workload, "Admitted", "True", reason="Admitted")
             self.objects.changed("MODIFIED", "workloads", workload)
-            gates = [g for g in pod["spec"]["schedulingGates"] if g["name"] != GATE]
-            pod["spec"]["schedulingGates"] = gates
-            self.objects.changed("MODIFIED", "pods", pod)
+            if one["kind"] == "Job":
+                one["spec"]["suspend"] = False
+                self.objects.changed("MODIFIED", "jobs", one)
+                return
+            gates = [g for g in one["spec"]["schedulingGates"] if g["name"] != GATE]
+            one["spec"]["schedulingGates"] = gates
+            self.objects.changed("MODIFIED", "pods", one)
 
     def _wait(self, workload: Object, reason: str, message: str) -> None:
         if set_condition(workload, "QuotaReserved", "False", reason=reason, message=message):
             self.objects.changed("MODIFIED", "workloads", workload)
 
     def _used(self, namespace: str, queue: str) -> float:
+        admitted = [p for p in self.objects.all("pods") if not (_is_gated(p) or is_over(p))]
+        admitted += [j for j in self.objects.all("jobs") if not (_is_suspended(j) or _is_over(j))]
         return sum(
-            requests_of(pod).get(GPU, 0)
-            for pod in self.objects.all("pods")
-            if pod["metadata"]["namespace"] == namespace
-            and _labels(pod).get(QUEUE) == queue
-            and not _is_gated(pod)
-            and not is_over(pod)
+            _asked(one)
+            for one in admitted
+            if one["metadata"]["namespace"] == namespace and _labels(one).get(QUEUE) == queue
         )
+
+    def _is_active(self, job: Object) -> bool:
+        owners = [p["metadata"].get("ownerReferences") or [{}] for p in self.objects.all("pods")]
+        return job["metadata"]["uid"] in {owner[0].get("uid") for owner in owners}
 
     def _let_go(self, pod: Object) -> None:
         """Take the finalizer off what has ended, and with the last pod its Workload."""
@@ -123,6 +156,24 @@ def _labels(pod: Object) -> dict[str, str]:
 
 def _is_gated(pod: Object) -> bool:
     return any(gate["name"] == GATE for gate in pod["spec"].get("schedulingGates") or ())
+
+
+def _is_suspended(job: Object) -> bool:
+    return bool(job["spec"].get("suspend"))
+
+
+def _is_over(job: Object) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    ended = any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+    return ended or bool(job["metadata"].get("deletionTimestamp"))
+
+
+def _asked(one: Object) -> float:
+    """Return for how many devices a pod, or a Job with all of its pods, asks."""
+    if one["kind"] != "Job":
+        return requests_of(one).get(GPU, 0)
+    each = requests_of(one["spec"]["template"]).get(GPU, 0)
+    return each * int(one["spec"].get("parallelism", 1))
 
 
 def _order(pod: Object) -> tuple[int, int]:

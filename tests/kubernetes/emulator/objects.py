@@ -7,6 +7,7 @@ import copy
 import re
 import secrets
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from tests.kubernetes.emulator.admission import (
@@ -49,6 +50,7 @@ class Objects:
         self.story: dict[str, list[tuple[str, Object]]] = {}  # all that ever was: for tests
         self.waiters: set[asyncio.Event] = set()
         self.kueue = False
+        self.admits: list[Callable[[Object], None]] = []  # each may refuse a pod
 
     def table(self, resource: str) -> dict[tuple[str, str], Object]:
         return self.tables.setdefault(resource, {})
@@ -236,6 +238,8 @@ class Objects:
             raise ApiError(404, "NotFound", said, name=namespace, kind="namespaces")
 
     def _admit(self, pod: Object, namespace: str | None) -> None:
+        for admit in self.admits:
+            admit(pod)
         set_priority(pod, {c["metadata"]["name"]: c["value"] for c in self.all("priorityclasses")})
         for quota in self.all("resourcequotas"):
             if quota["metadata"]["namespace"] == namespace:
