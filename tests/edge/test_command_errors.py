@@ -82,6 +82,7 @@ def test_a_connection_without_a_port_is_no_stack_trace(
     assert "StoreError" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_airflow_logs_is_no_part_of_the_document(tmp_path: Path) -> None:
     """The first look at a store migrates it, which is logged; Airflow is asked where it is."""
     home = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
