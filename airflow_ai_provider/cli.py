@@ -12,7 +12,7 @@ import sys
 from importlib import import_module
 
 from airflow_ai_provider import __version__
-from airflow_ai_provider.commands.output import COULD_NOT_LOOK, DONE, fail
+from airflow_ai_provider.commands.output import COULD_NOT_LOOK, DONE, alone_on_standard_output, fail
 from airflow_ai_provider.core.errors import AirflowAiError, in_one_line
 
 COMMANDS = ("gpu", "quality", "promotion", "feedback", "project", "ledger", "store", "doctor")
@@ -37,6 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     args = build_parser().parse_args(argv)
     args.json = bool(args.json)
+    with alone_on_standard_output():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         return int(args.run(args) or DONE)
     except AirflowAiError as error:

@@ -7,8 +7,10 @@ import json
 import os
 import pwd
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from typing import Any, TextIO
 
 from airflow_ai_provider.core.errors import AirflowAiError
 from airflow_ai_provider.core.gate import plain
@@ -20,20 +22,48 @@ from airflow_ai_provider.store.engine import Store
 DONE, REFUSED, COULD_NOT_LOOK = 0, 1, 2
 
 
+_said_to: ContextVar[TextIO | None] = ContextVar("_said_to", default=None)
+
+
+@contextmanager
+def alone_on_standard_output() -> Iterator[None]:
+    """Let only what ``say`` says reach standard output meanwhile.
+
+    Airflow logs there once it is imported, and so may a DAG file that is parsed: that goes to
+    standard error, or the one JSON document would not be alone.
+    """
+    before = _said_to.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _said_to.reset(before)
+
+
+def standard_output() -> TextIO:
+    """Return where ``say`` says it."""
+    return _said_to.get() or sys.stdout
+
+
+def say(text: str, *, end: str = "\n") -> None:
+    """Print to standard output."""
+    print(text, end=end, file=standard_output())
+
+
 def emit(args: argparse.Namespace, document: Any, lines: Iterable[str]) -> None:
     """Print ``document`` as JSON when asked for, else the readable ``lines``."""
     if args.json:
-        print(json.dumps(plain(document), indent=2, ensure_ascii=False))
+        say(json.dumps(plain(document), indent=2, ensure_ascii=False))
     else:
         for line in lines:
-            print(line)
+            say(line)
 
 
 def fail(args: argparse.Namespace, error: AirflowAiError) -> int:
     """Say on standard error what went wrong and what to do next; the exit status is 2."""
     print(f"airflow-ai: {type(error).__name__}: {error}", file=sys.stderr)
     if getattr(args, "json", False):
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        say(json.dumps({"error": type(error).__name__, "message": str(error)}))
     return COULD_NOT_LOOK
 
 

@@ -15,6 +15,7 @@ from airflow_ai_provider.commands.output import (
     add_viewer,
     emit,
     open_store,
+    say,
     sight,
 )
 from airflow_ai_provider.core.errors import (
@@ -189,7 +190,7 @@ def run_schema(args: argparse.Namespace) -> int:
     """Print the JSON Schema of a project file."""
     from airflow_ai_provider.services.project_templates import schema_text
 
-    print(schema_text(), end="")
+    say(schema_text(), end="")
     return DONE
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.commands.output import table
+from airflow_ai_provider.commands.output import standard_output, table
 from airflow_ai_provider.core.quality.values import json_safe
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Look:
 
         ``NO_COLOR`` (no-color.org) and ``TERM=dumb`` are heeded.
         """
-        if not sys.stdout.isatty():
+        if not standard_output().isatty():
             return cls()
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         return cls(colour=not plain, width=shutil.get_terminal_size().columns)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_ai_provider.commands.output import DONE, at_least_one, emit, table
+from airflow_ai_provider.commands.output import DONE, at_least_one, emit, say, table
 from airflow_ai_provider.commands.quality_data import add_data, data_of, written
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run_suggest(args: argparse.Namespace) -> int:
     elif args.json:
         emit(args, found.document, ())
     else:
-        print(found.dumps(), end="")
+        say(found.dumps(), end="")
         _say(f"{len(found.entries)} expectations; --output FILE writes them to a file.")
     return DONE
 

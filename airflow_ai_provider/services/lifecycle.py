@@ -176,13 +176,7 @@ class Lifecycle:
             deliverables=_rows(delivered, answered_by, caller) if good else (),
         )
         if not good:
-            failed = [c for c in criteria if not c.verdict.lets_pass]
-            raise MilestoneIncompleteError(
-                f"The milestone {name} of {file.project.name} is not done.",
-                remedy=" ".join(c.sentence for c in failed),
-                missing=[c.name for c in failed],
-                record=record.id,
-            )
+            raise _incomplete(f"{name} of {file.project.name}", criteria, record)
         return MilestoneResult(
             project=file.project.name,
             milestone=name,
@@ -278,6 +272,18 @@ def _draft(
         evidence=evidence,
         decided_by=decided_by or caller.decided_by,
         origin=caller.origin,
+    )
+
+
+def _incomplete(
+    which: str, criteria: Sequence[Criterion], record: GateRecord
+) -> MilestoneIncompleteError:
+    failed = [c for c in criteria if not c.verdict.lets_pass]
+    return MilestoneIncompleteError(
+        f"The milestone {which} is not done.",
+        remedy=" ".join(c.sentence for c in failed),
+        missing=[c.name for c in failed],
+        record=record.id,
     )
 
 

@@ -52,16 +52,7 @@ def enter(
     One that waits, or whose grant lapsed, goes back into its place. ``reason=None`` takes the one
     that the others of its class have. ``state`` is another when it need not wait.
     """
-    key = class_key(ticket.request, host=ticket.host, task=ticket.task)
-    values: dict[str, Any] = {
-        "state": state.value,
-        "host": ticket.host,
-        "class_key": key,
-        "finished_at": wall if state is RequestState.REFUSED else None,
-        "waiter_pid": process.pid if ticket.process_waits else None,
-        "waiter_start": process.start if ticket.process_waits else None,
-        "waiter_uid": process.uid if ticket.process_waits else None,
-    }
+    values = _of_this_try(ticket, process, state, wall)
     if known in WAITS:
         if reason is not None:
             values["reason"] = reason
@@ -71,18 +62,7 @@ def enter(
             .values(**values)
         )
         return
-    values |= {
-        "id": ticket.id,
-        "holder": ticket.holder,
-        "name": ticket.name,
-        "spec": spec_of(ticket.request),
-        "priority": ticket.request.priority,
-        "claim_within": ticket.claim_within,
-        "estimate": estimate,
-        "channel": None,
-        "enqueued_at": wall,
-        **{name: getattr(ticket.task, name) for name in TASK_FIELDS},
-    }
+    values |= {**_of_ticket(ticket), "estimate": estimate, "channel": None, "enqueued_at": wall}
     if known is not None:  # served, withdrawn or refused before: anew
         values |= {"reason": reason or "", "place": _last_place()}
         change = gpu_request.update().where(gpu_request.c.id == ticket.id)
@@ -91,6 +71,34 @@ def enter(
         _insert_like_its_class(connection, values)
     else:
         _insert(connection, {**values, "reason": reason})
+
+
+def _of_this_try(
+    ticket: Ticket, process: Process, state: RequestState, wall: datetime
+) -> dict[str, Any]:
+    """Return what a ticket that comes again may have otherwise than before."""
+    return {
+        "state": state.value,
+        "host": ticket.host,
+        "class_key": class_key(ticket.request, host=ticket.host, task=ticket.task),
+        "finished_at": wall if state is RequestState.REFUSED else None,
+        "waiter_pid": process.pid if ticket.process_waits else None,
+        "waiter_start": process.start if ticket.process_waits else None,
+        "waiter_uid": process.uid if ticket.process_waits else None,
+    }
+
+
+def _of_ticket(ticket: Ticket) -> dict[str, Any]:
+    """Return what a ticket has for as long as it keeps its place."""
+    return {
+        "id": ticket.id,
+        "holder": ticket.holder,
+        "name": ticket.name,
+        "spec": spec_of(ticket.request),
+        "priority": ticket.request.priority,
+        "claim_within": ticket.claim_within,
+        **{name: getattr(ticket.task, name) for name in TASK_FIELDS},
+    }
 
 
 def estimate_for(connection: sa.Connection, ticket: Ticket) -> float | None:

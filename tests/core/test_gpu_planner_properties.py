@@ -336,6 +336,6 @@ def test_a_gang_is_served_whole_or_not_at_all(world: World, asked: list[Queued])
     ids = [q.id for q in queue]
     assert sorted([*granted, *made.waiting, *made.refused]) == sorted(ids)
     devices = [key for grant in made.grants for key in grant.devices]
-    whole = {q.id for q in queue if q.request.is_whole}
+    whole = {q.id for q in queue if q.request.memory_mib is None}
     alone = [key for grant in made.grants if grant.request_id in whole for key in grant.devices]
     assert all(devices.count(key) == 1 for key in alone)

@@ -21,7 +21,6 @@ short_text = st.text(alphabet="cpu:01,@ GiB.-x\0é", max_size=20)
 def test_nothing_given_means_one_whole_device() -> None:
     request = GpuRequest.of()
     assert (request.gpus, request.memory_mib, request.mig_profile) == (1, None, None)
-    assert request.is_whole
 
 
 @pytest.mark.parametrize("profile", ["1g.10gb", "1G.10GB", "1c.3g.40gb", "1g.10gb+me"])

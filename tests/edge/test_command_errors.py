@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,14 @@ def test_a_connection_without_a_port_is_no_stack_trace(
     monkeypatch.setenv("AIRFLOW_CONN_AI_STORE_DEFAULT", connection)
     assert cli.main(["gpu", "status"]) == 2
     assert "StoreError" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_airflow_logs_is_no_part_of_the_document(tmp_path: Path) -> None:
+    """The first look at a store migrates it, which is logged; Airflow is asked where it is."""
+    home = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    home.pop("AIRFLOW_CONN_AI_STORE_DEFAULT", None)
+    command = [sys.executable, "-m", "airflow_ai_provider.cli", "store", "migrate", "--json"]
+    done = subprocess.run(command, env=home, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["store"] == f"sqlite:///{tmp_path}/airflow_ai.db"
+    assert "Running upgrade" in done.stderr

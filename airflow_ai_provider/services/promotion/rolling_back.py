@@ -78,24 +78,17 @@ def roll_back(
     by = _may(order, target)
     approval = standing_approval(order.approval, None, order.evidence_hash, ledger)
     ledger.check({*_rests_on(records, target.version), *rests_on(None, approval)})
-    move = Move(
-        model_name=order.model_name,
-        environment=order.environment,
-        version=target.version,
-        expected=_expected(order, holds_now, registry),
-        draft=_draft(
-            order,
-            target,
-            version,
-            left=holds_now if order.expected == LEDGER else order.expected,
-            moved_by=moved_by,
-            decided_by=by or (approval.decided_by if approval else decided_by),
-            origin=origin or Origin(),
-        ),
-        left_as=ROLLED_BACK if order.for_cause else PAST,
+    draft = _draft(
+        order,
+        target,
+        version,
+        left=holds_now if order.expected == LEDGER else order.expected,
+        moved_by=moved_by,
+        decided_by=by or (approval.decided_by if approval else decided_by),
+        origin=origin or Origin(),
     )
     return make_move(
-        move,
+        _move(order, target, expected=_expected(order, holds_now, registry), draft=draft),
         promotions=promotions,
         registry=registry,
         key=key,
@@ -199,6 +192,17 @@ def _expected(order: RollbackOrder, holds_now: str | None, registry: ModelRegist
     except RegistryNotFoundError:
         return None
     return holds_now
+
+
+def _move(order: RollbackOrder, target: Target, *, expected: str | None, draft: GateDraft) -> Move:
+    return Move(
+        model_name=order.model_name,
+        environment=order.environment,
+        version=target.version,
+        expected=expected,
+        draft=draft,
+        left_as=ROLLED_BACK if order.for_cause else PAST,
+    )
 
 
 def _draft(
