@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # do): tests, demo and benchmarks start interpreters by the hundred, and each would compile Airflow.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test compat faults bench bench-gpu bench-quality bench-promotion bench-feedback bench-lifecycle lint format clean
+.PHONY: demo test compat faults bench bench-gpu bench-quality bench-promotion bench-feedback bench-lifecycle bench-kubernetes lint format clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt .ci/environment
@@ -27,13 +27,16 @@ compat: $(STAMP)  ## the wheel on the oldest Airflow that is promised, in build/
 faults: $(STAMP)  ## the long fault runs
 	@$(BIN)/python -m pytest -m faults --timeout 3600
 
-bench: bench-gpu bench-quality bench-promotion bench-feedback bench-lifecycle  ## every benchmark
+bench: bench-gpu bench-quality bench-promotion bench-feedback bench-lifecycle bench-kubernetes  ## every benchmark
 
 bench-gpu: $(STAMP)  ## the GPU-slot pool's figures beside their goals, also in build/bench/gpu.json
 	@$(BIN)/python -m tests.bench.gpu
 
 bench-feedback: $(STAMP)  ## taking feedback in beside its goals, also in build/bench/feedback.json
 	@$(BIN)/python -m tests.bench.feedback
+
+bench-kubernetes: $(STAMP)  ## GPUs of a cluster, on the emulator, beside their goals, also in build/bench/kubernetes.json
+	@$(BIN)/python -m tests.bench.kubernetes
 
 bench-lifecycle: $(STAMP)  ## runs under CriticalPathPriority beside Airflow's rules, also in build/bench/lifecycle.json
 	@$(BIN)/python -m tests.bench.lifecycle

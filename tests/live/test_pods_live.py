@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.emulator.cluster import Cluster
+from tests.kubernetes.many import Monitor
 from tests.kubernetes.story import pods_of
-from tests.kubernetes.test_many import Monitor
 from tests.live.stage import LiveStage, live
 
 pytestmark = [pytest.mark.airflow, pytest.mark.kubernetes, pytest.mark.slow]
