@@ -67,9 +67,10 @@ def store(file: str, url: str) -> Work:
 
 def delta(file: str, folder: str) -> Work:
     """Take in as the product does, into a Delta table."""
+    import duckdb  # noqa: F401
     import pandas  # noqa: F401 - which pyarrow imports
-    import pyarrow  # noqa: F401
     from deltalake import DeltaTable  # noqa: F401
+    from pyarrow import compute, dataset, json  # noqa: F401
 
     from airflow_ai_provider.services.feedback import FeedbackService
     from airflow_ai_provider.store.engine import Store
