@@ -110,6 +110,12 @@ def _store_connection() -> dict[str, Any]:
                 "SQLite serves one machine only.",
                 "schema": {"type": ["string", "null"], "format": "password"},
             },
+            "delta_options": {
+                "label": "Options of Delta tables",
+                "description": "What the storage of Delta tables with feedback wants to know, "
+                'as JSON: {"AWS_REGION": "eu-west-1"}.',
+                "schema": {"type": ["string", "null"], "format": "password"},
+            },
         },
     }
 

@@ -133,8 +133,12 @@ class TableRecords:
 
     def count(self, model_name: str, partition: str | None = None) -> int:
         """Return how many effective records there are for a model, and a partition if named."""
-        found = self.counts([model_name])
-        return sum(number for (_, part), number in found.items() if partition in {None, part})
+        rows = self._all(
+            f"SELECT count(*) FROM effective WHERE model_name = $model AND {_of_part(partition)}",  # noqa: S608 - ours
+            ("partition",),
+            model=model_name,
+        )
+        return int(rows[0][0])
 
     def counts(self, models: Collection[str]) -> dict[tuple[str, str | None], int]:
         """Return how many effective records there are, by model and partition."""

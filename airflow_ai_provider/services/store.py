@@ -175,7 +175,7 @@ def address_of_fields(
 
 def _delta_options(said: Any) -> dict[str, str]:
     """Return the options as the library of Delta tables wants them: texts by name."""
-    if said is None:
+    if said is None or said == "":  # as a form leaves it
         return {}
     found = said
     if isinstance(said, str):  # as a URI gives it

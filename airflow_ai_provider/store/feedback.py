@@ -138,9 +138,8 @@ class FeedbackStore:
 
     def count(self, model_name: str, partition: str | None = None) -> int:
         """Return how many effective records there are for a model, and a partition if named."""
-        statement = sa.select(sa.func.count()).select_from(feedback).where(*effective(model_name))
-        if partition is not None:
-            statement = statement.where(feedback.c.partition == partition)
+        conditions = [*effective(model_name), *of_part(partition)]
+        statement = sa.select(sa.func.count()).select_from(feedback).where(*conditions)
         with self.store.read() as connection:
             return int(connection.execute(statement).scalar_one())
 

@@ -29,7 +29,10 @@ class FeedbackRecords(Protocol):
         """Return what is there over all time, whole and per model."""
 
     def count(self, model_name: str, partition: str | None = None) -> int:
-        """Return how many effective records there are for a model, and a partition if named."""
+        """Return how many effective records there are for a model, and a partition if named.
+
+        A window of days (``core.feedback.window``) is a partition too.
+        """
 
     def counts(self, models: Collection[str]) -> dict[tuple[str, str | None], int]:
         """Return how many effective records there are, by model and partition."""

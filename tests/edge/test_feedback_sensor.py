@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_ai_provider.core.errors import FeedbackSinkError
 from airflow_ai_provider.core.feedback.parse import parse
@@ -117,6 +117,12 @@ def test_a_table_that_cannot_be_read_fails_the_look_and_lets_the_trigger_wait_on
             return dict((await asyncio.wait_for(waiting, 20)).payload)
 
     assert asyncio.run(run())["records"] == 3
+
+
+def test_a_window_of_days_is_refused_instead_of_waited_for(here: Store) -> None:
+    sensor = FeedbackSensor(task_id="t", model_name="m", partition="2026-06-01/2026-06-30")
+    with pytest.raises(AirflowFailException, match="2026-06-01/2026-06-30 is a window of days"):
+        sensor.poke({})
 
 
 def test_records_are_counted_again_when_something_came_in_or_after_minutes(

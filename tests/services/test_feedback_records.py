@@ -95,7 +95,10 @@ def answers(records: FeedbackRecords) -> dict[str, Any]:
     }
     return {
         "totals": [totals[name] for name in ("stored", "revised", "models")],
-        "count": [records.count("m"), records.count("n"), records.count("m", "it's")],
+        "count": [
+            *(records.count("m"), records.count("n"), records.count("m", "it's")),
+            records.count("m", "2026-06-10/2026-06-10"),
+        ],
         "counts": records.counts(["m", "n"]),
         "scores": {model: (n, round(mean, 9)) for model, (n, mean) in scores.items()},
         # of which each place numbers its own

@@ -54,6 +54,13 @@ def test_options_of_delta_tables_are_texts(said: Any) -> None:
     assert "eu-west-1" not in repr(found)
 
 
+@pytest.mark.parametrize("said", [None, "", {}, "{}"])
+def test_no_options_of_delta_tables_are_none(said: Any) -> None:
+    extra = {"url": "sqlite:////x.db", "delta_options": said}
+    found = stores.address_of_connection_text(json.dumps({"extra": extra}))
+    assert found == stores.StoreAddress(url="sqlite:////x.db")
+
+
 @pytest.mark.parametrize("said", ["hidden", "[1]", ["hidden"], {"KEY": ["hidden"]}])
 def test_options_that_are_none_are_named_and_not_told(said: Any) -> None:
     extra = {"url": "sqlite:////x.db", "delta_options": said}

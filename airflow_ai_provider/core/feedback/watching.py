@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_ai_provider.core.errors import FeedbackError
+from airflow_ai_provider.core.feedback.window import read_window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,11 @@ class Wanted:
             )
         if (self.new_records is not None and self.new_records < 1) or self.min_scores < 1:
             raise FeedbackError("new_records and min_scores are numbers from 1.")
+        if read_window(self.partition) is not None:
+            raise FeedbackError(
+                f"{self.partition} is a window of days, which nothing is waited for in.",
+                remedy="Name the partition as the records do, or none.",
+            )
 
     def ask(self, key: str | None) -> Ask:
         """Return what has to be known; ``key`` is under what the state is kept, if it is."""
