@@ -126,10 +126,12 @@ class Scheduling(LoadFileScheduling):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin, where several workers share the tests, with what takes one of them longest."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: not item.nodeid.startswith(ONE_BY_ONE))
+        items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 ONE_BY_ONE = ("tests/live/", "tests/browser/")
+PARITY = ("test_quality_parity.py", "test_quality_table_parity.py")
+LONGEST = (*ONE_BY_ONE, *(f"tests/adapters/{name}" for name in PARITY))
 MAY_BE_SKIPPED = {"gpu", "kubernetes", "fleet", "label_studio"}
 
 
