@@ -120,7 +120,7 @@ def test_a_disk_that_fills_up_is_named_and_nothing_is_there(
     tmp_path: Path, room: int, comment: int, name: str
 ) -> None:
     file = tmp_path / "in.jsonl"
-    documents = (sent(n, comment="x" * comment).document for n in range(6000))
+    documents = (sent(n, comment=f"{n}" + "x" * comment).document for n in range(6000))
     file.write_text("".join(json.dumps(document) + "\n" for document in documents))
     done = subprocess.run(
         [sys.executable, "-c", FULL, f"sqlite:///{tmp_path / 'ai.db'}", str(file), str(room)],
