@@ -63,7 +63,8 @@ def line_blocks(
     number = 1
     while data := stream.read(size):
         if not data.endswith(b"\n"):
-            data += stream.readline(max_line)
+            marked = number == 1 and _UTF8_MARK.startswith(data[:3])  # which is not of the line
+            data += stream.readline(max_line + len(_UTF8_MARK) * marked)
             if not data.endswith(b"\n"):  # the end of the file, or a line without one
                 while (rest := stream.readline(max_line)) and not rest.endswith(b"\n"):
                     pass

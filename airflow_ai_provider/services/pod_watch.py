@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -111,50 +112,56 @@ class PodWatch:
         with self._lock:
             if self._run is None or self._run.is_over():
                 self._run = _Run(self._api, self._idle)
-                self._run.start()
             self._run.asked_at = time.monotonic()
             return self._run
 
 
 class _Run:
-    """Watches from their beginning to their end: of pods, of nodes, of Jobs where some are."""
+    """Watches from their beginning to their end: of pods, of nodes and Jobs once one is asked."""
 
     def __init__(self, api: PodApi, idle: float) -> None:
-        where = api.address
         self._api = api
-        self._jobs: dict[str, Reflected] = {}
+        self._idle = idle
+        self._every: dict[str, Reflected] = {}
         self._starting = threading.Lock()
         self.asked_at = time.monotonic()
-        self._idle = idle
-        self.pods = Reflected(
-            "task pods", where, _slim, api.task_pods, api.watch_task_pods, _nothing, _path
-        )
-        self.nodes = Reflected("nodes", where, node_of, api.nodes, api.watch_nodes, _nothing, _name)
 
-    def start(self) -> None:
-        for reflected in (self.pods, self.nodes):
-            self._go(reflected)
+    @property
+    def pods(self) -> Reflected:
+        api = self._api
+        return self._kept("task pods", _slim, api.task_pods, api.watch_task_pods, _path)
+
+    @property
+    def nodes(self) -> Reflected:
+        return self._kept("nodes", node_of, self._api.nodes, self._api.watch_nodes, _name)
 
     def jobs(self, namespace: str) -> Reflected:
-        """Return the Jobs of a namespace, which are watched from now on."""
-        with self._starting:
-            if namespace not in self._jobs:
-                lists = partial(self._api.task_jobs, namespace)
-                watches = partial(self._api.watch_task_jobs, namespace)
-                where = self._api.address
-                made = Reflected("task Jobs", where, _slim, lists, watches, _nothing, _name)
-                self._jobs[namespace] = made
-                self._go(made)
-            return self._jobs[namespace]
+        """Return the Jobs of a namespace."""
+        lists = partial(self._api.task_jobs, namespace)
+        watches = partial(self._api.watch_task_jobs, namespace)
+        return self._kept(f"task Jobs of {namespace}", _slim, lists, watches, _name)
 
-    def _go(self, reflected: Reflected) -> None:
-        threading.Thread(
-            target=reflected.run, args=(self.is_over,), name="pod-watch", daemon=True
-        ).start()
+    def _kept(
+        self,
+        what: str,
+        read: Callable[[dict[str, Any]], Any],
+        lists: Callable[[], tuple[list[dict[str, Any]], str]],
+        watches: Callable[[str, int], Events],
+        key: Callable[[dict[str, Any]], str],
+    ) -> Reflected:
+        """Return the copy of some objects, which are watched from the first question on."""
+        with self._starting:
+            if what not in self._every:
+                made = Reflected(what, self._api.address, read, lists, watches, _nothing, key)
+                self._every[what] = made
+                threading.Thread(
+                    target=made.run, args=(self.is_over,), name="pod-watch", daemon=True
+                ).start()
+            return self._every[what]
 
     def is_over(self) -> bool:
         """Whether nobody asks any more: then it is for good."""
-        every = (self.pods, self.nodes, *list(self._jobs.values()))
+        every = list(self._every.values())
         if time.monotonic() - self.asked_at > self._idle:
             for reflected in every:
                 reflected.is_stopped = True

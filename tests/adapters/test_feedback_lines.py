@@ -33,6 +33,7 @@ def one_by_one(data: bytes, max_line: int) -> Iterator[SourceRecord]:
     st.integers(5, 30),
 )
 @settings(max_examples=300, deadline=None)
+@example(data=b'\xef\xbb\xbf{"a": 1}', size=1, max_line=5)
 @example(data=b"{}\n" + b"x" * 100 + b"\n{}", size=3, max_line=5)
 @example(data=b"{}\n" + b"x" * 100, size=3, max_line=100)
 @example(data=b"{}\n" + b"x" * 99 + b"\n{", size=50, max_line=100)

@@ -31,6 +31,12 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     sa.Date: st.dates(),
     sa.DateTime: st.datetimes(),
 }
+# Great Expectations writes a statement down with the values in it, on PostgreSQL by a substitution
+# of regular expressions whose replacement is their repr(): one with "\U" or "\x" it cannot
+PRINTED = {
+    kind: one.filter(lambda t: t.replace("\n", "").isprintable()) if one is TEXTS else one
+    for kind, one in VALUES.items()
+}
 NAMES = st.sampled_from(["id", "order_id", "é", "x y", "select", "a.b", "it's", "100%"])
 SETTINGS = settings(
     max_examples=EXAMPLES,
@@ -40,12 +46,14 @@ SETTINGS = settings(
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[list[sa.Column[Any]], list[dict[str, Any]]]:
+def tables(
+    draw: st.DrawFn, values: dict[Any, st.SearchStrategy[Any]] = VALUES
+) -> tuple[list[sa.Column[Any]], list[dict[str, Any]]]:
     """Draw columns and rows: none or some, repeated values or many different, or none at all."""
     names = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
     rows = draw(st.sampled_from([0, 1, 5, 40, 110]))
-    kinds = [draw(st.sampled_from(list(VALUES))) for _ in names]
-    pools = [draw(st.lists(VALUES[kind], min_size=1, max_size=25)) for kind in kinds]
+    kinds = [draw(st.sampled_from(list(values))) for _ in names]
+    pools = [draw(st.lists(values[kind], min_size=1, max_size=25)) for kind in kinds]
     pools = [[*pool, None] if draw(st.booleans()) else pool for pool in pools]
     listed = [
         {n: pool[i % len(pool)] for n, pool in zip(names, pools, strict=True)} for i in range(rows)
@@ -85,7 +93,7 @@ def test_any_table_passes_what_is_suggested_for_it(url: str, drawn: Any) -> None
 
 @pytest.mark.slow
 @settings(SETTINGS, max_examples=4)
-@given(drawn=tables())
+@given(drawn=tables(PRINTED))
 def test_great_expectations_agrees(url: str, drawn: Any) -> None:
     pytest.importorskip("great_expectations")
     assert passes(filled(url, *drawn), "great_expectations")
