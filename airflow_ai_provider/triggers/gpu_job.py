@@ -11,7 +11,6 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_ai_provider.core.errors import AirflowAiError, ClusterUnavailableError
 from airflow_ai_provider.hooks._cluster import ClusterAccess, client_of
-from airflow_ai_provider.triggers.gpu_kubernetes import _watch_of
 
 if TYPE_CHECKING:
     from airflow_ai_provider.services.job_following import JobFollower
@@ -98,6 +97,7 @@ class GpuJobTrigger(BaseTrigger):
 
         from airflow_ai_provider.hooks._cluster import result_of
         from airflow_ai_provider.services.job_following import Followed, JobFollower
+        from airflow_ai_provider.triggers.gpu_kubernetes import _watch_of
 
         access = ClusterAccess(**self.access)
         pods = PodManager(kube_client=CoreV1Api(client_of(access)))

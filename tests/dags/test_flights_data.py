@@ -25,9 +25,8 @@ DEFECTS = """
 
 
 def defects(path: Path) -> tuple[int, ...]:
-    found = duckdb.execute(DEFECTS, [str(path)]).fetchone()
-    assert found
-    return found
+    [found] = duckdb.execute(DEFECTS, [str(path)]).fetchall()
+    return tuple(found)
 
 
 @given(st.integers(1, 12), st.sampled_from(["{}", "{:02d}", "2013-{:02d}", "flights/2013-{:02d}"]))
@@ -82,7 +81,7 @@ def test_what_was_delivered_is_left_alone(landing: Path) -> None:
 def test_the_digits_are_all_there(landing: Path) -> None:
     path = str(digits_path(landing))
     query = "SELECT count(*), min(label), max(label), max(pixel_20) FROM read_parquet(?)"
-    assert duckdb.execute(query, [path]).fetchone() == (1797, 0, 9, 16)
+    assert duckdb.execute(query, [path]).fetchall() == [(1797, 0, 9, 16)]
 
 
 def test_an_absent_package_says_what_to_install() -> None:

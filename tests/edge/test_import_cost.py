@@ -26,9 +26,13 @@ HEAVY = (
 )
 # what a module extends has its own price, which whoever imports it pays anyway
 _POD = "airflow.providers.cncf.kubernetes.{}.pod"
+_JOB = "airflow.providers.cncf.kubernetes.operators.job"
 PARENTS = {
     "airflow_ai_provider.decorators._gpu_pod": _POD.format("operators"),
-    "airflow_ai_provider.operators.gpu_job": _POD.format("operators").replace(".pod", ".job"),
+    "airflow_ai_provider.decorators._gpu_trial": _POD.format("operators"),
+    "airflow_ai_provider.operators.gpu_job": _JOB,
+    "airflow_ai_provider.operators._gpu_job_following": _JOB,
+    "airflow_ai_provider.operators._gpu_job_leases": _JOB,
     "airflow_ai_provider.operators._gpu_pod_access": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_admission": _POD.format("operators"),
     "airflow_ai_provider.operators._gpu_pod_ending": _POD.format("operators"),
