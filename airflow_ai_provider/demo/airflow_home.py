@@ -20,6 +20,7 @@ from airflow_ai_provider.demo.processes import LOCALHOST
 
 MARKER = ".airflow-ai-demo"
 USERS = {"sponsor": "user", "ml": "op", "viewer": "viewer"}
+_PATIENT = "airflow_ai_provider.demo.database.PATIENT"
 _FOREIGN = ("AIRFLOW", "_AIRFLOW", "MLFLOW", "_MLFLOW")
 # What a run leaves: the next one removes these names and nothing else.
 _MADE = (
@@ -139,6 +140,10 @@ def _airflow(home: Home) -> dict[str, str]:
             "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
             "EXECUTION_API_SERVER_URL": f"{home.airflow_url}/execution/",
             "FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+        },
+        "DATABASE": {
+            "SQL_ALCHEMY_CONNECT_ARGS": _PATIENT,
+            "SQL_ALCHEMY_CONNECT_ARGS_ASYNC": _PATIENT,
         },
         "API": {
             "HOST": LOCALHOST,

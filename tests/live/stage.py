@@ -29,9 +29,10 @@ DAGS = Path(__file__).with_name("dags")
 TTL = 4.0
 WHOLE = 1  # a static device without memory is used whole or not at all
 
+_PATIENT = "airflow_ai_provider.demo.database.PATIENT"
 _FAST = {
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "tests.live.database.PATIENT",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": "tests.live.database.PATIENT",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": _PATIENT,
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": _PATIENT,
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "200",
     "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": "50",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
